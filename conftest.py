@@ -1,0 +1,17 @@
+"""What the examples in docstrings take for granted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from torch_synflow import prune
+
+
+@pytest.fixture(autouse=True)
+def _names_of_the_examples(doctest_namespace: dict[str, Any]) -> None:
+    doctest_namespace.update(torch=torch, nn=nn, prune=prune)
+    torch.manual_seed(0)

@@ -1,0 +1,201 @@
+"""The loop: score, select, repeat, and attach the masks once at the end."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
+
+from torch_synflow.parameters import Entry, Parameters, prunable_parameters, resolve, unwrap
+from torch_synflow.report import LayerReport, PruningReport
+from torch_synflow.saliency import SaliencyUnstructured, Scores, check_amount, merged, require_finite, to_remove
+from torch_synflow.schedules import Schedule, exponential, kept_counts
+from torch_synflow.scoring import LossFunction, Task
+from torch_synflow.transaction import all_or_nothing
+
+Callback = Callable[[int, PruningReport], object]
+
+
+def global_iterative_unstructured(
+    parameters: Any,
+    pruning_method: type[BasePruningMethod],
+    amount: float,
+    *,
+    model: nn.Module | None = None,
+    example_inputs: Any = None,
+    data: Any = None,
+    loss_fn: LossFunction | None = None,
+    iterations: int | None = None,
+    schedule: Schedule | None = None,
+    progress: bool = False,
+    callback: Callback | None = None,
+) -> PruningReport:
+    r"""Prune many parameters together, in several rounds of scoring and removing the lowest scores.
+
+    After iteration :math:`k` of :math:`n` the density is ``schedule(k, n, density)``, by default
+    :math:`d^{k/n}`; the final count is exact. The masks are attached once, at the end, as torch's
+    ``global_unstructured`` attaches them: ``name_orig``, ``name_mask`` and one forward pre-hook. Any
+    exception, ``KeyboardInterrupt`` included, leaves the model exactly as it was.
+
+    Args:
+        parameters: ``(module, name)`` pairs in any iterable, as torch's ``global_unstructured`` takes them; or
+            the list of ``prunable_parameters``, which remembers its model; or a model, for all its prunable
+            weights. A tensor that is listed twice or tied counts once and gets one mask everywhere.
+        pruning_method: any unstructured ``BasePruningMethod`` class: ``SynFlow``, ``SNIP``, ``GraSP``, torch's
+            ``L1Unstructured`` or ``RandomUnstructured``, one of your own; also a class made by ``bind``.
+        amount: what to remove, as in torch: a float between 0 and 1 is the fraction of the entries not yet
+            pruned, an int their number.
+        model: the model to score, where ``parameters`` does not remember it.
+        example_inputs: what the model is called with (SynFlow).
+        data: one batch ``(inputs, targets)`` or an iterable of batches such as a ``DataLoader`` (SNIP, GraSP).
+        loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch (SNIP, GraSP).
+        iterations: how many rounds; by default the method's own (100 for SynFlow, 1 for all others).
+        schedule: a function ``schedule(step, steps, density) -> density`` such as those of
+            ``torch_synflow.schedules``; by default the method's own, exponential.
+        progress: show a progress bar (needs tqdm).
+        callback: called as ``callback(step, report)`` after each iteration, ``step`` from 1.
+
+    Returns:
+        A report of what is kept of each tensor, which prints as a table.
+
+    Raises:
+        TypeError, ValueError: naming the argument or entry, what was expected and got, and what to do.
+        ImportError: if ``progress`` is set and tqdm is not installed.
+
+    Source: Tanaka et al. 2020, algorithm 1.
+
+    Example:
+        >>> from torch_synflow import prune
+        >>> model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+        >>> report = prune.global_iterative_unstructured(
+        ...     model, prune.SynFlow, amount=0.75, example_inputs=torch.rand(1, 8)
+        ... )
+        >>> report.kept, report.total
+        (48, 192)
+        >>> prune.is_pruned(model)
+        True
+    """
+    _check_method(pruning_method)
+    check_amount(amount)
+    if isinstance(parameters, nn.Module):
+        parameters = prunable_parameters(parameters)
+        model = parameters.model if model is None else model
+    task = merged(
+        pruning_method,
+        {"model": model, "example_inputs": example_inputs, "data": data, "loss_fn": loss_fn},
+        vars(parameters) if isinstance(parameters, Parameters) else {},
+    )
+    steps = 1
+    density_after: Schedule = exponential
+    if issubclass(pruning_method, SaliencyUnstructured):
+        task = pruning_method.require(task)
+        steps, density_after = pruning_method.iterations, pruning_method.schedule
+    elif task.model is not None and not isinstance(task.model, nn.Module):
+        raise TypeError(f"model: expected an nn.Module, got {type(task.model).__name__}")
+    entries = resolve(parameters, unwrap(task.model) if task.model is not None else None)
+    steps = _checked_iterations(steps if iterations is None else iterations)
+    alive = sum(int(entry.mask.sum()) for entry in entries)
+    kept = alive - to_remove(amount, alive)
+    counts = kept_counts(density_after if schedule is None else schedule, steps, alive, kept)
+    modules = [module for entry in entries for module, _ in entry.locations]
+    with all_or_nothing([*modules, task.model] if task.model is not None else modules):
+        with _bar(progress, steps, pruning_method.__name__) as advance:
+            masks = [entry.mask for entry in entries]
+            for step, count in enumerate(counts, start=1):
+                masks = _one_iteration(pruning_method, task, entries, masks, count)
+                advance()
+                if callback is not None:
+                    callback(step, _report(entries, masks))
+        _attach(entries, masks)
+        return _report(entries, masks)
+
+
+def _one_iteration(
+    method: type[BasePruningMethod], task: Task, entries: Sequence[Entry], masks: list[Tensor], keep: int
+) -> list[Tensor]:
+    """Score under ``masks`` and return smaller ones that keep ``keep`` entries in all."""
+    alive = sum(int(mask.sum()) for mask in masks)
+    if keep == alive:
+        return masks
+    if issubclass(method, SaliencyUnstructured):
+        scores = method.score_entries(task, entries, masks)
+        vector: Tensor = _survivors(scores, masks).as_subclass(Scores)
+    else:
+        weights = [entry.parameter.detach() for entry in entries]
+        require_finite(entries, weights, "weights")
+        vector = _survivors(weights, masks)
+    selected = method(amount=alive - keep)  # type: ignore[call-arg]
+    kept = selected.compute_mask(vector, default_mask=torch.ones_like(vector)) != 0
+    if kept.shape != vector.shape or int(kept.sum()) != keep:
+        raise ValueError(
+            f"pruning_method: expected {method.__name__}.compute_mask to keep {keep} of {alive} entries, "
+            f"got a mask of shape {tuple(kept.shape)} that keeps {int(kept.sum())}; "
+            "it must honour an integer amount"
+        )
+    parts = kept.split([int(mask.sum()) for mask in masks])
+    return [mask.masked_scatter(mask, part) for mask, part in zip(masks, parts, strict=True)]
+
+
+def _survivors(tensors: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
+    return torch.cat([t.reshape(-1)[m.reshape(-1)] for t, m in zip(tensors, masks, strict=True)])
+
+
+def _attach(entries: Sequence[Entry], masks: Sequence[Tensor]) -> None:
+    """Put the masks on the modules through torch's own function: the one place that changes the model."""
+    with torch.inference_mode(False), torch.no_grad():  # the product gets no gradient, so that it deepcopies
+        for entry, kept in zip(entries, masks, strict=True):
+            for module, name in entry.locations:
+                mask = torch.zeros_like(entry.parameter, requires_grad=False).masked_fill_(kept, 1)
+                custom_from_mask(module, name, mask)
+                module._buffers[f"{name}_mask"] = mask  # torch's own is contiguous whatever the parameter is
+
+
+def _report(entries: Sequence[Entry], masks: Sequence[Tensor]) -> PruningReport:
+    return PruningReport(
+        tuple(LayerReport(e.label, int(m.sum()), e.total) for e, m in zip(entries, masks, strict=True))
+    )
+
+
+def _check_method(method: Any) -> None:
+    if not (isinstance(method, type) and issubclass(method, BasePruningMethod)):
+        raise TypeError(f"pruning_method: expected a BasePruningMethod class such as prune.SynFlow, got {method!r}")
+    if getattr(method, "PRUNING_TYPE", None) != "unstructured":
+        raise TypeError(
+            f"pruning_method: expected a class whose PRUNING_TYPE is 'unstructured', got {method.__name__} with "
+            f"{getattr(method, 'PRUNING_TYPE', None)!r}"
+        )
+    try:
+        method(amount=0)  # type: ignore[call-arg]
+    except TypeError as error:
+        raise TypeError(
+            f"pruning_method: expected a class that can be made as {method.__name__}(amount=...), got: {error}"
+        ) from error
+
+
+def _checked_iterations(iterations: Any) -> int:
+    if isinstance(iterations, bool) or not isinstance(iterations, numbers.Integral):
+        raise TypeError(f"iterations: expected an int of at least 1, got {iterations!r}")
+    if iterations < 1:
+        raise ValueError(f"iterations: expected at least 1, got {iterations}")
+    return int(iterations)
+
+
+@contextmanager
+def _bar(progress: bool, steps: int, title: str) -> Iterator[Callable[[], object]]:
+    """A function to call after each iteration, which moves a progress bar if there is to be one."""
+    if not progress:
+        yield lambda: None
+        return
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError(
+            'progress: a bar needs tqdm, which is not installed: pip install "torch_synflow[progress]"'
+        ) from error
+    with tqdm(total=steps, desc=title, unit="iteration") as bar:
+        yield bar.update

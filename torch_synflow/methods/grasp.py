@@ -1,0 +1,142 @@
+"""GraSP: gradient signal preservation (Wang et al. 2020)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad, vjp
+
+from torch_synflow.data import batches
+from torch_synflow.parameters import Pair
+from torch_synflow.saliency import SaliencyUnstructured
+from torch_synflow.scoring import LossFunction, Network, Weights
+
+
+class GraSPUnstructured(SaliencyUnstructured):
+    r"""Keep the weights whose removal would most reduce the gradient flow.
+
+    .. math:: S(\theta) = \theta \odot H g, \qquad g = \frac{\partial L}{\partial \theta},
+              \quad H = \frac{\partial^2 L}{\partial \theta^2}
+
+    The paper prunes the highest of ``-w * Hg``; with the sign turned, higher means keep as everywhere here.
+    Scores are signed and ranked as they are. ``L`` is the mean loss over all examples of the data, of outputs
+    divided by ``temperature``; both derivatives are taken over the same examples, with respect to the pruned
+    parameters, and with the same dropout. The model is scored in training mode, by default in one iteration.
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: Wang et al. 2020, "Picking winning tickets before training by preserving gradient flow", as in
+    Frankle et al. 2021, appendix C, equation 4; the temperature is that of Wang et al.'s code.
+
+    Example:
+        >>> from torch_synflow import prune
+        >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+        >>> batch = (torch.rand(40, 8), torch.arange(40) % 4)
+        >>> params = prune.prunable_parameters(model)
+        >>> report = prune.global_iterative_unstructured(
+        ...     params, prune.GraSP, amount=0.5, data=batch, loss_fn=nn.functional.cross_entropy
+        ... )
+        >>> report.kept
+        192
+    """
+
+    #: what the outputs are divided by before the loss; for another, subclass and set it
+    temperature: ClassVar[float] = 200.0
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``w * Hg``."""
+        data = list(batches(network.task.data))  # kept: both passes need the same examples in the same order
+        devices = [network.device.index or 0] if network.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):  # and the second the dropout of the first
+            gradient = network.mean_gradient(data, temperature=cls.temperature)
+
+        def hessian_times_gradient(index: int, inputs: Any, targets: Any) -> Weights:
+            def gradient_of_batch(weights: Weights) -> Weights:
+                return grad(network.loss)(weights, inputs, targets, temperature=cls.temperature)  # type: ignore[no-any-return]
+
+            pull_back = vjp(gradient_of_batch, network.weights)[1]
+            return dict(pull_back(gradient)[0])
+
+        products = network.mean_over_examples(data, hessian_times_gradient)
+        return {name: product.mul_(network.weights[name]) for name, product in products.items()}
+
+
+GraSP = GraSPUnstructured
+
+
+def grasp_scores(model: nn.Module, data: Any, loss_fn: LossFunction, parameters: Any = None) -> dict[Pair, Tensor]:
+    r"""GraSP's scores :math:`w \odot H g` of a model, signed.
+
+    Args:
+        model: the model; it is only read.
+        data: one batch ``(inputs, targets)`` or an iterable of batches such as a ``DataLoader``, read once.
+        loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch, twice differentiable.
+        parameters: ``(module, name)`` pairs, all prunable weights by default.
+
+    Returns:
+        For each pair a tensor of its parameter's shape, in the squared unit of the loss, higher meaning keep,
+        zero where pruned.
+
+    Raises:
+        TypeError, ValueError: if the data are empty or no batches, the loss is no finite scalar that depends
+            on the outputs, or scores are not finite or zero for a whole tensor of an unpruned model.
+
+    Source: Frankle et al. 2021, appendix C.1, equation 4.
+
+    Example:
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[3.0, -2.0]]))
+        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))
+        >>> loss = lambda outputs, targets: ((200.0 * outputs - targets) ** 2).mean()  # undoes the temperature
+        >>> # L = (w1 + 2 w2)^2, g = [-2, -4], H = [[2, 4], [4, 8]], Hg = [-20, -40]
+        >>> grasp_scores(model, batch, loss)[model, "weight"].tolist()
+        [[-60.0, 80.0]]
+    """
+    return GraSPUnstructured.scores(model, parameters, data=data, loss_fn=loss_fn)
+
+
+def grasp_unstructured(
+    module: nn.Module,
+    name: str,
+    amount: float,
+    importance_scores: Tensor | None = None,
+    *,
+    model: nn.Module | None = None,
+    data: Any = None,
+    loss_fn: LossFunction | None = None,
+) -> nn.Module:
+    """Prune one parameter by its GraSP scores, in one go.
+
+    Args:
+        module: holds the parameter.
+        name: its name there.
+        amount: what to remove of it, a fraction of the entries not yet pruned or a count.
+        importance_scores: scores of the parameter's shape, instead of a model.
+        model: the model that ``module`` belongs to.
+        data: one batch ``(inputs, targets)`` or an iterable of batches.
+        loss_fn: ``loss_fn(outputs, targets)``, the mean over a batch.
+
+    Returns:
+        ``module``, pruned.
+
+    Raises:
+        ValueError: if neither scores nor a model with data is given, among others.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> batch = (torch.rand(20, 4), torch.arange(20) % 2)
+        >>> _ = grasp_unstructured(
+        ...     model[2], "weight", 0.5, model=model, data=batch, loss_fn=nn.functional.cross_entropy
+        ... )
+        >>> int(model[2].weight_mask.sum())
+        3
+    """
+    method = GraSPUnstructured
+    if importance_scores is None:
+        method = method.bind(model, data=data, loss_fn=loss_fn)  # type: ignore[arg-type]
+    method.apply(module, name, amount, importance_scores=importance_scores)
+    return module

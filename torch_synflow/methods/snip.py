@@ -1,0 +1,119 @@
+"""SNIP: single-shot network pruning based on connection sensitivity (Lee et al. 2019)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from torch_synflow.parameters import Pair
+from torch_synflow.saliency import SaliencyUnstructured
+from torch_synflow.scoring import LossFunction, Network, Weights
+
+
+class SNIPUnstructured(SaliencyUnstructured):
+    r"""Keep the weights whose removal would change the loss the most, to first order.
+
+    .. math:: S(\theta) = \left| \frac{\partial L}{\partial \theta} \odot \theta \right|
+
+    ``L`` is the mean loss over all examples of the data; the absolute value is taken once, of the gradient
+    over all of them. The model is scored in training mode, in float32 or wider, and by default in one iteration.
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: Lee et al. 2019, "SNIP: single-shot network pruning based on connection sensitivity", as in
+    Frankle et al. 2021, appendix B.
+
+    Example:
+        >>> from torch_synflow import prune
+        >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+        >>> batch = (torch.rand(40, 8), torch.arange(40) % 4)
+        >>> params = prune.prunable_parameters(model)
+        >>> report = prune.global_iterative_unstructured(
+        ...     params, prune.SNIP, amount=0.5, data=batch, loss_fn=nn.functional.cross_entropy
+        ... )
+        >>> report.kept
+        192
+    """
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``abs(dL/dw * w)``."""
+        gradients = network.mean_gradient(network.task.data)
+        return {name: gradient.mul_(network.weights[name]).abs_() for name, gradient in gradients.items()}
+
+
+SNIP = SNIPUnstructured
+
+
+def snip_scores(model: nn.Module, data: Any, loss_fn: LossFunction, parameters: Any = None) -> dict[Pair, Tensor]:
+    r"""SNIP's scores :math:`|\partial L / \partial w \cdot w|` of a model.
+
+    Args:
+        model: the model; it is only read.
+        data: one batch ``(inputs, targets)`` or an iterable of batches such as a ``DataLoader``.
+        loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch.
+        parameters: ``(module, name)`` pairs, all prunable weights by default.
+
+    Returns:
+        For each pair a tensor of its parameter's shape, in the unit of the loss, higher meaning keep, zero
+        where pruned.
+
+    Raises:
+        TypeError, ValueError: if the data are empty or no batches, the loss is no finite scalar that depends
+            on the outputs, or scores are not finite or zero for a whole tensor of an unpruned model.
+
+    Source: Frankle et al. 2021, appendix B.2.
+
+    Example:
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[3.0, -2.0]]))
+        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))  # L = (3 - 4)^2, dL/dw = [-2, -4]
+        >>> snip_scores(model, batch, nn.functional.mse_loss)[model, "weight"].tolist()
+        [[6.0, 8.0]]
+    """
+    return SNIPUnstructured.scores(model, parameters, data=data, loss_fn=loss_fn)
+
+
+def snip_unstructured(
+    module: nn.Module,
+    name: str,
+    amount: float,
+    importance_scores: Tensor | None = None,
+    *,
+    model: nn.Module | None = None,
+    data: Any = None,
+    loss_fn: LossFunction | None = None,
+) -> nn.Module:
+    """Prune one parameter by its SNIP scores, in one go.
+
+    Args:
+        module: holds the parameter.
+        name: its name there.
+        amount: what to remove of it, a fraction of the entries not yet pruned or a count.
+        importance_scores: scores of the parameter's shape, instead of a model.
+        model: the model that ``module`` belongs to.
+        data: one batch ``(inputs, targets)`` or an iterable of batches.
+        loss_fn: ``loss_fn(outputs, targets)``, the mean over a batch.
+
+    Returns:
+        ``module``, pruned.
+
+    Raises:
+        ValueError: if neither scores nor a model with data is given, among others.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> batch = (torch.rand(20, 4), torch.arange(20) % 2)
+        >>> _ = snip_unstructured(
+        ...     model[2], "weight", 0.5, model=model, data=batch, loss_fn=nn.functional.cross_entropy
+        ... )
+        >>> int(model[2].weight_mask.sum())
+        3
+    """
+    method = SNIPUnstructured
+    if importance_scores is None:
+        method = method.bind(model, data=data, loss_fn=loss_fn)  # type: ignore[arg-type]
+    method.apply(module, name, amount, importance_scores=importance_scores)
+    return module

@@ -1,0 +1,124 @@
+"""SynFlow: iterative synaptic flow pruning (Tanaka et al. 2020)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad
+
+from torch_synflow.parameters import Pair
+from torch_synflow.saliency import SaliencyUnstructured
+from torch_synflow.scoring import Network, Weights, positive_input, sum_of_outputs
+
+
+class SynFlowUnstructured(SaliencyUnstructured):
+    r"""Keep the weights that carry the most synaptic flow; no data is needed.
+
+    .. math:: R = \mathbb{1}^\top f(\mathbb{1}; |\theta|), \qquad
+              S(\theta) = \frac{\partial R}{\partial |\theta|} \odot |\theta|
+
+    The network is read with the absolute values of all its parameters, in evaluation mode, on one input of
+    ones, in float64: float32 overflows in networks as deep as ResNet-50 (Frankle et al. 2021, appendix D.2).
+    Scores are positive and their sum is the same for every layer, which is why iterating avoids layer
+    collapse; by default 100 iterations with the exponential schedule.
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: Tanaka et al. 2020, "Pruning neural networks without any data by iteratively conserving synaptic
+    flow", algorithm 1 and section 6.
+
+    Example:
+        >>> from torch_synflow import prune
+        >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+        >>> params = prune.prunable_parameters(model, example_inputs=torch.rand(1, 8))
+        >>> report = prune.global_iterative_unstructured(params, prune.SynFlow, amount=0.9)
+        >>> report.kept, report.total, report.empty_layers
+        (38, 384, ())
+    """
+
+    iterations: ClassVar[int] = 100
+    training: ClassVar[bool] = False
+    dtype: ClassVar[torch.dtype] = torch.float64
+    needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``dR/dw * w`` at the absolute values of the weights."""
+        inputs = network.prepared(positive_input(network.task.example_inputs))
+        network.make_positive()
+        gradients = grad(lambda weights: sum_of_outputs(network(weights, inputs)))(network.weights)
+        return {name: gradient * network.weights[name] for name, gradient in gradients.items()}
+
+
+SynFlow = SynFlowUnstructured
+
+
+def synflow_scores(model: nn.Module, example_inputs: Any, parameters: Any = None) -> dict[Pair, Tensor]:
+    r"""SynFlow's scores :math:`\partial R / \partial |w| \cdot |w|` of a model, in float64.
+
+    Args:
+        model: the model; it is only read.
+        example_inputs: what it is called with, the first dimension being the batch; only shapes matter.
+        parameters: ``(module, name)`` pairs, all prunable weights by default.
+
+    Returns:
+        For each pair a tensor of its parameter's shape, no unit, higher meaning keep, zero where pruned.
+
+    Raises:
+        TypeError: if ``example_inputs`` holds no tensor.
+        ValueError: if scores are not finite, or zero for a whole tensor of an unpruned model.
+
+    Source: Tanaka et al. 2020, equation 2.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
+        >>> with torch.no_grad():
+        ...     _ = model[0].weight.copy_(torch.tensor([[1.0, -2.0], [3.0, 0.5]]))
+        ...     _ = model[1].weight.copy_(torch.tensor([[2.0, -1.0]]))
+        >>> synflow_scores(model, torch.ones(1, 2))[model[0], "weight"].tolist()
+        [[2.0, 4.0], [3.0, 0.5]]
+    """
+    return SynFlowUnstructured.scores(model, parameters, example_inputs=example_inputs)
+
+
+def synflow_unstructured(
+    module: nn.Module,
+    name: str,
+    amount: float,
+    importance_scores: Tensor | None = None,
+    *,
+    model: nn.Module | None = None,
+    example_inputs: Any = None,
+) -> nn.Module:
+    """Prune one parameter by its SynFlow scores, in one go.
+
+    For the iterative method on many parameters use ``global_iterative_unstructured``.
+
+    Args:
+        module: holds the parameter.
+        name: its name there.
+        amount: what to remove of it, a fraction of the entries not yet pruned or a count.
+        importance_scores: scores of the parameter's shape, instead of a model.
+        model: the model that ``module`` belongs to.
+        example_inputs: what the model is called with.
+
+    Returns:
+        ``module``, pruned.
+
+    Raises:
+        ValueError: if neither scores nor a model with an input is given, among others.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> _ = synflow_unstructured(model[0], "weight", 5, model=model, example_inputs=torch.rand(1, 4))
+        >>> int(model[0].weight_mask.sum())
+        7
+    """
+    method = SynFlowUnstructured
+    if importance_scores is None:
+        method = method.bind(model, example_inputs=example_inputs)  # type: ignore[arg-type]
+    method.apply(module, name, amount, importance_scores=importance_scores)
+    return module

@@ -1,0 +1,257 @@
+"""Which tensors of which model: the list that users pass, and its resolution into checked entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
+
+Pair = tuple[nn.Module, str]
+
+
+class Parameters(list[Pair]):
+    """A list of ``(module, name)`` pairs that remembers its model and an example of its inputs.
+
+    It is a list in every respect: entries can be removed, and torch's own functions take it.
+
+    Attributes:
+        model: the model that the modules belong to.
+        example_inputs: what the model is called with, or ``None``.
+    """
+
+    def __init__(self, pairs: Iterable[Pair], model: nn.Module, example_inputs: Any = None) -> None:
+        super().__init__(pairs)
+        self.model = model
+        self.example_inputs = example_inputs
+
+
+def prunable_parameters(model: nn.Module, *, example_inputs: Any = None) -> Parameters:
+    """List the weights of a model's linear and convolution layers, the ones that the papers prune.
+
+    Biases, normalisation, embeddings and recurrent layers are left out, and so is the output projection of
+    ``nn.MultiheadAttention``, which that module reads without calling it, so that no pruning hook would run.
+
+    Args:
+        model: any module. It is only read.
+        example_inputs: what the model is called with: a tensor, a tuple of positional arguments or a mapping
+            of keyword arguments, the first dimension being the batch. Methods that need an input take its
+            shape from here.
+
+    Returns:
+        A list of ``(module, name)`` pairs, in the order of ``model.modules()``, that remembers the model.
+
+    Raises:
+        TypeError: if ``model`` is no module.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+        >>> params = prunable_parameters(model, example_inputs=torch.rand(8, 1, 3, 3))
+        >>> [(type(module).__name__, name) for module, name in params]
+        [('Conv2d', 'weight'), ('Linear', 'weight')]
+        >>> params.remove((model[3], "weight"))  # leave the classifier dense
+        >>> len(params), params.model is model
+        (1, True)
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
+    pairs = [
+        (module, "weight")
+        for module in model.modules()
+        if isinstance(module, (nn.Linear, _ConvNd)) and not isinstance(module, NonDynamicallyQuantizableLinear)
+    ]
+    return Parameters(pairs, model, example_inputs)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One tensor to prune, however many names it has.
+
+    Attributes:
+        label: its name in messages and reports, the qualified one where the model is known.
+        key: the qualified name of the parameter that is in the model now (``...weight_orig`` once pruned),
+            empty without a model.
+        locations: every ``(module, name)`` that holds it.
+        parameter: the dense parameter itself.
+        mask: boolean, true where an earlier pruning left the entry.
+    """
+
+    label: str
+    key: str
+    locations: tuple[Pair, ...]
+    parameter: nn.Parameter
+    mask: Tensor
+
+    @property
+    def total(self) -> int:
+        """The number of entries of the tensor, pruned ones included."""
+        return self.parameter.numel()
+
+    def masked(self) -> Tensor:
+        """The tensor as the forward pass uses it, ``name_orig * name_mask``, detached."""
+        return self.parameter.detach() * self.mask
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The module inside ``DataParallel``, ``DistributedDataParallel`` or ``torch.compile``."""
+    while True:
+        if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            model = model._orig_mod  # type: ignore[assignment]
+        else:
+            return model
+
+
+def as_pairs(parameters: Any) -> list[Pair]:
+    """The pairs that a user passed, as a list; any iterable of them will do, read once."""
+    if isinstance(parameters, (str, Mapping, Tensor)) or not isinstance(parameters, Iterable):
+        raise TypeError(
+            "parameters: expected a model or an iterable of (module, name) pairs, "
+            f"got {type(parameters).__name__}; prune.prunable_parameters(model) makes one"
+        )
+    pairs = list(parameters)
+    if not pairs:
+        raise ValueError(
+            "parameters: expected at least one (module, name) pair, got none; "
+            "prune.prunable_parameters(model) lists the weights of linear and convolution layers"
+        )
+    for index, pair in enumerate(pairs):
+        if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
+            raise TypeError(f"parameters[{index}]: expected a (module, name) pair, got {_short(pair)}")
+        if not (isinstance(pair[0], nn.Module) and isinstance(pair[1], str)):
+            raise TypeError(
+                f"parameters[{index}]: expected a module and a name, got {type(pair[0]).__name__} and {_short(pair[1])}"
+            )
+    return [(module, name) for module, name in pairs]
+
+
+def resolve(parameters: Any, model: nn.Module | None) -> list[Entry]:
+    """Check the pairs that a user passed and merge those that are one tensor. Nothing is touched.
+
+    Args:
+        parameters: an iterable of ``(module, name)`` pairs.
+        model: the model that they belong to, or ``None`` when no score needs one. With it, entries get
+            qualified names, and a weight tied to modules that are not listed is found there too.
+
+    Raises:
+        TypeError, ValueError: naming the entry, what was expected of it, and what to do.
+    """
+    pairs = as_pairs(parameters)
+    owners = _owners(model) if model is not None else {}
+    labels = [_label(index, pair, owners, model) for index, pair in enumerate(pairs)]
+    found: dict[int, list[Pair]] = {}
+    first: dict[int, str] = {}
+    tensors: dict[int, nn.Parameter] = {}
+    for pair, label in zip(pairs, labels, strict=True):
+        parameter = _checked(pair, label)
+        places = found.setdefault(id(parameter), [])
+        first.setdefault(id(parameter), label)
+        tensors[id(parameter)] = parameter
+        tied = [(module, name) for module, name, _ in owners.get(id(parameter), [])]
+        for place in (pair, *tied):
+            if place not in places:
+                _checked(place, label)
+                places.append(place)
+    entries = []
+    for identity, places in found.items():
+        parameter = tensors[identity]
+        key = owners[identity][0][2] if model is not None else ""
+        mask = torch.ones_like(parameter, dtype=torch.bool)
+        for place_module, place_name in places:
+            earlier = getattr(place_module, f"{place_name}_mask", None)
+            if f"{place_name}_orig" in place_module._parameters and isinstance(earlier, Tensor):
+                mask &= earlier != 0
+        entries.append(Entry(first[identity], key, tuple(places), parameter, mask))
+    _one_device(entries)
+    return entries
+
+
+def _owners(model: nn.Module) -> dict[int, list[tuple[nn.Module, str, str]]]:
+    """For the identity of each parameter: the ``(module, name, qualified key)`` of every place that holds it."""
+    owners: dict[int, list[tuple[nn.Module, str, str]]] = {}
+    for prefix, module in model.named_modules():
+        for held, parameter in module._parameters.items():
+            if parameter is None:
+                continue
+            name = held.removesuffix("_orig") if f"{held.removesuffix('_orig')}_mask" in module._buffers else held
+            key = f"{prefix}.{held}" if prefix else held
+            owners.setdefault(id(parameter), []).append((module, name, key))
+    return owners
+
+
+def _label(index: int, pair: Pair, owners: dict[int, list[tuple[nn.Module, str, str]]], model: nn.Module | None) -> str:
+    """The name of an entry in messages; raises when the model does not contain its module."""
+    module, name = pair
+    if model is None:
+        return f"parameters[{index}] ({type(module).__name__}.{name})"
+    for prefix, candidate in model.named_modules():
+        if candidate is module:
+            return f"{prefix}.{name}" if prefix else name
+    raise ValueError(
+        f"parameters[{index}] ({type(module).__name__}.{name}): expected a module of the model "
+        f"{type(model).__name__}, got one that it does not contain; pass the model that the pairs were taken from"
+    )
+
+
+def _held(module: nn.Module, name: str) -> nn.Parameter | None:
+    """The dense parameter behind ``module.name``, pruned or not."""
+    return module._parameters.get(f"{name}_orig", module._parameters.get(name))
+
+
+def _checked(pair: Pair, label: str) -> nn.Parameter:
+    """The parameter of a pair, or an error that says why a pruning hook on it could not work."""
+    module, name = pair
+    if parametrize.is_parametrized(module, name):
+        raise ValueError(
+            f"{label}: expected a plain parameter, got one that torch.nn.utils.parametrize computes; "
+            f'prune (module.parametrizations.{name}, "original") instead, or call remove_parametrizations first'
+        )
+    if isinstance(module, NonDynamicallyQuantizableLinear):
+        raise ValueError(
+            f"{label}: nn.MultiheadAttention reads its output projection without calling it, so a pruning hook "
+            "there never runs; leave this entry out"
+        )
+    parameter = _held(module, name)
+    if parameter is None:
+        raise ValueError(f"{label}: {_not_a_parameter(module, name)}")
+    if is_lazy(parameter):
+        raise ValueError(f"{label}: a lazy parameter has no shape yet; run the model once on an input first")
+    if parameter.is_meta:
+        raise ValueError(f"{label}: a parameter on the meta device has no values; materialise the model first")
+    if not parameter.is_floating_point():
+        raise TypeError(f"{label}: expected a floating-point parameter, got {parameter.dtype}; leave this entry out")
+    return parameter
+
+
+def _not_a_parameter(module: nn.Module, name: str) -> str:
+    if name in module._parameters:
+        return "it is None (the layer has none); leave this entry out"
+    if isinstance(getattr(module, name, None), Tensor):
+        return (
+            "expected an nn.Parameter, got a plain tensor or buffer (the old torch.nn.utils.weight_norm makes "
+            "such); prune the parameters that it is computed from"
+        )
+    names = ", ".join(n for n, p in module._parameters.items() if p is not None) or "none"
+    return f"{type(module).__name__} has no parameter of that name; it has: {names}"
+
+
+def _one_device(entries: list[Entry]) -> None:
+    first = entries[0]
+    for entry in entries[1:]:
+        if entry.parameter.device != first.parameter.device:
+            raise ValueError(
+                f"{entry.label}: expected device {first.parameter.device}, that of {first.label}, "
+                f"got {entry.parameter.device}; move the model to one device, prune, and move it back"
+            )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

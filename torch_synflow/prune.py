@@ -1,0 +1,72 @@
+"""Everything of :mod:`torch.nn.utils.prune`, and pruning at initialisation.
+
+Replace ``import torch.nn.utils.prune as prune`` by ``from torch_synflow import prune`` and nothing else
+changes: every name of the installed torch module, private ones included, is answered with the same object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch.nn.utils.prune as _torch_prune
+
+from torch_synflow.data import class_balanced_batch
+from torch_synflow.iterative import global_iterative_unstructured
+from torch_synflow.methods import (
+    SNIP,
+    GraSP,
+    GraSPUnstructured,
+    SNIPUnstructured,
+    SynFlow,
+    SynFlowUnstructured,
+    grasp_scores,
+    grasp_unstructured,
+    snip_scores,
+    snip_unstructured,
+    synflow_scores,
+    synflow_unstructured,
+)
+from torch_synflow.parameters import Parameters, prunable_parameters
+from torch_synflow.report import LayerReport, PruningReport
+from torch_synflow.saliency import SaliencyUnstructured, Scores
+from torch_synflow.schedules import exponential, linear
+
+if TYPE_CHECKING:
+    from torch.nn.utils.prune import *  # noqa: F403
+
+__all__ = [
+    "SNIP",
+    "GraSP",
+    "GraSPUnstructured",
+    "LayerReport",
+    "Parameters",
+    "PruningReport",
+    "SNIPUnstructured",
+    "SaliencyUnstructured",
+    "Scores",
+    "SynFlow",
+    "SynFlowUnstructured",
+    "class_balanced_batch",
+    "exponential",
+    "global_iterative_unstructured",
+    "grasp_scores",
+    "grasp_unstructured",
+    "linear",
+    "prunable_parameters",
+    "snip_scores",
+    "snip_unstructured",
+    "synflow_scores",
+    "synflow_unstructured",
+]
+__all__ += [name for name in vars(_torch_prune) if not name.startswith("_")]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return getattr(_torch_prune, name)
+    except AttributeError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *vars(_torch_prune)})

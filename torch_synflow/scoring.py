@@ -1,0 +1,219 @@
+"""Scoring: a model read as a pure function of the weights that are scored, by ``torch.func``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
+from torch.utils._pytree import tree_leaves, tree_map
+
+from torch_synflow.data import batch_size, batches
+from torch_synflow.parameters import Entry, unwrap
+from torch_synflow.transaction import unchanged
+
+Weights = dict[str, Tensor]
+LossFunction = Callable[[Any, Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method scores with: the model, and whichever of an input and data the method needs.
+
+    Attributes:
+        model: the model that holds the parameters.
+        example_inputs: what it is called with, the first dimension being the batch.
+        data: one batch ``(inputs, targets)`` or an iterable of such batches.
+        loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch.
+    """
+
+    model: nn.Module | None = None
+    example_inputs: Any = None
+    data: Any = None
+    loss_fn: LossFunction | None = None
+
+
+class Network:
+    """A model as a pure function of some of its weights.
+
+    Everything that the forward pass can reach is a copy in the scoring precision, so that nothing it does
+    arrives at the model.
+
+    Attributes:
+        task: what the weights are scored with.
+        weights: the scored weights by qualified name, ``name_orig * name_mask``.
+        masks: their boolean masks, by the same names.
+        dtype: the precision that inputs are cast to.
+        device: where the scored weights lie.
+    """
+
+    def __init__(self, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor], floor: torch.dtype) -> None:
+        assert task.model is not None  # SaliencyUnstructured.require saw to it
+        self.task = task
+        self._model = unwrap(task.model)
+        self.device = entries[0].parameter.device
+        self.masks = {entry.key: mask for entry, mask in zip(entries, masks, strict=True)}
+        self.weights = {
+            entry.key: widened(entry.parameter.detach() * mask, floor)
+            for entry, mask in zip(entries, masks, strict=True)
+        }
+        self._others = {
+            name: widened(_materialised(parameter, name), floor)
+            for name, parameter in self._model.named_parameters()
+            if name not in self.weights
+        }
+        self._buffers = {
+            name: widened(_materialised(buffer, name), floor) for name, buffer in self._model.named_buffers()
+        }
+        floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
+        self.dtype = max(floating, key=lambda dtype: torch.finfo(dtype).bits)
+
+    def __call__(self, weights: Weights, inputs: Any) -> Any:
+        """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread."""
+        # cloned inside, as a transform of torch.func must own what a forward writes to (BatchNorm's counters)
+        state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
+        if isinstance(inputs, Mapping):
+            return functional_call(self._model, state, (), dict(inputs))
+        return functional_call(self._model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
+
+    def make_positive(self) -> None:
+        """Take absolute values of all parameters and of the running means of BatchNorm, as SynFlow reads them."""
+        self.weights = {name: weight.abs() for name, weight in self.weights.items()}
+        self._others = {name: p.abs() if p.is_floating_point() else p for name, p in self._others.items()}
+        for prefix, module in self._model.named_modules():
+            if isinstance(module, _BatchNorm):
+                name = f"{prefix}.running_mean" if prefix else "running_mean"
+                if name in self._buffers:
+                    self._buffers[name] = self._buffers[name].abs()
+
+    def prepared(self, tree: Any) -> Any:
+        """Inputs or targets on the weights' device, the floating ones in the scoring precision."""
+
+        def prepare(leaf: Any) -> Any:
+            if not isinstance(leaf, Tensor):
+                return leaf
+            if leaf.is_inference():
+                leaf = leaf.clone()
+            return leaf.to(self.device, self.dtype) if leaf.is_floating_point() else leaf.to(self.device)
+
+        return tree_map(prepare, tree)
+
+    def loss(self, weights: Weights, inputs: Any, targets: Any, *, temperature: float = 1.0) -> Tensor:
+        """The loss of a prepared batch, its outputs divided by ``temperature``; checked to be a usable scalar."""
+        assert self.task.loss_fn is not None  # SaliencyUnstructured.require saw to it
+        outputs = self(weights, inputs)
+        if temperature != 1.0:
+            outputs = tree_map(lambda out: out / temperature if _is_floating(out) else out, outputs)
+        loss = self.task.loss_fn(outputs, targets)
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"loss_fn: expected a scalar tensor, got {type(loss).__name__}")
+        if loss.numel() != 1:
+            raise ValueError(
+                f"loss_fn: expected a scalar, got a tensor of shape {tuple(loss.shape)}; "
+                'use the mean over the batch (reduction="mean")'
+            )
+        if not loss.requires_grad:
+            raise ValueError(
+                "loss_fn: expected a loss that depends on the model's outputs, got one without a gradient; "
+                "leave out detach(), item(), argmax and no_grad"
+            )
+        return loss.reshape(())
+
+    def mean_gradient(self, data: Iterable[Any], *, temperature: float = 1.0) -> Weights:
+        """The gradient of the mean loss over all examples of ``data``, zero where a mask is."""
+        gradient = grad_and_value(self.loss)
+
+        def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
+            gradients, loss = gradient(self.weights, inputs, targets, temperature=temperature)
+            if not bool(torch.isfinite(loss)):
+                raise ValueError(
+                    f"data: expected a finite loss, got {float(loss)} for batch {index}; look for NaN or infinite "
+                    "inputs, targets out of range, or weights that overflow"
+                )
+            return dict(gradients)
+
+        return self.mean_over_examples(data, of_batch)
+
+    def mean_over_examples(self, data: Iterable[Any], function: Callable[[int, Any, Any], Weights]) -> Weights:
+        """The mean of ``function(index, inputs, targets)`` over batches, weighted by their sizes, masked."""
+        mean: Weights = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
+        examples = 0
+        for index, (inputs, targets) in enumerate(batches(data)):
+            size = batch_size(inputs)
+            examples += size
+            for name, value in function(index, self.prepared(inputs), self.prepared(targets)).items():
+                mean[name].add_(value.detach(), alpha=size)
+        return {name: total.div_(examples).mul_(self.masks[name]) for name, total in mean.items()}
+
+
+@contextmanager
+def network(
+    task: Task, entries: Sequence[Entry], masks: Sequence[Tensor], *, training: bool, dtype: torch.dtype
+) -> Iterator[Network]:
+    """Open ``task.model`` for scoring, in the given mode and at least the given precision; it stays as it was."""
+    assert task.model is not None  # SaliencyUnstructured.require saw to it
+    model = task.model
+    device = entries[0].parameter.device
+    with (
+        unchanged(model),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast(device.type, enabled=False),
+    ):
+        model.train(training)
+        for module in model.modules():
+            # a user's backward hooks are not ours to run, and torch.func can not differentiate through them
+            module._backward_hooks.clear()
+            module._backward_pre_hooks.clear()
+        yield Network(task, entries, masks, dtype)
+
+
+def positive_input(example_inputs: Any) -> Any:
+    """One example of ones in the shape of ``example_inputs``; integers and booleans (token ids, masks) as given."""
+
+    def one(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        example = leaf[:1] if leaf.dim() else leaf
+        return torch.ones_like(example) if example.is_floating_point() else example
+
+    if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(example_inputs)):
+        raise TypeError(
+            "example_inputs: expected a tensor, or a tuple or mapping of what the model is called with, "
+            f"got {type(example_inputs).__name__} without a tensor; torch.ones(1, 3, 32, 32) for example"
+        )
+    return tree_map(one, example_inputs)
+
+
+def sum_of_outputs(outputs: Any) -> Tensor:
+    """R: the sum of every floating-point tensor that a model returns."""
+    tensors = [leaf for leaf in tree_leaves(outputs) if _is_floating(leaf)]
+    if not tensors:
+        raise TypeError(
+            f"model: expected outputs that hold a floating-point tensor, got {type(outputs).__name__} without one"
+        )
+    return torch.stack([tensor.sum() for tensor in tensors]).sum()
+
+
+def widened(tensor: Tensor, floor: torch.dtype) -> Tensor:
+    """A detached copy of ``tensor``, floating-point ones in ``floor`` or a wider type."""
+    dtype = torch.promote_types(tensor.dtype, floor) if tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to(dtype, copy=True)
+
+
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _materialised(tensor: Tensor, name: str) -> Tensor:
+    if is_lazy(tensor):
+        raise ValueError(f"{name}: a lazy parameter has no shape yet; run the model once on an input first")
+    if tensor.is_meta:
+        raise ValueError(f"{name}: a tensor on the meta device has no values; materialise the model first")
+    return tensor
