@@ -105,8 +105,15 @@ def class_balanced_batch(
             )
         order = torch.randperm(len(indices), generator=generator)[:examples_per_class]
         chosen += [indices[i] for i in order.tolist()]
-    inputs, targets = default_collate([dataset[i] for i in chosen])
+    inputs, targets = default_collate([_item(dataset, i) for i in chosen])
     return inputs, targets
+
+
+def _item(dataset: Dataset[Any], index: int) -> tuple[Any, Any]:
+    item = dataset[index]
+    if not (isinstance(item, (tuple, list)) and len(item) == 2):
+        raise TypeError(f"dataset: expected items (input, label), got {type(item).__name__} as item {index}")
+    return item[0], item[1]
 
 
 def _labels(dataset: Any) -> Sequence[Any]:
@@ -119,7 +126,4 @@ def _labels(dataset: Any) -> Sequence[Any]:
     targets = getattr(dataset, "targets", None)
     if targets is not None:
         return list(targets.tolist() if isinstance(targets, Tensor) else targets)
-    try:
-        return [label for _, label in (dataset[i] for i in range(len(dataset)))]
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"dataset: expected items (input, label), got others ({error})") from error
+    return [_item(dataset, i)[1] for i in range(len(dataset))]

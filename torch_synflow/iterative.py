@@ -152,7 +152,9 @@ def _attach(entries: Sequence[Entry], masks: Sequence[Tensor]) -> None:
             for module, name in entry.locations:
                 mask = torch.zeros_like(entry.parameter, requires_grad=False).masked_fill_(kept, 1)
                 custom_from_mask(module, name, mask)
-                module._buffers[f"{name}_mask"] = mask  # torch's own is contiguous whatever the parameter is
+                # torch's own mask of a pruned module is contiguous, whatever the parameter is
+                module._buffers[f"{name}_mask"] = mask
+                setattr(module, name, mask * entry.parameter)
 
 
 def _report(entries: Sequence[Entry], masks: Sequence[Tensor]) -> PruningReport:

@@ -71,12 +71,20 @@ class Network:
         self._buffers = {
             name: widened(_materialised(buffer, name), floor) for name, buffer in self._model.named_buffers()
         }
+        self._constants = [
+            (module, name, widened(value, floor))
+            for module in self._model.modules()
+            for name, value in module.__dict__.items()
+            if isinstance(value, Tensor) and f"{name}_orig" not in module._parameters
+        ]
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floating, key=lambda dtype: torch.finfo(dtype).bits)
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
         """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread."""
         # cloned inside, as a transform of torch.func must own what a forward writes to (BatchNorm's counters)
+        for module, name, constant in self._constants:
+            module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
         if isinstance(inputs, Mapping):
             return functional_call(self._model, state, (), dict(inputs))

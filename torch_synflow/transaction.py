@@ -7,33 +7,24 @@ never the module's own: :mod:`torch_synflow.scoring` hands out copies.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 
 
-def _is_pruned(module: nn.Module, name: str) -> bool:
-    """Whether ``module.name`` is only the product that a pruning hook writes anew at each call."""
-    return f"{name}_orig" in module._parameters
-
-
 class _ModuleState:
-    """One module as it was: attributes, containers, plain tensor attributes, and what autograd keeps."""
+    """One module as it was: attributes, containers, and what autograd keeps."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
         self.attributes = dict(module.__dict__)
         self.containers: list[tuple[Any, Any]] = [
             (value, value.copy()) for value in self.attributes.values() if isinstance(value, (dict, list, set))
-        ]
-        self.tensors = [
-            (value, value.detach().clone())
-            for name, value in self.attributes.items()
-            if isinstance(value, Tensor) and not _is_pruned(module, name)
         ]
         self.autograd = [(p, p.grad, p.requires_grad) for p in module._parameters.values() if p is not None]
 
@@ -52,9 +43,6 @@ class _ModuleState:
             else:
                 container.clear()
                 container.update(content)
-        for tensor, value in self.tensors:
-            if not torch.equal(tensor, value):
-                tensor.detach().copy_(value)
         for parameter, grad, requires_grad in self.autograd:
             if parameter.grad is not grad:
                 parameter.grad = grad
@@ -87,12 +75,13 @@ class Snapshot:
                 state.restore()
             raise
 
-    def pruned_meanwhile(self) -> nn.Module | None:
-        """The first module whose parameters' names or pruning hooks are not those of the snapshot."""
+    def pruned_meanwhile(self, model: nn.Module) -> str:
+        """Where the names of parameters or the pruning hooks are not those of the snapshot, empty if nowhere."""
+        names = {id(module): name for name, module in model.named_modules()}
         for state, signature in zip(self._states, self._signatures, strict=True):
             if state.signature() != signature:
-                return state.module
-        return None
+                return f"{names.get(id(state.module), '')} {type(state.module).__name__}".strip()
+        return ""
 
 
 @contextmanager
@@ -102,24 +91,24 @@ def unchanged(model: nn.Module) -> Iterator[None]:
     Raises ``ValueError`` when the code inside pruned the model, as its scores then mean nothing.
     """
     snapshot = Snapshot([model])
-    pruned: nn.Module | None = None
+    where = ""
     cause: Exception | None = None
     try:
         yield
+        where = snapshot.pruned_meanwhile(model)
     except Exception as error:
-        pruned, cause = snapshot.pruned_meanwhile(), error
-        if pruned is None:
+        # torch's functions fail early on the plain tensors that torch.func puts in the place of parameters
+        refused = re.search(r"cannot assign '.*' object to parameter '(\w+)_orig'", str(error))
+        where = refused[1] if refused else snapshot.pruned_meanwhile(model)
+        cause = error
+        if not where:
             raise
-    else:
-        pruned = snapshot.pruned_meanwhile()
     finally:
         snapshot.restore()
-    if pruned is not None:
-        name = next((n for n, m in model.named_modules() if m is pruned), "")
+    if where:
         raise ValueError(
-            f"model: its forward pruned, added or removed parameters of {name or 'the model'} "
-            f"({type(pruned).__name__}) while it was scored; expected a forward that leaves them alone: "
-            "prune outside of forward"
+            f"model: its forward prunes, adds or removes parameters ({where}) while it is scored; expected a "
+            "forward that leaves them alone: prune outside of forward"
         ) from cause
 
 

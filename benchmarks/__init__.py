@@ -1,0 +1,1 @@
+"""The papers' sweeps, run with the package."""

@@ -1,0 +1,120 @@
+"""Lightning's own ModelPruning callback, unmodified, with a bound class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from torch_synflow import prune
+
+lightning = pytest.importorskip("lightning.pytorch")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
+    pytest.mark.filterwarnings("ignore:.*number of training batches.*"),
+    pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*"),
+]
+
+TOTAL = 5 * 16 + 16 * 3
+
+
+class Classifier(lightning.LightningModule):  # type: ignore[misc, name-defined]
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.net = nn.Sequential(nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        return F.cross_entropy(self(batch[0]), batch[1])
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class Witness(lightning.Callback):  # type: ignore[misc, name-defined]
+    """Notes after each epoch what is kept."""
+
+    def __init__(self) -> None:
+        self.kept: list[int] = []
+        self.masks: list[list[Tensor]] = []
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        masks = [pl_module.net[i].weight_mask.clone() for i in (0, 3)]
+        self.masks.append(masks)
+        self.kept.append(sum(int(mask.sum()) for mask in masks))
+
+
+@pytest.mark.parametrize("method", [prune.SynFlow, prune.SNIP])
+def test_model_pruning_halves_what_is_left_in_each_of_two_epochs(method: Any, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data = TensorDataset(torch.randn(32, 5), torch.arange(32) % 3)
+    model = Classifier()
+    params = [(model.net[0], "weight"), (model.net[3], "weight")]
+    bound = method.bind(model, example_inputs=torch.rand(1, 5), data=data[:], loss_fn=F.cross_entropy)
+    pruning = lightning.callbacks.ModelPruning(
+        pruning_fn=bound,
+        parameters_to_prune=params,
+        amount=0.5,
+        make_pruning_permanent=False,
+        use_lottery_ticket_hypothesis=False,
+    )
+    witness = Witness()
+    trainer = lightning.Trainer(
+        max_epochs=2,
+        callbacks=[pruning, witness],
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(model, DataLoader(data, batch_size=8))
+    assert witness.kept == [TOTAL // 2, TOTAL // 4]
+    assert all((later <= earlier).all() for earlier, later in zip(*witness.masks, strict=True))
+    for index, mask in zip((0, 3), witness.masks[-1], strict=True):
+        assert torch.equal(model.net[index].weight_mask, mask)
+        assert torch.equal(model.net[index].weight == 0, mask == 0)
+
+
+def test_the_masks_are_those_of_the_scores_at_that_moment(tmp_path: Path) -> None:
+    """The first epoch's masks, recomputed from the weights that the epoch ended with."""
+    torch.manual_seed(0)
+    data = TensorDataset(torch.randn(32, 5), torch.arange(32) % 3)
+    model = Classifier()
+    params = [(model.net[0], "weight"), (model.net[3], "weight")]
+    bound = prune.SynFlow.bind(model, example_inputs=torch.rand(1, 5))
+
+    class Before(lightning.Callback):  # type: ignore[misc, name-defined]
+        net: Any = None
+
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            self.net = Classifier().net
+            self.net.load_state_dict(pl_module.net.state_dict())
+
+    before, witness = Before(), Witness()
+    pruning = lightning.callbacks.ModelPruning(
+        pruning_fn=bound, parameters_to_prune=params, amount=0.5, use_lottery_ticket_hypothesis=False
+    )
+    lightning.Trainer(
+        max_epochs=1,
+        callbacks=[before, pruning, witness],
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(model, DataLoader(data, batch_size=8))
+    prune.global_iterative_unstructured(before.net, prune.SynFlow, 0.5, example_inputs=torch.rand(1, 5), iterations=1)
+    assert all(torch.equal(before.net[i].weight_mask, mask) for i, mask in zip((0, 3), witness.masks[0], strict=True))
