@@ -1,28 +1,62 @@
-# Set-up and checks. Each target makes its own virtual environment; it is made again only when the dependency
-# files change. PYTHON chooses the interpreter (3.10 or newer).
+# Set-up and checks. Each target makes what it needs in a virtual environment of the project, and makes it again
+# only when the dependency files have changed. PYTHON chooses the interpreter.
 PYTHON ?= python3
+OLDEST_PYTHON ?= python3.10
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
 FILES := setup.cfg pyproject.toml
+INSTALL := -m pip install --disable-pip-version-check
 
-.PHONY: help demo test test-slow test-oldest lint docs dist clean
+.PHONY: help demo test test-slow test-oldest docs dist clean
 
 help:
-	@echo "make demo        prune and train small networks on handwritten digits; draws the picture (5 minutes)"
-	@echo "make test        linters, types, tests, examples"
-	@echo "make test-slow   the tests that take minutes each"
-	@echo "make test-oldest the core's tests on the oldest torch supported (OLDEST_PYTHON, 3.10 to 3.12)"
-	@echo "make docs        the documentation, into docs/_build/html"
-	@echo "make dist        wheel and source distribution, into dist/"
+	@echo "make demo         prune and train small networks on handwritten digits and draw the picture (5 minutes)"
+	@echo "make test         linters, types, tests and examples"
+	@echo "make test-slow    the tests that take minutes each"
+	@echo "make test-oldest  the tests on the oldest torch that is supported (needs a Python 3.10: OLDEST_PYTHON)"
+	@echo "make docs         the documentation, into docs/_build/html"
+	@echo "make dist         wheel and source distribution, into dist/"
+	@echo "make clean        remove everything that these make"
 
 $(VENV)/%.installed: $(FILES)
-	@echo "Setting up $(VENV) for $* (a few minutes the first time: torch is large) ..."
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, this is " + sys.version)'
+	@echo "== Setting up $(VENV) for '$*': some minutes the first time, as torch is large"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12 ...")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --progress-bar on -e ".[$*]"
+	@$(BIN)/python $(INSTALL) -e ".[$*]"
 	@touch $@
 
 demo: $(VENV)/demo.installed
-	@echo "Pruning and training on handwritten digits ..."
+	@echo "== Pruning and training on handwritten digits: at most 5 minutes"
 	@$(BIN)/python -m benchmarks.demo
+
+test: $(VENV)/test.installed
+	@echo "== Style"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "== Types"
+	@$(BIN)/mypy
+	@echo "== Tests and examples: some minutes"
+	@$(BIN)/python -m pytest
+
+test-slow: $(VENV)/test.installed
+	@echo "== Slow tests: about half an hour on 2 cores"
+	@$(BIN)/python -m pytest -m slow -s -v
+
+.venv-oldest/installed: $(FILES)
+	@echo "== Setting up .venv-oldest with the oldest torch"
+	@$(OLDEST_PYTHON) -m venv .venv-oldest
+	@.venv-oldest/bin/python $(INSTALL) -e . "torch==2.2.2" "numpy<2" hypothesis pytest tqdm
+	@touch $@
+
+test-oldest: .venv-oldest/installed
+	@.venv-oldest/bin/python -m pytest -p no:cacheprovider
+
+docs: $(VENV)/docs.installed
+	@echo "== Building the documentation"
+	@$(BIN)/python -m sphinx -W --keep-going -n -b html docs docs/_build/html
+
+dist: $(VENV)/test.installed
+	@$(BIN)/python -m build
+
+clean:
+	@rm -rf .venv .venv-oldest build dist *.egg-info docs/_build
