@@ -131,6 +131,9 @@ def test_marked_scores_of_the_user_are_ranked() -> None:
     torch.nn.utils.prune.global_unstructured([(model, "weight")], GraSP, importance_scores=scores, amount=2)
     assert model.weight_mask.tolist() == [[0.0, 1.0, 0.0]]
     assert type(model.weight_mask) is Tensor
+    scores[model, "weight"] = torch.full((1, 3), torch.nan).as_subclass(prune.Scores)
+    with pytest.raises(ValueError, match="scores: expected finite"):
+        torch.nn.utils.prune.global_unstructured([(model, "weight")], SNIP, importance_scores=scores, amount=0)
 
 
 # The list of parameters
@@ -782,6 +785,8 @@ def test_channels_last_is_kept() -> None:
     for amount in (0.5, 0.5):
         prune.global_iterative_unstructured(model, SynFlow, amount, example_inputs=x)
         prune.global_iterative_unstructured(plain, SynFlow, amount, example_inputs=x)
+        prune.synflow_unstructured(model[0], "weight", 4, model=model, example_inputs=x)
+        prune.synflow_unstructured(plain[0], "weight", 4, model=plain, example_inputs=x)
         for index in (0, 2):
             for name in ("weight_mask", "weight_orig", "weight"):
                 assert getattr(model[index], name).is_contiguous(memory_format=torch.channels_last)

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
 
+from torch_synflow.attach import attach, ones_where
 from torch_synflow.parameters import Entry, Parameters, prunable_parameters, resolve, unwrap
 from torch_synflow.report import LayerReport, PruningReport
-from torch_synflow.saliency import SaliencyUnstructured, Scores, check_amount, merged, require_finite, to_remove
+from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.schedules import Schedule, exponential, kept_counts
+from torch_synflow.scores import Scores, require_finite
 from torch_synflow.scoring import LossFunction, Task
+from torch_synflow.selection import check_amount, to_remove
 from torch_synflow.transaction import all_or_nothing
 
 Callback = Callable[[int, PruningReport], object]
@@ -85,7 +89,7 @@ def global_iterative_unstructured(
     if isinstance(parameters, nn.Module):
         parameters = prunable_parameters(parameters)
         model = parameters.model if model is None else model
-    task = merged(
+    task = _merged(
         pruning_method,
         {"model": model, "example_inputs": example_inputs, "data": data, "loss_fn": loss_fn},
         vars(parameters) if isinstance(parameters, Parameters) else {},
@@ -146,21 +150,27 @@ def _survivors(tensors: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
 
 
 def _attach(entries: Sequence[Entry], masks: Sequence[Tensor]) -> None:
-    """Put the masks on the modules through torch's own function: the one place that changes the model."""
-    with torch.inference_mode(False), torch.no_grad():  # the product gets no gradient, so that it deepcopies
-        for entry, kept in zip(entries, masks, strict=True):
-            for module, name in entry.locations:
-                mask = torch.zeros_like(entry.parameter, requires_grad=False).masked_fill_(kept, 1)
-                custom_from_mask(module, name, mask)
-                # torch's own mask of a pruned module is contiguous, whatever the parameter is
-                module._buffers[f"{name}_mask"] = mask
-                setattr(module, name, mask * entry.parameter)
+    """Put the masks on the modules through torch's own function, every place of a tied tensor included."""
+    for entry, kept in zip(entries, masks, strict=True):
+        for module, name in entry.locations:
+            mask = ones_where(kept, entry.parameter)
+            attach((module, name), partial(custom_from_mask, module, name, mask), mask)
 
 
 def _report(entries: Sequence[Entry], masks: Sequence[Tensor]) -> PruningReport:
     return PruningReport(
         tuple(LayerReport(e.label, int(m.sum()), e.total) for e, m in zip(entries, masks, strict=True))
     )
+
+
+def _merged(method: type[BasePruningMethod], given: Mapping[str, Any], remembered: Mapping[str, Any]) -> Task:
+    """What is scored with: the call's own arguments, else the class's, else what the list remembers."""
+    bound = method._task if issubclass(method, SaliencyUnstructured) else Task()
+    values = {}
+    for name in ("model", "example_inputs", "data", "loss_fn"):
+        sources = (given.get(name), getattr(bound, name), remembered.get(name))
+        values[name] = next((value for value in sources if value is not None), None)
+    return Task(**values)
 
 
 def _check_method(method: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,16 +173,21 @@ def resolve(parameters: Any, model: nn.Module | None) -> list[Entry]:
     return entries
 
 
+def held_parameters(model: nn.Module) -> Iterator[tuple[nn.Module, str, str, nn.Parameter]]:
+    """Every place of a model that holds a parameter: module, name without ``_orig``, qualified key, parameter."""
+    for prefix, module in model.named_modules():
+        for held, parameter in module._parameters.items():
+            if parameter is not None:
+                bare = held.removesuffix("_orig")
+                name = bare if f"{bare}_mask" in module._buffers else held
+                yield module, name, f"{prefix}.{held}" if prefix else held, parameter
+
+
 def _owners(model: nn.Module) -> dict[int, list[tuple[nn.Module, str, str]]]:
     """For the identity of each parameter: the ``(module, name, qualified key)`` of every place that holds it."""
     owners: dict[int, list[tuple[nn.Module, str, str]]] = {}
-    for prefix, module in model.named_modules():
-        for held, parameter in module._parameters.items():
-            if parameter is None:
-                continue
-            name = held.removesuffix("_orig") if f"{held.removesuffix('_orig')}_mask" in module._buffers else held
-            key = f"{prefix}.{held}" if prefix else held
-            owners.setdefault(id(parameter), []).append((module, name, key))
+    for module, name, key, parameter in held_parameters(model):
+        owners.setdefault(id(parameter), []).append((module, name, key))
     return owners
 
 

@@ -28,8 +28,9 @@ from torch_synflow.methods import (
 )
 from torch_synflow.parameters import Parameters, prunable_parameters
 from torch_synflow.report import LayerReport, PruningReport
-from torch_synflow.saliency import SaliencyUnstructured, Scores
+from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.schedules import exponential, linear
+from torch_synflow.scores import Scores
 
 if TYPE_CHECKING:
     from torch.nn.utils.prune import *  # noqa: F403

@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
+from torch_synflow.attach import attach
+from torch_synflow.binding import parameters_of, survivors_of
 from torch_synflow.data import rereadable
 from torch_synflow.parameters import Entry, Pair, prunable_parameters, resolve, unwrap
 from torch_synflow.schedules import Schedule, exponential
+from torch_synflow.scores import Scores, require_finite, require_nonzero
 from torch_synflow.scoring import LossFunction, Network, Task, Weights, network
-from torch_synflow.selection import keep_highest
-from torch_synflow.transaction import all_or_nothing
+from torch_synflow.selection import check_amount, keep_highest, to_remove
 
 Method = TypeVar("Method", bound="SaliencyUnstructured")
-
-
-class Scores(Tensor):
-    """A tensor marked as scores, higher meaning keep: what an unbound method may rank.
-
-    torch's ``global_unstructured`` hands a method the raw weights when it is given no scores. Nothing in a
-    tensor of numbers tells the two apart, so the ``*_scores`` functions mark what they return, and the mark
-    stays through copies, moves, slices and concatenations with other scores. Mark scores of your own with
-    ``tensor.as_subclass(Scores)``.
-
-    Example:
-        >>> scores = torch.tensor([0.5, 2.0]).as_subclass(Scores)
-        >>> type(scores[:1]).__name__, type(torch.cat([scores, torch.ones(2)])).__name__
-        ('Scores', 'Tensor')
-    """
-
-    _KEEP: ClassVar[frozenset[Any]] = frozenset(
-        {
-            torch.cat, torch.clone, torch.Tensor.__deepcopy__, torch.Tensor.__getitem__, torch.Tensor.clone,
-            torch.Tensor.cpu, torch.Tensor.cuda, torch.Tensor.detach, torch.Tensor.flatten,
-            torch.Tensor.reshape, torch.Tensor.to, torch.Tensor.view, torch.Tensor.view_as,
-        }
-    )  # fmt: skip
-
-    @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run ``func``; mark the result again only where ``func`` copies or moves nothing but scores."""
-        parts = args[0] if func is torch.cat else args[:1]
-        with torch._C.DisableTorchFunctionSubclass():
-            result = func(*args, **(kwargs or {}))
-            if func in cls._KEEP and all(isinstance(part, Scores) for part in parts):
-                result = result.as_subclass(cls)
-        return result
 
 
 class SaliencyUnstructured(BasePruningMethod):
@@ -174,7 +141,7 @@ class SaliencyUnstructured(BasePruningMethod):
         scores = [saliency[entry.key].detach() for entry in entries]
         require_finite(entries, scores, f"{cls.__name__} scores")
         if all(bool(mask.all()) for mask in masks):
-            _require_nonzero(entries, scores, cls.__name__)
+            require_nonzero(entries, scores, cls.__name__)
         return scores
 
     @classmethod
@@ -200,10 +167,13 @@ class SaliencyUnstructured(BasePruningMethod):
             default_mask: 0/1, the shape of ``t``.
 
         Raises:
-            ValueError: if ``t`` is not marked as :class:`Scores` and the class is not bound to a model.
+            ValueError: if ``t`` is not marked as :class:`Scores` and the class is not bound to a model, or the
+                scores are not finite.
         """
         alive = default_mask.reshape(-1) != 0
         scores = (t if isinstance(t, Scores) else self._scores_of(t)).as_subclass(Tensor).reshape(-1)[alive]
+        if not bool(torch.isfinite(scores).all()):
+            raise ValueError(f"scores: expected finite ones for {type(self).__name__}, got NaN or infinity")
         keep = scores.numel() - to_remove(self.amount, scores.numel())
         kept = torch.zeros_like(alive).masked_scatter(alive, keep_highest(scores, keep))
         return default_mask * kept.view(default_mask.shape)
@@ -242,12 +212,12 @@ class SaliencyUnstructured(BasePruningMethod):
             )
         require_finite([entry], [importance_scores], "importance_scores")
         to_remove(amount, int(entry.mask.sum()))
-        # the hook must pickle without the model, and the product must deepcopy: no gradient on it yet
+        # of the class that is not bound, so that the hook pickles, and without the model
         unbound = next(base for base in cls.__mro__ if "_task" not in vars(base) or base is SaliencyUnstructured)
-        with all_or_nothing([module]), torch.inference_mode(False), torch.no_grad():
-            return super(SaliencyUnstructured, unbound).apply(  # type: ignore[misc, no-any-return]
-                module, name, amount, importance_scores=importance_scores.as_subclass(Scores)
-            )
+        parent: Any = super(SaliencyUnstructured, unbound)
+        scores = importance_scores.as_subclass(Scores)
+        attach((module, name), lambda: parent.apply(module, name, amount, importance_scores=scores))
+        return next(hook for hook in module._forward_pre_hooks.values() if getattr(hook, "_tensor_name", "") == name)  # type: ignore[return-value]
 
     @classmethod
     def _scores_of(cls, raw: Tensor) -> Tensor:
@@ -255,10 +225,10 @@ class SaliencyUnstructured(BasePruningMethod):
         model = cls._task.model
         if model is None:
             raise ValueError(cls._refusal())
-        pairs = _parameters_of(raw, model, cls._bound_parameters)
+        pairs = parameters_of(raw, model, cls._bound_parameters)
         task = cls._task
         scores = cls.scores(model, pairs, example_inputs=task.example_inputs, data=task.data, loss_fn=task.loss_fn)
-        return torch.cat([_survivors(pair, scores[pair]) for pair in pairs]).as_subclass(Scores)
+        return torch.cat([survivors_of(pair, scores[pair]) for pair in pairs]).as_subclass(Scores)
 
     @classmethod
     def _refusal(cls) -> str:
@@ -284,106 +254,3 @@ class SaliencyUnstructured(BasePruningMethod):
             f"prune.global_iterative_unstructured(params, prune.{cls.__name__.removesuffix('Unstructured')}, "
             f"amount, model=model, {passed})"
         )
-
-
-def check_amount(amount: Any) -> None:
-    """Raise unless ``amount`` is a fraction between 0 and 1 or a count."""
-    if isinstance(amount, bool) or not isinstance(amount, numbers.Real):
-        raise TypeError(f"amount: expected a float between 0 and 1 or an int, got {amount!r}")
-    if isinstance(amount, numbers.Integral):
-        if amount < 0:
-            raise ValueError(f"amount: expected a count of at least 0, got {amount}")
-    elif math.isnan(amount) or not 0.0 <= float(amount) <= 1.0:
-        raise ValueError(
-            f"amount: expected a float between 0 and 1 (a fraction of the entries not yet pruned), got {amount!r}; "
-            "an int is a count of entries"
-        )
-
-
-def to_remove(amount: Any, alive: int) -> int:
-    """How many of ``alive`` entries ``amount`` removes, rounded as torch rounds."""
-    if not isinstance(amount, numbers.Integral):
-        return round(float(amount) * alive)
-    if int(amount) > alive:
-        raise ValueError(f"amount: expected at most {alive}, the number of entries not yet pruned, got {amount}")
-    return int(amount)
-
-
-def require_finite(entries: Sequence[Entry], tensors: Sequence[Tensor], what: str) -> None:
-    """Raise a ``ValueError`` that names the entries whose tensors hold NaN or infinity."""
-    bad = [e.label for e, tensor in zip(entries, tensors, strict=True) if not bool(torch.isfinite(tensor).all())]
-    if bad:
-        raise ValueError(
-            f"{bad[0]}: expected finite {what}, got NaN or infinity{_and_others(bad)}; look for NaN weights or "
-            "data, and for activations that overflow (a wider dtype, or normalisation, keeps them finite)"
-        )
-
-
-def _require_nonzero(entries: Sequence[Entry], scores: Sequence[Tensor], method: str) -> None:
-    dead = [e.label for e, score in zip(entries, scores, strict=True) if score.numel() and not bool(score.any())]
-    if dead:
-        raise ValueError(
-            f"{dead[0]}: every one of its {method} scores is zero{_and_others(dead)}; expected an input-output path "
-            "through it: it or a layer beside it is zero-initialised, saturated, or unused in this mode; "
-            "leave such entries out or initialise them"
-        )
-
-
-def _and_others(labels: Sequence[str]) -> str:
-    if len(labels) == 1:
-        return ""
-    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
-    return f" (also {', '.join(labels[1:5])}{more})"
-
-
-def _survivors(pair: Pair, tensor: Tensor) -> Tensor:
-    """The entries of ``tensor``, flattened, that the mask of its parameter keeps."""
-    mask: Tensor | None = getattr(pair[0], f"{pair[1]}_mask", None)
-    flat = tensor.reshape(-1)
-    return flat if mask is None else flat[mask.reshape(-1) == 1]
-
-
-def _parameters_of(raw: Tensor, model: nn.Module, bound: Sequence[Pair] | None) -> list[Pair]:
-    """Which parameters of ``model`` were concatenated to ``raw``: those of exactly its values, or an error."""
-    raw = raw.detach()
-    candidates = bound if bound is not None else _candidates(model)
-    values = {pair: _survivors(pair, getattr(*pair).detach()) for pair in candidates}
-    found: list[Pair] = []
-    offset = 0
-    while offset < raw.numel():
-        fits = [
-            pair
-            for pair, value in values.items()
-            if value.numel() and pair not in found and torch.equal(raw[offset : offset + value.numel()], value)
-        ]
-        if bound is not None and fits:
-            fits = fits[:1]
-        if len(fits) != 1:
-            how = "none" if not fits else "several"
-            raise ValueError(
-                f"parameters: the weights to prune match {how} of the parameters that the method is bound to "
-                f"({type(model).__name__}); bind with parameters=, the pairs to be pruned in their order"
-            )
-        found.append(fits[0])
-        offset += values[fits[0]].numel()
-    return found
-
-
-def _candidates(model: nn.Module) -> list[Pair]:
-    """Every parameter of a model as a pair, under its public name."""
-    return [
-        (module, held.removesuffix("_orig") if f"{held.removesuffix('_orig')}_mask" in module._buffers else held)
-        for module in model.modules()
-        for held, parameter in module._parameters.items()
-        if parameter is not None
-    ]
-
-
-def merged(method: type[BasePruningMethod], given: Mapping[str, Any], remembered: Mapping[str, Any]) -> Task:
-    """What is scored with: the call's own arguments, else the class's, else what the list remembers."""
-    bound = method._task if issubclass(method, SaliencyUnstructured) else Task()
-    values = {}
-    for name in ("model", "example_inputs", "data", "loss_fn"):
-        sources = (given.get(name), getattr(bound, name), remembered.get(name))
-        values[name] = next((value for value in sources if value is not None), None)
-    return Task(**values)

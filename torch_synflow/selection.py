@@ -1,6 +1,10 @@
-"""Selection: which entries of a vector of scores to keep, exactly."""
+"""Selection: how many entries to remove, and which of a vector of scores to keep, exactly."""
 
 from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,3 +32,26 @@ def keep_highest(scores: Tensor, keep: int) -> Tensor:
     ties = (scores == threshold).nonzero().squeeze(1)
     kept[ties[: keep - int(kept.sum())]] = True
     return kept
+
+
+def check_amount(amount: Any) -> None:
+    """Raise unless ``amount`` is a fraction between 0 and 1 or a count."""
+    if isinstance(amount, bool) or not isinstance(amount, numbers.Real):
+        raise TypeError(f"amount: expected a float between 0 and 1 or an int, got {amount!r}")
+    if isinstance(amount, numbers.Integral):
+        if amount < 0:
+            raise ValueError(f"amount: expected a count of at least 0, got {amount}")
+    elif math.isnan(amount) or not 0.0 <= float(amount) <= 1.0:
+        raise ValueError(
+            f"amount: expected a float between 0 and 1 (a fraction of the entries not yet pruned), got {amount!r}; "
+            "an int is a count of entries"
+        )
+
+
+def to_remove(amount: Any, alive: int) -> int:
+    """How many of ``alive`` entries ``amount`` removes, rounded as torch rounds."""
+    if not isinstance(amount, numbers.Integral):
+        return round(float(amount) * alive)
+    if int(amount) > alive:
+        raise ValueError(f"amount: expected at most {alive}, the number of entries not yet pruned, got {amount}")
+    return int(amount)

@@ -1,0 +1,35 @@
+"""Attaching masks: the one place that changes a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from torch_synflow.parameters import Pair
+from torch_synflow.transaction import all_or_nothing
+
+
+def attach(pair: Pair, prune: Callable[[], object], mask: Tensor | None = None) -> None:
+    """Let ``prune``, a function of torch's, put its hook and mask on ``module.name``, or leave no trace of it.
+
+    Torch's mask of a parameter that was pruned before is contiguous whatever the parameter is, and the product
+    in ``module.name`` carries a gradient, so that the module can not be copied. Here the mask has the
+    parameter's memory format (it is ``mask`` itself where given) and the product no gradient.
+    """
+    module, name = pair
+    with all_or_nothing([module]), torch.inference_mode(False), torch.no_grad():
+        prune()
+        parameter = module._parameters[f"{name}_orig"]
+        assert parameter is not None  # torch has just put it there
+        if mask is None:
+            mask = torch.empty_like(parameter, requires_grad=False).copy_(getattr(module, f"{name}_mask"))
+        module._buffers[f"{name}_mask"] = mask
+        setattr(module, name, mask * parameter)
+
+
+def ones_where(kept: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A 0/1 mask with the dtype, device and memory format of ``parameter`` from a boolean one."""
+    with torch.inference_mode(False):
+        return torch.zeros_like(parameter, requires_grad=False).masked_fill_(kept, 1)
