@@ -1,4 +1,4 @@
-"""What the examples in docstrings take for granted."""
+"""How the tests run torch, and what the examples in docstrings take for granted."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import torch
 from torch import nn
 
 from torch_synflow import prune
+
+# networks of a few dozen weights: a second thread only waits, up to a hundred times as long on a busy machine
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -111,7 +111,8 @@ def global_iterative_unstructured(
         with _bar(progress, steps, pruning_method.__name__) as advance:
             masks = [entry.mask for entry in entries]
             for step, count in enumerate(counts, start=1):
-                masks = _one_iteration(pruning_method, task, entries, masks, count)
+                with torch.autocast(entries[0].parameter.device.type, enabled=False):
+                    masks = _one_iteration(pruning_method, task, entries, masks, count)
                 advance()
                 if callback is not None:
                     callback(step, _report(entries, masks))

@@ -38,7 +38,7 @@ class PruningReport:
         >>> report.kept, report.total, report.density, report.empty_layers
         (3, 40, 0.075, ('fc.weight',))
         >>> print(report)
-        layer        kept  total  density
+        layer        kept  total   density
         conv.weight     3     30    0.1000
         fc.weight       0     10    0.0000  empty: layer collapse
         all             3     40    0.0750  compression ratio 13.3
@@ -83,7 +83,7 @@ class PruningReport:
         name = max(len("layer"), *(len(row[0]) for row in rows))
         count = max(len("total"), len(f"{self.total:,}"))
         collapse = ": layer collapse" if self.kept else ""
-        lines = [f"{'layer':<{name}}  {'kept':>{count}}  {'total':>{count}}  density"]
+        lines = [f"{'layer':<{name}}  {'kept':>{count}}  {'total':>{count}}  {'density':>8}"]
         for label, kept, total, density in rows[:-1]:
             note = f"  empty{collapse}" if total and not kept else ""
             lines.append(f"{label:<{name}}  {kept:>{count},}  {total:>{count},}  {density:>8.4f}{note}")

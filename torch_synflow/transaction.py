@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.prune import BasePruningMethod, PruningContainer
 
 
 class _ModuleState:
@@ -25,6 +25,11 @@ class _ModuleState:
         self.attributes = dict(module.__dict__)
         self.containers: list[tuple[Any, Any]] = [
             (value, value.copy()) for value in self.attributes.values() if isinstance(value, (dict, list, set))
+        ]
+        self.pruning = [
+            (hook, hook._pruning_methods)
+            for hook in module._forward_pre_hooks.values()
+            if isinstance(hook, PruningContainer)  # torch adds to the one that is there
         ]
         self.autograd = [(p, p.grad, p.requires_grad) for p in module._parameters.values() if p is not None]
 
@@ -43,6 +48,8 @@ class _ModuleState:
             else:
                 container.clear()
                 container.update(content)
+        for hook, methods in self.pruning:
+            hook._pruning_methods = methods
         for parameter, grad, requires_grad in self.autograd:
             if parameter.grad is not grad:
                 parameter.grad = grad

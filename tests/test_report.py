@@ -1,0 +1,108 @@
+"""The report: numbers worked out by hand, and the table that it prints."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pickle
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from torch_synflow import prune
+from torch_synflow.report import LayerReport, PruningReport
+
+
+def test_a_layer_has_a_density() -> None:
+    assert LayerReport("fc.weight", 3, 12).density == 0.25
+    assert LayerReport("fc.weight", 0, 12).density == 0.0
+    assert LayerReport("nothing", 0, 0).density == 1.0
+
+
+def test_sums() -> None:
+    report = PruningReport((LayerReport("a", 2, 8), LayerReport("b", 0, 4), LayerReport("c", 4, 4)))
+    assert report.kept == 6
+    assert report.total == 16
+    assert report.density == 0.375
+    assert report.compression_ratio == pytest.approx(16 / 6)
+    assert report.densities == {"a": 0.25, "b": 0.0, "c": 1.0}
+    assert report.empty_layers == ("b",)
+
+
+def test_nothing_kept() -> None:
+    report = PruningReport((LayerReport("a", 0, 8), LayerReport("b", 0, 4)))
+    assert report.density == 0.0
+    assert report.compression_ratio == math.inf
+    assert report.empty_layers == ("a", "b")
+
+
+def test_a_tensor_without_entries_is_dense_and_not_empty() -> None:
+    report = PruningReport((LayerReport("none", 0, 0), LayerReport("a", 1, 2)))
+    assert report.densities == {"none": 1.0, "a": 0.5}
+    assert report.empty_layers == ()
+    assert PruningReport((LayerReport("none", 0, 0),)).density == 1.0
+
+
+def test_it_prints_as_a_table() -> None:
+    report = PruningReport((LayerReport("conv.weight", 3, 1200), LayerReport("fc", 0, 10), LayerReport("out", 10, 10)))
+    assert str(report).splitlines() == [
+        "layer         kept  total   density",
+        "conv.weight      3  1,200    0.0025",
+        "fc               0     10    0.0000  empty: layer collapse",
+        "out             10     10    1.0000",
+        "all             13  1,220    0.0107  compression ratio 93.8",
+    ]
+
+
+def test_all_empty_is_no_layer_collapse() -> None:
+    """Layer collapse is a layer with nothing kept while others still have entries."""
+    text = str(PruningReport((LayerReport("a", 0, 8), LayerReport("b", 0, 4))))
+    assert "layer collapse" not in text
+    assert text.count("empty") == 2
+    assert text.endswith("compression ratio inf")
+
+
+def test_the_columns_end_below_their_titles_whatever_the_sizes() -> None:
+    report = PruningReport((LayerReport("a.rather.long.name.weight", 1_234_567, 98_765_432), LayerReport("b", 1, 2)))
+    ends = [[word.end() for word in re.finditer(r"\S+", line)][1:4] for line in str(report).splitlines()]
+    assert len(ends) == 4
+    assert all(row == ends[0] for row in ends)
+
+
+def test_it_can_not_be_changed_and_compares_and_pickles() -> None:
+    report = PruningReport((LayerReport("a", 2, 8),))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.layers = ()  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        report.layers[0].kept = 3  # type: ignore[misc]
+    assert report == PruningReport((LayerReport("a", 2, 8),))
+    assert report != PruningReport((LayerReport("a", 3, 8),))
+    assert pickle.loads(pickle.dumps(report)) == report
+
+
+def test_what_pruning_returns() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[4.0, 3.0], [0.1, 0.2]]))
+        model[2].weight.copy_(torch.tensor([[0.3, 0.4]]))
+    report = prune.global_iterative_unstructured(model, prune.L1Unstructured, 4)
+    assert report == PruningReport((LayerReport("0.weight", 2, 4), LayerReport("2.weight", 0, 2)))
+    assert report.empty_layers == ("2.weight",)
+    again = prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5)
+    assert again == PruningReport((LayerReport("0.weight", 1, 4), LayerReport("2.weight", 0, 2)))
+    assert again.compression_ratio == 6.0
+
+
+def test_a_tied_tensor_is_reported_once_and_by_its_first_name() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3))
+    model[2].weight = model[0].weight
+    report = prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5)
+    assert report == PruningReport((LayerReport("0.weight", 5, 9),))  # 4.5 rounds to the even 4 to remove
+
+
+def test_without_a_model_a_tensor_is_named_by_its_place_in_the_list() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Conv1d(2, 2, 1))
+    report = prune.global_iterative_unstructured([(model[1], "bias"), (model[0], "weight")], prune.L1Unstructured, 0)
+    assert [layer.name for layer in report.layers] == ["parameters[0] (Conv1d.bias)", "parameters[1] (Linear.weight)"]
