@@ -93,10 +93,6 @@ class Entry:
         """The number of entries of the tensor, pruned ones included."""
         return self.parameter.numel()
 
-    def masked(self) -> Tensor:
-        """The tensor as the forward pass uses it, ``name_orig * name_mask``, detached."""
-        return self.parameter.detach() * self.mask
-
 
 def unwrap(model: nn.Module) -> nn.Module:
     """The module inside ``DataParallel``, ``DistributedDataParallel`` or ``torch.compile``."""

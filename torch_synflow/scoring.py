@@ -60,7 +60,7 @@ class Network:
         self.device = entries[0].parameter.device
         self.masks = {entry.key: mask for entry, mask in zip(entries, masks, strict=True)}
         self.weights = {
-            entry.key: widened(entry.parameter.detach() * mask, floor)
+            entry.key: entry.parameter.detach().to(_wider(entry.parameter, floor)) * mask
             for entry, mask in zip(entries, masks, strict=True)
         }
         self._others = {
@@ -211,8 +211,11 @@ def sum_of_outputs(outputs: Any) -> Tensor:
 
 def widened(tensor: Tensor, floor: torch.dtype) -> Tensor:
     """A detached copy of ``tensor``, floating-point ones in ``floor`` or a wider type."""
-    dtype = torch.promote_types(tensor.dtype, floor) if tensor.is_floating_point() else tensor.dtype
-    return tensor.detach().to(dtype, copy=True)
+    return tensor.detach().to(_wider(tensor, floor), copy=True)
+
+
+def _wider(tensor: Tensor, floor: torch.dtype) -> torch.dtype:
+    return torch.promote_types(tensor.dtype, floor) if tensor.is_floating_point() else tensor.dtype
 
 
 def _is_floating(value: Any) -> bool:
