@@ -7,7 +7,7 @@ author = "The torch_synflow authors"
 copyright = "2026, the torch_synflow authors"
 release = version = torch_synflow.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx-mathjax-offline"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"torch_synflow {release}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -84,18 +83,19 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return (inputs - mean) / std, torch.arange(10).repeat_interleave(10)
 
 
-def kept_per_layer(build: Callable[[], nn.Module], ratio: int, method: Any, batch: Any) -> prune.PruningReport:
+def pruned(build: Callable[[], nn.Module], ratio: int, method: Any, batch: Any) -> tuple[prune.PruningReport, bool]:
+    """What is kept at a compression ratio, printed, and whether a path from input to output is left."""
     torch.manual_seed(0)
     model = initialise(build(), mode="fan_out")
-    total = sum(module.weight.numel() for module, _ in prune.prunable_parameters(model))
+    params = prune.prunable_parameters(model, example_inputs=batch[0])
+    total = sum(module.weight.numel() for module, _ in params)
     report = prune.global_iterative_unstructured(
-        model, method, total - round(total / ratio), example_inputs=batch[0], data=batch, loss_fn=F.cross_entropy
+        params, method, total - round(total / ratio), data=batch, loss_fn=F.cross_entropy
     )
-    model.eval()
-    with torch.no_grad():
-        assert torch.isfinite(model(batch[0])).all()
     assert report.kept == round(total / ratio)
-    return report
+    connected = any(bool(score.any()) for score in prune.synflow_scores(model, batch[0]).values())
+    print(f"\n{method.__name__} at compression {ratio}, {'a' if connected else 'no'} path left\n{report}")
+    return report, connected
 
 
 METHODS = [prune.RandomUnstructured, prune.L1Unstructured, prune.SNIP, prune.GraSP, prune.SynFlow]
@@ -104,13 +104,12 @@ METHODS = [prune.RandomUnstructured, prune.L1Unstructured, prune.SNIP, prune.Gra
 @pytest.mark.parametrize("ratio", [10, 100, 1000])
 @pytest.mark.parametrize("method", METHODS)
 def test_resnet20_on_real_images(method: Any, ratio: int, images: Any) -> None:
-    """SynFlow empties layers only beside a path that is left: shortcuts, or branches that a shortcut goes round."""
-    report = kept_per_layer(lambda: resnet(20), ratio, method, images)
-    print(f"\n{method.__name__} at compression {ratio}\n{report}")
+    """SynFlow keeps a path: where it empties a block's branch it keeps the shortcut, or the other way round."""
+    report, connected = pruned(lambda: resnet(20), ratio, method, images)
     if method is prune.SynFlow:
-        assert all(re.search(r"\.(shortcut|conv1|conv2)", name) for name in report.empty_layers)
-        cut = [block for block, layers in _blocks(report).items() if "shortcut" in layers and layers - {"shortcut"}]
-        assert cut == []
+        assert connected
+        assert not {"0.weight", "14.weight"} & set(report.empty_layers)
+        assert [b for b, layers in _blocks(report).items() if "shortcut" in layers and layers - {"shortcut"}] == []
 
 
 def _blocks(report: prune.PruningReport) -> dict[str, set[str]]:
@@ -126,10 +125,13 @@ def _blocks(report: prune.PruningReport) -> dict[str, set[str]]:
 @pytest.mark.parametrize("ratio", [10, 100, 1000])
 @pytest.mark.parametrize("method", METHODS)
 def test_vgg16_on_real_images(method: Any, ratio: int, images: Any) -> None:
-    """SynFlow empties no layer of a chain; magnitude has emptied some at 10^3 (Tanaka et al. 2020, figures 1 and 2)."""
-    report = kept_per_layer(lambda: vgg(16), ratio, method, images)
-    print(f"\n{method.__name__} at compression {ratio}\n{report}")
+    """SynFlow keeps every layer of a chain; random and magnitude have no path left at 10^3.
+
+    Tanaka et al. 2020, figure 6: there both are at chance on VGG-16 and CIFAR-10.
+    """
+    report, connected = pruned(lambda: vgg(16), ratio, method, images)
     if method is prune.SynFlow:
+        assert connected
         assert report.empty_layers == ()
-    if method is prune.L1Unstructured and ratio == 1000:
-        assert report.empty_layers != ()
+    if method in (prune.RandomUnstructured, prune.L1Unstructured):
+        assert connected == (ratio < 1000)

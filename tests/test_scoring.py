@@ -373,8 +373,9 @@ def test_synflow_is_finite_on_deep_torchvision_models(name: str) -> None:
 
     with pytest.raises(ValueError, match="expected finite"):
         Single.scores(model, example_inputs=torch.ones(1, 3, 224, 224))
-    scores = prune.synflow_scores(model, torch.ones(1, 3, 224, 224))
-    assert all(torch.isfinite(score).all() and (score > 0).all() for score in scores.values())
+    for (module, _), score in prune.synflow_scores(model, torch.ones(1, 3, 224, 224)).items():
+        assert torch.isfinite(score).all()
+        assert torch.equal(score > 0, module.weight != 0)  # of some 60 million weights a few are drawn as zero
 
 
 def test_a_flow_that_overflows_float64_is_reported_by_name() -> None:
