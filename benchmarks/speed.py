@@ -1,0 +1,194 @@
+"""What SynFlow's iterations cost: ``python -m benchmarks.speed``; ratios within one process are what counts.
+
+Beside ours: as many bare dense passes of the same network in float32 (forward and backward of one input of ones),
+the loop that torch's own functions allow (scores, then ``global_unstructured``, once an iteration), and, with
+``--peer`` and a checkout of github.com/ganguli-lab/Synaptic-Flow, the SynFlow authors' code on the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import importlib.util
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+import torch.nn.utils.prune as torch_prune
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from benchmarks.networks import initialise, resnet, vgg
+from torch_synflow import prune
+from torch_synflow.parameters import Entry
+from torch_synflow.scoring import Task
+
+ROOT = Path(__file__).resolve().parent.parent
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "vgg16": (lambda: vgg(16), 32),
+    "resnet20": (lambda: resnet(20), 32),
+    "resnet50": (lambda: torchvision_model("resnet50"), 224),
+    "wide_resnet50_2": (lambda: torchvision_model("wide_resnet50_2"), 64),
+}
+
+
+def torchvision_model(name: str) -> nn.Module:
+    """A model of torchvision, untrained."""
+    from torchvision import models
+
+    model: nn.Module = models.get_model(name)
+    return model
+
+
+class TimedSynFlow(prune.SynFlow):
+    """SynFlow that notes when each scoring began and how long it took."""
+
+    notes: list[tuple[float, float]]
+
+    @classmethod
+    def score_entries(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> list[Tensor]:
+        """Score and note the time."""
+        start = time.perf_counter()
+        scores = super().score_entries(task, entries, masks)
+        cls.notes.append((start, time.perf_counter() - start))
+        return scores
+
+
+def ours(model: nn.Module, shape: tuple[int, ...], density: float, iterations: int) -> dict[str, Any]:
+    """Seconds in all and by phase, and of the first and the last iteration."""
+    TimedSynFlow.notes = []
+    start = time.perf_counter()
+    ends: list[float] = []
+    prune.global_iterative_unstructured(
+        model,
+        TimedSynFlow,
+        1 - density,
+        example_inputs=torch.ones(1, *shape),
+        iterations=iterations,
+        callback=lambda *_: ends.append(time.perf_counter()),
+    )
+    total = time.perf_counter() - start
+    scoring = [seconds for _, seconds in TimedSynFlow.notes]
+    whole = [end - begin for (begin, _), end in zip(TimedSynFlow.notes, ends[-len(scoring) :], strict=True)]
+    return {
+        "total": total,
+        "scoring": sum(scoring),
+        "selection": sum(whole) - sum(scoring),
+        "attach and the rest": total - sum(whole),
+        "last iteration / first": whole[-1] / whole[0],
+    }
+
+
+def bare_passes(model: nn.Module, shape: tuple[int, ...], iterations: int) -> float:
+    """Seconds of dense forward and backward passes of the positive network in float32, nothing else."""
+    model = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.abs_()
+    start = time.perf_counter()
+    for _ in range(iterations):
+        model.zero_grad()
+        model(torch.ones(1, *shape)).sum().backward()
+    return time.perf_counter() - start
+
+
+def stock_loop(model: nn.Module, shape: tuple[int, ...], density: float, iterations: int) -> float:
+    """Seconds of scoring and torch's ``global_unstructured`` once an iteration."""
+    params = prune.prunable_parameters(model)
+    total = sum(module.weight.numel() for module, _ in params)
+    start, kept = time.perf_counter(), total
+    for step in range(1, iterations + 1):
+        keep = round(total * prune.exponential(step, iterations, density))
+        scores = prune.synflow_scores(model, torch.ones(1, *shape))
+        torch_prune.global_unstructured(params, prune.SynFlow, importance_scores=scores, amount=kept - keep)
+        kept = keep
+    return time.perf_counter() - start
+
+
+def peer(checkout: Path, model: nn.Module, shape: tuple[int, ...], density: float, iterations: int) -> float:
+    """Seconds of the authors' ``Pruner`` on the same network, its masks attached by ``prune.identity``."""
+    spec = importlib.util.spec_from_file_location("pruners", checkout / "Pruners" / "pruners.py")
+    if spec is None or spec.loader is None:
+        raise SystemExit(f"--peer: expected a checkout with Pruners/pruners.py, got {checkout}")
+    pruners = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pruners)
+    modules = [module for module, _ in prune.prunable_parameters(model.eval())]
+    for module in modules:
+        torch_prune.identity(module, "weight")
+    pruner = pruners.SynFlow([(module.weight_mask, module.weight_orig) for module in modules])
+    batches = [(torch.ones(1, *shape), None)]
+    start = time.perf_counter()
+    for step in range(1, iterations + 1):
+        pruner.score(model, None, batches, "cpu")
+        pruner.mask(density ** (step / iterations), "global")
+    return time.perf_counter() - start
+
+
+def kept(model: nn.Module) -> Tensor:
+    """The mask of the whole network, flat."""
+    return torch.cat([module.weight_mask.reshape(-1) > 0 for module, _ in prune.prunable_parameters(model)])
+
+
+def measure(name: str, ratio: float, iterations: int, runs: int, checkout: Path | None, stock: bool) -> dict[str, Any]:
+    """Medians of several runs, interleaved, as seconds and as ratios to the bare passes."""
+    build, size = NETWORKS[name]
+    torch.manual_seed(0)
+    dense, shape, density = initialise(build(), mode="fan_out"), (3, size, size), 1 / ratio
+    found: dict[str, list[float]] = {"bare passes": []}
+    phases: list[dict[str, Any]] = []
+    overlap: float | None = None
+    for _ in tqdm(range(runs), f"{name} at compression {ratio:g}", unit="run"):
+        found["bare passes"].append(bare_passes(dense, shape, iterations))
+        model = copy.deepcopy(dense)
+        phases.append(ours(model, shape, density, iterations))
+        if stock:
+            found.setdefault("stock loop", []).append(stock_loop(copy.deepcopy(dense), shape, density, iterations))
+        if checkout is not None:
+            theirs = copy.deepcopy(dense)
+            found.setdefault("authors", []).append(peer(checkout, theirs, shape, density, iterations))
+            both, either = kept(model) & kept(theirs), kept(model) | kept(theirs)
+            overlap = float(both.sum() / either.sum())
+    seconds = {key: median(values) for key, values in found.items()}
+    seconds |= {f"ours: {key}": median(phase[key] for phase in phases) for key in phases[0]}
+    last = seconds.pop("ours: last iteration / first")
+    ratios = {key: value / seconds["bare passes"] for key, value in seconds.items()}
+    return {
+        "network": name, "compression": ratio, "iterations": iterations, "runs": runs, "seconds": seconds,
+        "ratio_to_bare_passes": ratios, "last_iteration_to_first": last, "overlap_with_authors": overlap,
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measure, print, and write JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["vgg16"])
+    parser.add_argument("--compressions", nargs="+", type=float, default=[100.0, 10_000.0])
+    parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--runs", type=int, default=3, help="of which medians are taken (default 3)")
+    parser.add_argument("--stock", action="store_true", help="measure torch's own loop too, which is slow")
+    parser.add_argument("--peer", type=Path, help="a checkout of the SynFlow authors' code")
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/speed.json")
+    options = parser.parse_args()
+    rows = []
+    for name in options.networks:
+        for ratio in options.compressions:
+            row = measure(name, ratio, options.iterations, options.runs, options.peer, options.stock)
+            rows.append(row)
+            print(f"{name} at compression {ratio:g}, {options.iterations} iterations:")
+            for key, value in row["seconds"].items():
+                print(f"  {key:<26}{value:8.2f} s {row['ratio_to_bare_passes'][key]:8.2f} x bare passes")
+            print(f"  the last iteration takes {row['last_iteration_to_first']:.2f} of the first", flush=True)
+            if row["overlap_with_authors"] is not None:
+                print(f"  intersection over union with the authors' masks: {row['overlap_with_authors']:.4f}")
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads()}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps({"device": "cpu", "versions": versions, "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
