@@ -26,7 +26,7 @@ from tqdm import tqdm
 from benchmarks.networks import initialise, resnet, vgg
 from torch_synflow import prune
 from torch_synflow.parameters import Entry
-from torch_synflow.scoring import Task
+from torch_synflow.scoring import Network
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
@@ -51,10 +51,10 @@ class TimedSynFlow(prune.SynFlow):
     notes: list[tuple[float, float]]
 
     @classmethod
-    def score_entries(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> list[Tensor]:
+    def score_entries(cls, entries: Sequence[Entry], network: Network) -> list[Tensor]:
         """Score and note the time."""
         start = time.perf_counter()
-        scores = super().score_entries(task, entries, masks)
+        scores = super().score_entries(entries, network)
         cls.notes.append((start, time.perf_counter() - start))
         return scores
 

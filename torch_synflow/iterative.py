@@ -17,9 +17,9 @@ from torch_synflow.parameters import Entry, Parameters, prunable_parameters, res
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.schedules import Schedule, exponential, kept_counts
-from torch_synflow.scores import Scores, require_finite
-from torch_synflow.scoring import LossFunction, Task
-from torch_synflow.selection import check_amount, to_remove
+from torch_synflow.scores import require_finite
+from torch_synflow.scoring import LossFunction, Network, Task
+from torch_synflow.selection import Survivors, check_amount, keep_highest, to_remove
 from torch_synflow.transaction import all_or_nothing
 
 Callback = Callable[[int, PruningReport], object]
@@ -109,31 +109,38 @@ def global_iterative_unstructured(
     modules = [module for entry in entries for module, _ in entry.locations]
     with all_or_nothing([*modules, task.model] if task.model is not None else modules):
         with _bar(progress, steps, pruning_method.__name__) as advance:
-            masks = [entry.mask for entry in entries]
+            survivors = Survivors([entry.mask for entry in entries])
+            network = None
+            if issubclass(pruning_method, SaliencyUnstructured) and kept < alive:
+                network = pruning_method.network(task, entries, survivors.masks)
             for step, count in enumerate(counts, start=1):
                 with torch.autocast(entries[0].parameter.device.type, enabled=False):
-                    masks = _one_iteration(pruning_method, task, entries, masks, count)
+                    _one_iteration(pruning_method, network, entries, survivors, count)
                 advance()
                 if callback is not None:
-                    callback(step, _report(entries, masks))
-        _attach(entries, masks)
-        return _report(entries, masks)
+                    callback(step, _report(entries, survivors))
+        _attach(entries, survivors.masks)
+        return _report(entries, survivors)
 
 
 def _one_iteration(
-    method: type[BasePruningMethod], task: Task, entries: Sequence[Entry], masks: list[Tensor], keep: int
-) -> list[Tensor]:
-    """Score under ``masks`` and return smaller ones that keep ``keep`` entries in all."""
-    alive = sum(int(mask.sum()) for mask in masks)
+    method: type[BasePruningMethod],
+    network: Network | None,
+    entries: Sequence[Entry],
+    survivors: Survivors,
+    keep: int,
+) -> None:
+    """Score what is left and leave ``keep`` entries of it."""
+    alive = sum(survivors.counts)
     if keep == alive:
-        return masks
-    if issubclass(method, SaliencyUnstructured):
-        scores = method.score_entries(task, entries, masks)
-        vector: Tensor = _survivors(scores, masks).as_subclass(Scores)
-    else:
-        weights = [entry.parameter.detach() for entry in entries]
-        require_finite(entries, weights, "weights")
-        vector = _survivors(weights, masks)
+        return
+    if network is not None and issubclass(method, SaliencyUnstructured):
+        kept = keep_highest(survivors.of(method.score_entries(entries, network)), keep)
+        network.remove(survivors.keep(kept))
+        return
+    weights = [entry.parameter.detach() for entry in entries]
+    require_finite(entries, weights, "weights")
+    vector = survivors.of(weights)
     selected = method(amount=alive - keep)  # type: ignore[call-arg]
     kept = selected.compute_mask(vector, default_mask=torch.ones_like(vector)) != 0
     if kept.shape != vector.shape or int(kept.sum()) != keep:
@@ -142,12 +149,7 @@ def _one_iteration(
             f"got a mask of shape {tuple(kept.shape)} that keeps {int(kept.sum())}; "
             "it must honour an integer amount"
         )
-    parts = kept.split([int(mask.sum()) for mask in masks])
-    return [mask.masked_scatter(mask, part) for mask, part in zip(masks, parts, strict=True)]
-
-
-def _survivors(tensors: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
-    return torch.cat([t.reshape(-1)[m.reshape(-1)] for t, m in zip(tensors, masks, strict=True)])
+    survivors.keep(kept)
 
 
 def _attach(entries: Sequence[Entry], masks: Sequence[Tensor]) -> None:
@@ -158,9 +160,9 @@ def _attach(entries: Sequence[Entry], masks: Sequence[Tensor]) -> None:
             attach((module, name), partial(custom_from_mask, module, name, mask), mask)
 
 
-def _report(entries: Sequence[Entry], masks: Sequence[Tensor]) -> PruningReport:
+def _report(entries: Sequence[Entry], survivors: Survivors) -> PruningReport:
     return PruningReport(
-        tuple(LayerReport(e.label, int(m.sum()), e.total) for e, m in zip(entries, masks, strict=True))
+        tuple(LayerReport(e.label, kept, e.total) for e, kept in zip(entries, survivors.counts, strict=True))
     )
 
 

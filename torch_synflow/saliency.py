@@ -15,7 +15,7 @@ from torch_synflow.data import rereadable
 from torch_synflow.parameters import Entry, Pair, prunable_parameters, resolve, unwrap
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scores import Scores, require_finite, require_nonzero
-from torch_synflow.scoring import LossFunction, Network, Task, Weights, network
+from torch_synflow.scoring import LossFunction, Network, Task, Weights, opened
 from torch_synflow.selection import check_amount, keep_highest, to_remove
 
 Method = TypeVar("Method", bound="SaliencyUnstructured")
@@ -126,7 +126,7 @@ class SaliencyUnstructured(BasePruningMethod):
         """
         task = cls.require(Task(model, example_inputs, data, loss_fn))
         entries = resolve(prunable_parameters(model) if parameters is None else parameters, unwrap(model))
-        scores = cls.score_entries(task, entries, [entry.mask for entry in entries])
+        scores = cls.score_entries(entries, cls.network(task, entries, [entry.mask for entry in entries]))
         return {
             pair: score.as_subclass(Scores)
             for entry, score in zip(entries, scores, strict=True)
@@ -134,13 +134,19 @@ class SaliencyUnstructured(BasePruningMethod):
         }
 
     @classmethod
-    def score_entries(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> list[Tensor]:
-        """Score checked entries under masks: the step of the loop that reads the model."""
-        with network(task, entries, masks, training=cls.training, dtype=cls.dtype) as opened:
-            saliency = cls.saliency(opened)
+    def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> Network:
+        """The model of ``task`` as a function of the weights of checked entries, in the method's precision."""
+        with torch.inference_mode(False), torch.no_grad():
+            return Network(task, entries, masks, cls.dtype)
+
+    @classmethod
+    def score_entries(cls, entries: Sequence[Entry], network: Network) -> list[Tensor]:
+        """Score checked entries: the step of the loop that reads the model."""
+        with opened(network, training=cls.training):
+            saliency = cls.saliency(network)
         scores = [saliency[entry.key].detach() for entry in entries]
         require_finite(entries, scores, f"{cls.__name__} scores")
-        if all(bool(mask.all()) for mask in masks):
+        if all(bool(mask.all()) for mask in network.masks.values()):
             require_nonzero(entries, scores, cls.__name__)
         return scores
 

@@ -44,9 +44,14 @@ class Scores(Tensor):
         return result
 
 
+def is_finite(tensor: Tensor) -> bool:
+    """Whether every entry is finite; the sum, which is quick, is so in almost all such cases."""
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+
+
 def require_finite(entries: Sequence[Entry], tensors: Sequence[Tensor], what: str) -> None:
     """Raise a ``ValueError`` that names the entries whose tensors hold NaN or infinity."""
-    bad = [e.label for e, tensor in zip(entries, tensors, strict=True) if not bool(torch.isfinite(tensor).all())]
+    bad = [entry.label for entry, tensor in zip(entries, tensors, strict=True) if not is_finite(tensor)]
     if bad:
         raise ValueError(
             f"{bad[0]}: expected finite {what}, got NaN or infinity{_and_others(bad)}; look for NaN weights or "

@@ -79,6 +79,7 @@ class Network:
         ]
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floating, key=lambda dtype: torch.finfo(dtype).bits)
+        self._positive = False
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
         """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread."""
@@ -92,13 +93,25 @@ class Network:
 
     def make_positive(self) -> None:
         """Take absolute values of all parameters and of the running means of BatchNorm, as SynFlow reads them."""
-        self.weights = {name: weight.abs() for name, weight in self.weights.items()}
-        self._others = {name: p.abs() if p.is_floating_point() else p for name, p in self._others.items()}
+        if self._positive:
+            return
+        self._positive = True
+        for tensor in (*self.weights.values(), *self._others.values()):
+            if tensor.is_floating_point():
+                tensor.abs_()
         for prefix, module in self._model.named_modules():
             if isinstance(module, _BatchNorm):
                 name = f"{prefix}.running_mean" if prefix else "running_mean"
                 if name in self._buffers:
                     self._buffers[name] = self._buffers[name].abs()
+
+    def remove(self, gone: Sequence[Tensor]) -> None:
+        """Set scored weights to zero where their masks have become so: at the flat indices that went."""
+        for (name, weight), indices in zip(self.weights.items(), gone, strict=True):
+            if weight.is_contiguous():
+                weight.view(-1).index_fill_(0, indices, 0)
+            else:
+                weight.mul_(self.masks[name])
 
     def prepared(self, tree: Any) -> Any:
         """Inputs or targets on the weights' device, the floating ones in the scoring precision."""
@@ -161,25 +174,22 @@ class Network:
 
 
 @contextmanager
-def network(
-    task: Task, entries: Sequence[Entry], masks: Sequence[Tensor], *, training: bool, dtype: torch.dtype
-) -> Iterator[Network]:
-    """Open ``task.model`` for scoring, in the given mode and at least the given precision; it stays as it was."""
-    assert task.model is not None  # SaliencyUnstructured.require saw to it
-    model = task.model
-    device = entries[0].parameter.device
+def opened(network: Network, *, training: bool) -> Iterator[None]:
+    """Open the model of a network for scoring, in the given mode; afterwards it is as it was."""
+    model = network.task.model
+    assert model is not None  # SaliencyUnstructured.require saw to it
     with (
         unchanged(model),
         torch.inference_mode(False),
         torch.enable_grad(),
-        torch.autocast(device.type, enabled=False),
+        torch.autocast(network.device.type, enabled=False),
     ):
         model.train(training)
         for module in model.modules():
             # a user's backward hooks are not ours to run, and torch.func can not differentiate through them
             module._backward_hooks.clear()
             module._backward_pre_hooks.clear()
-        yield Network(task, entries, masks, dtype)
+        yield
 
 
 def positive_input(example_inputs: Any) -> Any:
