@@ -136,7 +136,7 @@ def _one_iteration(
         return
     if network is not None and issubclass(method, SaliencyUnstructured):
         kept = keep_highest(survivors.of(method.score_entries(entries, network)), keep)
-        network.remove(survivors.keep(kept))
+        network.remove(survivors.keep(kept), survivors.indices)
         return
     weights = [entry.parameter.detach() for entry in entries]
     require_finite(entries, weights, "weights")

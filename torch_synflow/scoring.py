@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves, tree_map
 
+from torch_synflow.channels import Channels, LeaveOutDeadChannels, channels_of
 from torch_synflow.data import batch_size, batches
 from torch_synflow.parameters import Entry, unwrap
 from torch_synflow.transaction import unchanged
@@ -80,6 +81,8 @@ class Network:
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floating, key=lambda dtype: torch.finfo(dtype).bits)
         self._positive = False
+        self._channels: dict[str, Channels | None] = {}
+        self._kept = {name: weight.numel() // 2 for name, weight in self.weights.items()}
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
         """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread."""
@@ -87,9 +90,11 @@ class Network:
         for module, name, constant in self._constants:
             module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
-        if isinstance(inputs, Mapping):
-            return functional_call(self._model, state, (), dict(inputs))
-        return functional_call(self._model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
+        with LeaveOutDeadChannels({id(weights[name]): living for name, living in self._channels.items() if living}):
+            if isinstance(inputs, Mapping):
+                return functional_call(self._model, state, (), dict(inputs))
+            arguments = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+            return functional_call(self._model, state, arguments)
 
     def make_positive(self) -> None:
         """Take absolute values of all parameters and of the running means of BatchNorm, as SynFlow reads them."""
@@ -105,13 +110,20 @@ class Network:
                 if name in self._buffers:
                     self._buffers[name] = self._buffers[name].abs()
 
-    def remove(self, gone: Sequence[Tensor]) -> None:
-        """Set scored weights to zero where their masks have become so: at the flat indices that went."""
-        for (name, weight), indices in zip(self.weights.items(), gone, strict=True):
+    def remove(self, gone: Sequence[Tensor], kept: Sequence[Tensor | None]) -> None:
+        """Set scored weights to zero where their masks have become so: at the flat indices that went.
+
+        What is ``kept`` says which channels are dead. They are looked for when a fifth more entries have gone,
+        as channels that have died since then are only computed in vain.
+        """
+        for (name, weight), went, indices in zip(self.weights.items(), gone, kept, strict=True):
             if weight.is_contiguous():
-                weight.view(-1).index_fill_(0, indices, 0)
+                weight.view(-1).index_fill_(0, went, 0)
             else:
                 weight.mul_(self.masks[name])
+            if indices is not None and weight.dim() > 1 and indices.numel() <= self._kept[name]:
+                self._kept[name] = int(0.8 * indices.numel())
+                self._channels[name] = channels_of(indices, weight.shape)
 
     def prepared(self, tree: Any) -> Any:
         """Inputs or targets on the weights' device, the floating ones in the scoring precision."""

@@ -59,33 +59,33 @@ class Survivors:
 
     Attributes:
         masks: one boolean mask a tensor, contiguous, changed in place as entries go.
+        indices: the flat indices of what each keeps, ``None`` where that is everything.
     """
 
     def __init__(self, masks: Sequence[Tensor]) -> None:
         self.masks = [mask.clone(memory_format=torch.contiguous_format) for mask in masks]
-        # no indices for a tensor of which everything is kept
-        self._indices = [None if bool(mask.all()) else _positions(mask.view(-1)) for mask in self.masks]
+        self.indices = [None if bool(mask.all()) else _positions(mask.view(-1)) for mask in self.masks]
 
     @property
     def counts(self) -> list[int]:
         """How many entries each tensor keeps."""
-        pairs = zip(self.masks, self._indices, strict=True)
+        pairs = zip(self.masks, self.indices, strict=True)
         return [mask.numel() if index is None else index.numel() for mask, index in pairs]
 
     def of(self, tensors: Sequence[Tensor]) -> Tensor:
         """The kept entries of tensors of the masks' shapes, as one vector."""
-        pairs = zip((tensor.reshape(-1) for tensor in tensors), self._indices, strict=True)
+        pairs = zip((tensor.reshape(-1) for tensor in tensors), self.indices, strict=True)
         return torch.cat([flat if index is None else flat.index_select(0, index) for flat, index in pairs])
 
     def keep(self, kept: Tensor) -> list[Tensor]:
         """Keep those that a boolean vector marks, in the order of :meth:`of`; returns the indices that went."""
         gone = []
         for place, part in enumerate(kept.split(self.counts)):
-            index = self._indices[place]
+            index = self.indices[place]
             went = _positions(~part) if index is None else index[~part]
             if len(went):
                 self.masks[place].view(-1).index_fill_(0, went, False)
-                self._indices[place] = _positions(part) if index is None else index[part]
+                self.indices[place] = _positions(part) if index is None else index[part]
             gone.append(went)
         return gone
 
