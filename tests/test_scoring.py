@@ -149,13 +149,16 @@ def test_grasp_is_an_explicit_hessian_times_gradient(temperature: float) -> None
 
 
 def test_grasp_by_hand() -> None:
-    model = nn.Linear(2, 1, bias=False).double()
+    model = nn.Linear(2, 2, bias=False).double()
     with torch.no_grad():
-        model.weight.copy_(torch.tensor([[3.0, -2.0]]))
-    batch = (torch.tensor([[1.0, 2.0]], dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64))
-    # at temperature 200: L = ((w1 + 2 w2) / 200)^2, so g, H are 1/200^2 of [-2, -4], [[2, 4], [4, 8]]
-    scores = prune.grasp_scores(model, batch, F.mse_loss)[model, "weight"] * 200.0**4
-    torch.testing.assert_close(scores.as_subclass(Tensor), torch.tensor([[-60.0, 80.0]], dtype=torch.float64))
+        model.weight.copy_(torch.tensor([[3.0, -2.0], [0.5, 1.0]]))
+    batch = (torch.tensor([[1.0, 2.0]], dtype=torch.float64), torch.zeros(1, 2, dtype=torch.float64))
+    # outputs o = (-1, 2.5); at temperature T, L = sum (o / T)^2, each row of g is 2 o x / T^2, its H is 2 x x^T / T^2,
+    # and so its Hg is 4 |x|^2 o x / T^4 = 20 o x / T^4: (-20, -40) and (50, 100)
+    scores = prune.grasp_scores(model, batch, lambda out, _: out.square().sum())[model, "weight"] * 200.0**4
+    torch.testing.assert_close(
+        scores.as_subclass(Tensor), torch.tensor([[-60.0, 80.0], [25.0, 100.0]], dtype=torch.float64)
+    )
 
 
 def test_grasp_removes_the_highest_of_minus_w_hg() -> None:
