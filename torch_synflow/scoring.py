@@ -49,6 +49,7 @@ class Network:
         task: what the weights are scored with.
         weights: the scored weights by qualified name, ``name_orig * name_mask``.
         masks: their boolean masks, by the same names.
+        unused: the names of those that the outputs do not depend on in this mode, as far as a method found out.
         dtype: the precision that inputs are cast to.
         device: where the scored weights lie.
     """
@@ -63,6 +64,7 @@ class Network:
             entry.key: entry.parameter.detach().to(_wider(entry.parameter, floor)) * mask
             for entry, mask in zip(entries, masks, strict=True)
         }
+        self.unused: set[str] = set()
         self._others = {
             name: widened(_materialised(parameter, name), floor)
             for name, parameter in self._model.named_parameters()
@@ -90,8 +92,23 @@ class Network:
             return functional_call(self._model, state, (), dict(inputs))
         return functional_call(self._model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
 
-    def make_positive(self) -> None:
-        """Take absolute values of all parameters and of the running means of BatchNorm, as SynFlow reads them."""
+    def make_positive(self) -> list[str]:
+        """Take absolute values of all parameters and of the running means of BatchNorm, as SynFlow reads them.
+
+        A tensor that is zero throughout (a head or a gamma that is initialised so) cuts every path through it;
+        it is read as ones, under its mask. Biases, tokens and positions, which are added, stay zero.
+
+        Returns:
+            The names of those read as ones.
+        """
+        zeros = [
+            name for name, parameter in self._model.named_parameters() if _scales(name) and not bool(parameter.any())
+        ]
+        for name in zeros:
+            if name in self.weights:
+                self.weights[name] = self.masks[name].to(self.weights[name].dtype)
+            else:
+                self._others[name] = torch.ones_like(self._others[name])
         self.weights = {name: weight.abs() for name, weight in self.weights.items()}
         self._others = {name: p.abs() if p.is_floating_point() else p for name, p in self._others.items()}
         for prefix, module in self._model.named_modules():
@@ -99,6 +116,7 @@ class Network:
                 name = f"{prefix}.running_mean" if prefix else "running_mean"
                 if name in self._buffers:
                     self._buffers[name] = self._buffers[name].abs()
+        return zeros
 
     def prepared(self, tree: Any) -> Any:
         """Inputs or targets on the weights' device, the floating ones in the scoring precision."""
@@ -216,6 +234,11 @@ def widened(tensor: Tensor, floor: torch.dtype) -> Tensor:
 
 def _wider(tensor: Tensor, floor: torch.dtype) -> torch.dtype:
     return torch.promote_types(tensor.dtype, floor) if tensor.is_floating_point() else tensor.dtype
+
+
+def _scales(name: str) -> bool:
+    """Whether a parameter of this name multiplies, as weights and gammas do, rather than being added."""
+    return not any(word in name.rpartition(".")[2] for word in ("bias", "token", "pos"))
 
 
 def _is_floating(value: Any) -> bool:

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
 
+from torch_synflow.flow import measure
 from torch_synflow.parameters import Pair
 from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import Network, Weights, positive_input, sum_of_outputs
+from torch_synflow.scoring import Network, Weights, positive_input
 
 
 class SynFlowUnstructured(SaliencyUnstructured):
@@ -48,8 +48,9 @@ class SynFlowUnstructured(SaliencyUnstructured):
     def saliency(cls, network: Network) -> Weights:
         """``dR/dw * w`` at the absolute values of the weights."""
         inputs = network.prepared(positive_input(network.task.example_inputs))
-        network.make_positive()
-        gradients = grad(lambda weights: sum_of_outputs(network(weights, inputs)))(network.weights)
+        zeros = network.make_positive()
+        gradients, used = measure(network, inputs)
+        network.unused = set(network.weights) - used
         return {name: gradient * network.weights[name] for name, gradient in gradients.items()}
 
 

@@ -1,0 +1,290 @@
+r"""The synaptic-flow reading of a network: any model as one of positive weights and homogeneous operations.
+
+SynFlow's guarantee is that a score counts what flows through a weight, and that as much flows through every
+layer. That holds for linear layers and ReLUs. Here the forward pass of any other model is read, operation by
+operation, as its positively homogeneous counterpart:
+
+* linear layers, convolutions, pooling, sums, reshapes, ReLU, affine BatchNorm: as they are;
+* other activations: ReLU, the identity on a positive flow;
+* LayerNorm, GroupNorm, InstanceNorm, RMSNorm: scaled by ``|gamma|`` and one over the root mean square, which is
+  a constant; not centred;
+* gates (squeeze-and-excitation) and attention: divided by their own value or row sum, which is a constant. The
+  main flow that a gate reads enters it as a constant, so it is counted once, and the gate's own weights carry
+  the flow of what they gate;
+* embeddings: ones, as what is embedded is the network's input.
+
+:func:`register` adds a reading for an operation of one's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch.func import grad
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from torch_synflow.names import BOUNDED, DECOMPOSED, GATES, LAYERS, READINGS, SELECT, SHAPE, THROUGH, known, name_of
+from torch_synflow.readings import Call, is_flow, label_of
+from torch_synflow.scoring import Network, Weights, sum_of_outputs
+from torch_synflow.trace import Label, Node, Place, Plan, Trace
+
+Reading = Callable[..., Any]
+
+#: how often a forward pass may run until the operations of two passes agree
+PASSES = 4
+
+_REGISTERED: dict[Any, Reading] = {}
+
+
+def register(operation: Any, reading: Reading | None = None) -> Any:
+    """Say how SynFlow is to read an operation: by a positively homogeneous function of the same arguments.
+
+    Args:
+        operation: what the model calls: a function such as ``torch.special.erf``, a method such as
+            ``torch.Tensor.erf``, or a subclass of ``torch.autograd.Function`` (written with ``setup_context``,
+            as ``torch.func`` needs it).
+        reading: called with the same arguments instead. For an activation ``torch.relu`` of the input. Left
+            out, ``register`` is a decorator.
+
+    Returns:
+        ``reading``, or the decorator.
+
+    Raises:
+        TypeError: if either can not be called.
+
+    Example:
+        >>> from torch_synflow import flow, prune
+        >>> @flow.register(torch.special.erf)
+        ... def relu(x):
+        ...     return torch.relu(x)
+    """
+    if not callable(operation):
+        raise TypeError(f"operation: expected what the model calls, such as torch.special.erf, got {operation!r}")
+
+    def add(function: Reading) -> Reading:
+        if not callable(function):
+            raise TypeError(f"reading: expected a function of the same arguments, got {function!r}")
+        _REGISTERED[operation] = function
+        return function
+
+    return add if reading is None else add(reading)
+
+
+class Flow(TorchFunctionMode):
+    """Within it operations on the network's input and parameters are read as homogeneous, and traced.
+
+    Args:
+        plan: where a gate reads the main flow as a constant, from the trace of an earlier pass.
+
+    Attributes:
+        trace: what the pass did.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+        self.trace = Trace()
+        self._calls = 0
+        self._made: dict[Any, Label] = {}
+        self._level: dict[Place, int] = {}
+
+    def start(self, tensors: dict[str, Tensor], inputs: Any) -> None:
+        """Mark the scored weights and the network's inputs."""
+        for index, tensor in enumerate(tensors.values(), start=1):
+            self._mark(tensor, Node("weight", "leaf", (), frozenset(), False), (-index, 0))
+        for index, leaf in enumerate(tree_leaves(inputs), start=len(tensors) + 1):
+            if isinstance(leaf, Tensor) and leaf.is_floating_point():
+                self._mark(leaf, Node("input", "leaf", (), frozenset(), True), (-index, 0))
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run ``func`` or its reading."""
+        kwargs = kwargs or {}
+        key = args[0] if getattr(func, "__name__", "") == "custom_function_call" else func
+        reading = _REGISTERED.get(key)
+        name = name_of(func)
+        flat, spec = tree_flatten((args, kwargs))
+        slots = self._slots(flat)
+        if not slots and name not in LAYERS:
+            return func(*args, **kwargs)
+        flow = any(is_flow(flat[slot]) for slot in slots)
+        if reading is None and name in DECOMPOSED and flow:
+            with self:
+                return DECOMPOSED[name](Call(func, args, kwargs, self.trace))
+        index, self._calls = self._calls, self._calls + 1
+        starts = name in LAYERS and not flow  # a constant that a layer reads is an input too
+        if reading is None and (flow or starts) and name in READINGS:
+            reading = READINGS[name]
+        elif reading is not None:
+            reading = _of_arguments(reading, skip=key is not func)
+
+        def run(cut: frozenset[int], *, twin: bool = False) -> tuple[Any, Call]:
+            values = self._replaced(flat, slots, cut, twin=twin)
+            new_args, new_kwargs = tree_unflatten(values, spec)
+            call = Call(func, new_args, new_kwargs, self.trace)
+            result = reading(call) if reading is not None else func(*new_args, **new_kwargs)
+            call.gate_slots = frozenset(
+                k for k, slot in enumerate(slots) if any(values[slot] is gate for gate in call.gates)
+            )
+            return result, call
+
+        kind = _kind(name, registered=reading is not None)
+        return self._outputs(index, name, kind, [label_of(flat[s]) for s in slots], flow or starts, run)
+
+    def plan_for(self, outputs: Any) -> Plan:
+        """Where the next pass is to cut, from what this one returned."""
+        labels = [self._label(leaf) for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+        places = [label.node for label in labels if label is not None]
+        self._level = self.trace.levels(places)
+        return self.trace.plan(self._level)
+
+    def reached(self, tensor: Tensor) -> bool:
+        """Whether the outputs depend on ``tensor``, once :meth:`plan_for` has seen them."""
+        label = label_of(tensor)
+        return label is not None and label.node in self._level
+
+    def _slots(self, flat: list[Any]) -> list[int]:
+        """Where the labelled tensors are; one that occurs twice gets a second object, as gates go by identity."""
+        slots = []
+        seen = set()
+        for slot, value in enumerate(flat):
+            if isinstance(value, Tensor) and self._label(value) is not None:
+                if id(value) in seen:
+                    label = label_of(value)
+                    flat[slot] = value.view_as(value)
+                    flat[slot]._synaptic_label = label
+                seen.add(id(value))
+                slots.append(slot)
+        return slots
+
+    def _label(self, tensor: Tensor) -> Label | None:
+        """The label of a tensor, found by its place in the graph where an operation went past the mode."""
+        label = label_of(tensor)
+        if label is not None or not tensor.requires_grad or tensor.grad_fn is None:
+            return label
+        found: dict[Place, Label] = {}
+        waiting, seen = [tensor.grad_fn], {tensor.grad_fn}
+        while waiting:
+            node = waiting.pop()
+            if node in self._made:
+                found[self._made[node].node] = self._made[node]
+            else:
+                new = [n for n, _ in node.next_functions if n is not None and n not in seen]
+                seen.update(new)
+                waiting += new
+        if not found:
+            return None
+        index, self._calls = self._calls, self._calls + 1
+        flow = any(other.flow for other in found.values())
+        self._mark(tensor, Node(tensor.grad_fn.name(), "unseen", tuple(sorted(found)), frozenset(), flow), (index, 0))
+        return label_of(tensor)
+
+    def _replaced(self, flat: list[Any], slots: list[int], cut: frozenset[int], *, twin: bool) -> list[Any]:
+        """The arguments, those in the slots of ``cut`` without what is upstream of them."""
+        values = list(flat)
+        for k, slot in enumerate(slots):
+            if k in cut:
+                label = label_of(flat[slot])
+                assert label is not None
+                values[slot] = label.twin if twin and label.twin is not None else flat[slot].detach()
+                values[slot]._synaptic_label = Label(label.node, label.flow, label.gate, label.mean)
+        return values
+
+    def _outputs(
+        self, index: int, name: str, kind: str, labels: list[Any], flow: bool, run: Callable[..., tuple[Any, Call]]
+    ) -> Any:
+        """Run an operation, with cuts and twins as planned for each of its outputs, and mark what it made."""
+        leaves, spec, call = None, None, None
+        outputs = 1
+        number = 0
+        runs: dict[frozenset[int], list[Any]] = {}
+
+        def leaves_of(cut: frozenset[int]) -> list[Any]:
+            nonlocal spec, call
+            if cut not in runs:
+                result, call = run(cut, twin=kind == "select")
+                runs[cut], spec = tree_flatten(result)
+            return runs[cut]
+
+        first = self.plan.cuts.get((index, 0), frozenset())
+        leaves = list(leaves_of(first))
+        for number, _ in enumerate(leaves):
+            place = (index, number)
+            leaves[number] = leaves_of(self.plan.cuts.get(place, frozenset()))[number]
+        assert call is not None
+        inputs = () if name in ("embedding", "embedding_bag") else tuple(label.node for label in labels)
+        gates = call.gate_slots if inputs else frozenset()
+        node = Node(name, kind, inputs, gates, flow)
+        gate, mean = _nature(name, [label for label in labels if label.flow])
+        for number, leaf in enumerate(leaves):
+            if isinstance(leaf, Tensor) and leaf.is_floating_point():
+                place = (index, number)
+                self._mark(leaf, node, place, gate=gate, mean=mean)
+                if place in self.plan.twins:
+                    slots = frozenset(k for k, label in enumerate(labels) if label.flow)
+                    label_of(leaf).twin = tree_leaves(run(slots, twin=kind != "weights")[0])[number]
+        return tree_unflatten(leaves, spec)
+
+    def _mark(self, tensor: Tensor, node: Node, place: Place, *, gate: int = 0, mean: bool = False) -> None:
+        self.trace.nodes[place] = node
+        label = Label(place, node.flow, gate, mean)
+        tensor._synaptic_label = label  # type: ignore[attr-defined]
+        if tensor.grad_fn is not None:
+            self._made[tensor.grad_fn] = label
+
+
+def _of_arguments(reading: Reading, *, skip: bool) -> Callable[[Call], Any]:
+    """A user's reading, called with the arguments (without the class of a custom autograd function)."""
+    return lambda call: reading(*call.args[int(skip) :], **call.kwargs)
+
+
+def _kind(name: str, *, registered: bool) -> str:
+    if name in SELECT:
+        return "select"
+    if name in SHAPE:
+        return "shape"
+    if name in LAYERS or name in ("matmul", "mm", "einsum"):
+        return "weights"
+    return "known" if registered or known(name) else "unknown"
+
+
+def _nature(name: str, flows: list[Label]) -> tuple[int, bool]:
+    """How much of a gate the output is, and whether it is a mean."""
+    if name in GATES:
+        return 2, False
+    if name in BOUNDED:
+        return 1, False
+    if name in THROUGH and len(flows) == 1:
+        return flows[0].gate, name == "mean" or (flows[0].mean and (name in SHAPE or name in SELECT))
+    return 0, name == "mean"
+
+
+def measure(network: Network, inputs: Any) -> tuple[Weights, set[str]]:
+    r"""The gradient of R at ``network.weights``, and the names of the weights that R depends on.
+
+    A first pass finds the gates; where there are any, a second reads the main flow as a constant at them.
+    """
+    used: set[str] = set()
+
+    def total(weights: Weights) -> Tensor:
+        nonlocal used
+        plan = Plan()
+        for _ in range(PASSES):
+            mode = Flow(plan)
+            with mode:
+                mode.start(weights, inputs)
+                outputs = network(weights, inputs)
+            last, plan = plan, mode.plan_for(outputs)
+            if plan == last:
+                break
+        else:
+            raise ValueError(
+                f"model: expected a forward pass that runs the same operations each time, got others in each of "
+                f"{PASSES} passes"
+            )
+        used = {name for name, tensor in weights.items() if mode.reached(tensor)}
+        return sum_of_outputs(outputs)
+
+    return dict(grad(total)(network.weights)), used
