@@ -48,7 +48,9 @@ def multi_head_attention(call: Call) -> tuple[Tensor, Tensor | None]:
         key = torch.cat([key, a["bias_k"].expand(1, batch, width)])
         value = torch.cat([value, a["bias_v"].expand(1, batch, width)])
         extra += 1
-    query, key, value = (t.reshape(len(t), batch, heads, width // heads).permute(1, 2, 0, 3) for t in (query, key, value))
+    query, key, value = (
+        t.reshape(len(t), batch, heads, width // heads).permute(1, 2, 0, 3) for t in (query, key, value)
+    )
     mask, padding = a["attn_mask"], a["key_padding_mask"]
     if mask is not None:
         mask = F.pad(mask, (0, extra))

@@ -18,7 +18,7 @@ operation, as its positively homogeneous counterpart:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -104,7 +104,7 @@ class Flow(TorchFunctionMode):
         kwargs = kwargs or {}
         key = args[0] if getattr(func, "__name__", "") == "custom_function_call" else func
         reading = _REGISTERED.get(key)
-        name = name_of(func)
+        name = name_of(key)
         flat, spec = tree_flatten((args, kwargs))
         slots = self._slots(flat)
         if not slots and name not in LAYERS:
@@ -131,7 +131,15 @@ class Flow(TorchFunctionMode):
             return result, call
 
         kind = _kind(name, registered=reading is not None)
-        return self._outputs(index, name, kind, [label_of(flat[s]) for s in slots], flow or starts, run)
+        result = self._outputs(index, name, kind, [label_of(flat[s]) for s in slots], flow or starts, run)
+        if flow or starts:
+            self.made(
+                name, kind, [flat[s] for s in slots if is_flow(flat[s])], [t for t in tree_leaves(result) if is_flow(t)]
+            )
+        return result
+
+    def made(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        """Called after each operation on a flow, for a subclass to look at."""
 
     def plan_for(self, outputs: Any) -> Plan:
         """Where the next pass is to cut, from what this one returned."""
@@ -162,6 +170,8 @@ class Flow(TorchFunctionMode):
     def _label(self, tensor: Tensor) -> Label | None:
         """The label of a tensor, found by its place in the graph where an operation went past the mode."""
         label = label_of(tensor)
+        if label is not None and label.trace is not self.trace:  # kept by the model since an earlier pass
+            label = tensor._synaptic_label = None  # type: ignore[attr-defined]
         if label is not None or not tensor.requires_grad or tensor.grad_fn is None:
             return label
         found: dict[Place, Label] = {}
@@ -178,7 +188,10 @@ class Flow(TorchFunctionMode):
             return None
         index, self._calls = self._calls, self._calls + 1
         flow = any(other.flow for other in found.values())
-        self._mark(tensor, Node(tensor.grad_fn.name(), "unseen", tuple(sorted(found)), frozenset(), flow), (index, 0))
+        name = tensor.grad_fn.name()
+        self._mark(tensor, Node(name, "unseen", tuple(sorted(found)), frozenset(), flow), (index, 0))
+        if flow:
+            self.made(name, "unseen", [], [tensor])
         return label_of(tensor)
 
     def _replaced(self, flat: list[Any], slots: list[int], cut: frozenset[int], *, twin: bool) -> list[Any]:
@@ -189,7 +202,7 @@ class Flow(TorchFunctionMode):
                 label = label_of(flat[slot])
                 assert label is not None
                 values[slot] = label.twin if twin and label.twin is not None else flat[slot].detach()
-                values[slot]._synaptic_label = Label(label.node, label.flow, label.gate, label.mean)
+                values[slot]._synaptic_label = Label(label.node, label.flow, self.trace, label.gate, label.mean)
         return values
 
     def _outputs(
@@ -229,7 +242,7 @@ class Flow(TorchFunctionMode):
 
     def _mark(self, tensor: Tensor, node: Node, place: Place, *, gate: int = 0, mean: bool = False) -> None:
         self.trace.nodes[place] = node
-        label = Label(place, node.flow, gate, mean)
+        label = Label(place, node.flow, self.trace, gate, mean)
         tensor._synaptic_label = label  # type: ignore[attr-defined]
         if tensor.grad_fn is not None:
             self._made[tensor.grad_fn] = label
@@ -261,7 +274,7 @@ def _nature(name: str, flows: list[Label]) -> tuple[int, bool]:
     return 0, name == "mean"
 
 
-def measure(network: Network, inputs: Any) -> tuple[Weights, set[str]]:
+def measure(network: Network, inputs: Any, mode: Callable[[Plan], Flow] = Flow) -> tuple[Weights, set[str]]:
     r"""The gradient of R at ``network.weights``, and the names of the weights that R depends on.
 
     A first pass finds the gates; where there are any, a second reads the main flow as a constant at them.
@@ -272,11 +285,11 @@ def measure(network: Network, inputs: Any) -> tuple[Weights, set[str]]:
         nonlocal used
         plan = Plan()
         for _ in range(PASSES):
-            mode = Flow(plan)
-            with mode:
-                mode.start(weights, inputs)
+            reading = mode(plan)
+            with reading:
+                reading.start(weights, inputs)
                 outputs = network(weights, inputs)
-            last, plan = plan, mode.plan_for(outputs)
+            last, plan = plan, reading.plan_for(outputs)
             if plan == last:
                 break
         else:
@@ -284,7 +297,7 @@ def measure(network: Network, inputs: Any) -> tuple[Weights, set[str]]:
                 f"model: expected a forward pass that runs the same operations each time, got others in each of "
                 f"{PASSES} passes"
             )
-        used = {name for name, tensor in weights.items() if mode.reached(tensor)}
+        used = {name for name, tensor in weights.items() if reading.reached(tensor)}
         return sum_of_outputs(outputs)
 
     return dict(grad(total)(network.weights)), used

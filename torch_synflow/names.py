@@ -47,7 +47,7 @@ LINEAR = _words(
     "max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d lp_pool3d "
     "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices boolean_dispatch fn fold cumsum gather "
     "index_select take scatter index_add index_copy scatter_add setitem copy interpolate upsample upsample_nearest "
-    "upsample_bilinear grid_sample tril triu diagonal diag_embed trace logsumexp norm logcumsumexp detach item "
+    "upsample_bilinear grid_sample tril triu diagonal diag_embed trace logsumexp norm logcumsumexp item "
     "tolist size dim numel new_zeros new_ones zeros_like ones_like min minimum amin argmax"
 )
 #: through what a gate stays a gate

@@ -188,9 +188,7 @@ def where(call: Call) -> Any:
     if len(call.args) < 3:
         return call.run()
     condition, *branches = call.args
-    read = [
-        branch if is_flow(branch) or not _floating(branch) else _unblocked(branch) for branch in branches
-    ]
+    read = [branch if is_flow(branch) or not _floating(branch) else _unblocked(branch) for branch in branches]
     return torch.where(condition, *read)
 
 

@@ -47,6 +47,7 @@ class Network:
 
     Attributes:
         task: what the weights are scored with.
+        model: the model without its wrapper.
         weights: the scored weights by qualified name, ``name_orig * name_mask``.
         masks: their boolean masks, by the same names.
         unused: the names of those that the outputs do not depend on in this mode, as far as a method found out.
@@ -57,7 +58,7 @@ class Network:
     def __init__(self, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor], floor: torch.dtype) -> None:
         assert task.model is not None  # SaliencyUnstructured.require saw to it
         self.task = task
-        self._model = unwrap(task.model)
+        self.model = unwrap(task.model)
         self.device = entries[0].parameter.device
         self.masks = {entry.key: mask for entry, mask in zip(entries, masks, strict=True)}
         self.weights = {
@@ -67,15 +68,15 @@ class Network:
         self.unused: set[str] = set()
         self._others = {
             name: widened(_materialised(parameter, name), floor)
-            for name, parameter in self._model.named_parameters()
+            for name, parameter in self.model.named_parameters()
             if name not in self.weights
         }
         self._buffers = {
-            name: widened(_materialised(buffer, name), floor) for name, buffer in self._model.named_buffers()
+            name: widened(_materialised(buffer, name), floor) for name, buffer in self.model.named_buffers()
         }
         self._constants = [
             (module, name, widened(value, floor))
-            for module in self._model.modules()
+            for module in self.model.modules()
             for name, value in module.__dict__.items()
             if isinstance(value, Tensor) and f"{name}_orig" not in module._parameters
         ]
@@ -89,8 +90,8 @@ class Network:
             module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
         if isinstance(inputs, Mapping):
-            return functional_call(self._model, state, (), dict(inputs))
-        return functional_call(self._model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
+            return functional_call(self.model, state, (), dict(inputs))
+        return functional_call(self.model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
 
     def make_positive(self) -> list[str]:
         """Take absolute values of all parameters and of the running means of BatchNorm, as SynFlow reads them.
@@ -102,7 +103,7 @@ class Network:
             The names of those read as ones.
         """
         zeros = [
-            name for name, parameter in self._model.named_parameters() if _scales(name) and not bool(parameter.any())
+            name for name, parameter in self.model.named_parameters() if _scales(name) and not bool(parameter.any())
         ]
         for name in zeros:
             if name in self.weights:
@@ -111,7 +112,7 @@ class Network:
                 self._others[name] = torch.ones_like(self._others[name])
         self.weights = {name: weight.abs() for name, weight in self.weights.items()}
         self._others = {name: p.abs() if p.is_floating_point() else p for name, p in self._others.items()}
-        for prefix, module in self._model.named_modules():
+        for prefix, module in self.model.named_modules():
             if isinstance(module, _BatchNorm):
                 name = f"{prefix}.running_mean" if prefix else "running_mean"
                 if name in self._buffers:

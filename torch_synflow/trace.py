@@ -19,6 +19,7 @@ class Label:
     Attributes:
         node: where it was made.
         flow: whether it is on the way from the network's input, rather than a function of parameters alone.
+        trace: of the pass that made it.
         gate: how likely it is a gate where two flows are multiplied: 2 for a sigmoid or softmax, 1 for another
             bounded activation, 0 otherwise; it stays through reshapes and multiples.
         mean: whether it is the mean of another flow, as what centring subtracts.
@@ -28,6 +29,7 @@ class Label:
 
     node: Place
     flow: bool
+    trace: Trace
     gate: int = 0
     mean: bool = False
     twin: Tensor | None = None

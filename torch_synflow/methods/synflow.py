@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from torch_synflow.diagnosis import explain
 from torch_synflow.flow import measure
 from torch_synflow.parameters import Pair
 from torch_synflow.saliency import SaliencyUnstructured
@@ -46,15 +49,55 @@ class SynFlowUnstructured(SaliencyUnstructured):
 
     @classmethod
     def saliency(cls, network: Network) -> Weights:
-        """``dR/dw * w`` at the absolute values of the weights."""
+        """``dR/dw * w`` at the absolute values of the weights, the model read by :mod:`torch_synflow.flow`.
+
+        Raises:
+            ValueError: naming the operation that makes scores negative, not finite, or zero for a whole layer.
+        """
         inputs = network.prepared(positive_input(network.task.example_inputs))
         zeros = network.make_positive()
         gradients, used = measure(network, inputs)
-        network.unused = set(network.weights) - used
-        return {name: gradient * network.weights[name] for name, gradient in gradients.items()}
+        network.unused = set(network.weights) - used if used else set()
+        scores = {name: gradient * network.weights[name] for name, gradient in gradients.items()}
+        dense = all(bool(mask.all()) for mask in network.masks.values())
+        for name, score in scores.items():
+            fault = _fault(score, zero=dense and name not in network.unused)
+            reason = explain(network, inputs) if fault and bool(torch.isfinite(network.weights[name]).all()) else ""
+            if reason:
+                raise ValueError(f"{_bare(name)}: expected positive and finite SynFlow scores, got {fault}; {reason}")
+        if dense:
+            _warn(zeros, sorted(network.unused))
+        return scores
 
 
 SynFlow = SynFlowUnstructured
+
+
+def _fault(score: Tensor, *, zero: bool) -> str:
+    """What is wrong with the scores of a tensor; zero throughout only where ``zero`` says that is wrong."""
+    if not bool(torch.isfinite(score).all()):
+        return "NaN or infinity"
+    if score.numel() and float(score.min()) < -1e-6 * float(score.max().abs()):
+        return "negative ones"
+    return "zero throughout" if zero and not bool(score.any()) else ""
+
+
+def _warn(zeros: Sequence[str], unused: Sequence[str]) -> None:
+    """Name, once, what is not scored as it is."""
+    parts = []
+    if zeros:
+        parts.append(f"zero throughout, so read as ones: {', '.join(map(_bare, zeros))}")
+    if unused:
+        parts.append(
+            f"on no path from input to output in evaluation mode, so scored zero and pruned first: "
+            f"{', '.join(map(_bare, unused))}"
+        )
+    if parts:
+        warnings.warn(f"SynFlow: {'; '.join(parts)}", stacklevel=2)
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix("_orig")
 
 
 def synflow_scores(model: nn.Module, example_inputs: Any, parameters: Any = None) -> dict[Pair, Tensor]:
