@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from torch_synflow.names import BOUNDED, DECOMPOSED, GATES, LAYERS, READINGS, SELECT, SHAPE, THROUGH, known, name_of
-from torch_synflow.readings import Call, is_flow, label_of
+from torch_synflow.readings import Call, in_place, is_flow, label_of
 from torch_synflow.scoring import Network, Weights, sum_of_outputs
 from torch_synflow.trace import Label, Node, Place, Plan, Trace
 
@@ -121,10 +121,12 @@ class Flow(TorchFunctionMode):
             reading = _of_arguments(reading, skip=key is not func)
 
         def run(cut: frozenset[int], *, twin: bool = False) -> tuple[Any, Call]:
-            values = self._replaced(flat, slots, cut, twin=twin)
+            values = self._replaced(flat, slots, cut, twin=twin, copy=in_place(func))
             new_args, new_kwargs = tree_unflatten(values, spec)
             call = Call(func, new_args, new_kwargs, self.trace)
             result = reading(call) if reading is not None else func(*new_args, **new_kwargs)
+            if 0 in cut and in_place(func):
+                result = flat[slots[0]].copy_(result)
             call.gate_slots = frozenset(
                 k for k, slot in enumerate(slots) if any(values[slot] is gate for gate in call.gates)
             )
@@ -194,7 +196,7 @@ class Flow(TorchFunctionMode):
             self.made(name, "unseen", [], [tensor])
         return label_of(tensor)
 
-    def _replaced(self, flat: list[Any], slots: list[int], cut: frozenset[int], *, twin: bool) -> list[Any]:
+    def _replaced(self, flat: list[Any], slots: list[int], cut: frozenset[int], *, twin: bool, copy: bool) -> list[Any]:
         """The arguments, those in the slots of ``cut`` without what is upstream of them."""
         values = list(flat)
         for k, slot in enumerate(slots):
@@ -202,6 +204,7 @@ class Flow(TorchFunctionMode):
                 label = label_of(flat[slot])
                 assert label is not None
                 values[slot] = label.twin if twin and label.twin is not None else flat[slot].detach()
+                values[slot] = values[slot].clone() if copy else values[slot]
                 values[slot]._synaptic_label = Label(label.node, label.flow, self.trace, label.gate, label.mean)
         return values
 
@@ -209,35 +212,31 @@ class Flow(TorchFunctionMode):
         self, index: int, name: str, kind: str, labels: list[Any], flow: bool, run: Callable[..., tuple[Any, Call]]
     ) -> Any:
         """Run an operation, with cuts and twins as planned for each of its outputs, and mark what it made."""
-        leaves, spec, call = None, None, None
-        outputs = 1
-        number = 0
-        runs: dict[frozenset[int], list[Any]] = {}
+        runs: dict[frozenset[int], tuple[list[Any], Any, frozenset[int]]] = {}
 
-        def leaves_of(cut: frozenset[int]) -> list[Any]:
-            nonlocal spec, call
+        def run_with(cut: frozenset[int]) -> tuple[list[Any], Any, frozenset[int]]:
             if cut not in runs:
                 result, call = run(cut, twin=kind == "select")
-                runs[cut], spec = tree_flatten(result)
+                runs[cut] = (*tree_flatten(result), call.gate_slots)
             return runs[cut]
 
-        first = self.plan.cuts.get((index, 0), frozenset())
-        leaves = list(leaves_of(first))
-        for number, _ in enumerate(leaves):
-            place = (index, number)
-            leaves[number] = leaves_of(self.plan.cuts.get(place, frozenset()))[number]
-        assert call is not None
-        inputs = () if name in ("embedding", "embedding_bag") else tuple(label.node for label in labels)
-        gates = call.gate_slots if inputs else frozenset()
-        node = Node(name, kind, inputs, gates, flow)
+        none: frozenset[int] = frozenset()
+        leaves, spec, gates = run_with(self.plan.cuts.get((index, 0), none))
+        leaves = [run_with(self.plan.cuts.get((index, number), none))[0][number] for number in range(len(leaves))]
+        if name in ("embedding", "embedding_bag"):
+            labels = []
+        elif kind in ("select", "shape"):
+            labels = labels[:1]  # of x.expand_as(y) only x is moved
+        node = Node(name, kind, tuple(label.node for label in labels), gates, flow)
+        flows = frozenset(k for k, label in enumerate(labels) if label.flow)
         gate, mean = _nature(name, [label for label in labels if label.flow])
         for number, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor) and leaf.is_floating_point():
                 place = (index, number)
                 self._mark(leaf, node, place, gate=gate, mean=mean)
                 if place in self.plan.twins:
-                    slots = frozenset(k for k, label in enumerate(labels) if label.flow)
-                    label_of(leaf).twin = tree_leaves(run(slots, twin=kind != "weights")[0])[number]
+                    twins = tree_leaves(run(flows, twin=kind != "weights")[0])
+                    leaf._synaptic_label.twin = twins[number]  # type: ignore[attr-defined]
         return tree_unflatten(leaves, spec)
 
     def _mark(self, tensor: Tensor, node: Node, place: Place, *, gate: int = 0, mean: bool = False) -> None:

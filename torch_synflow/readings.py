@@ -31,6 +31,12 @@ def is_flow(value: Any) -> bool:
     return label is not None and label.flow
 
 
+def in_place(func: Any) -> bool:
+    """Whether an operation writes to its first argument."""
+    name = str(getattr(func, "__name__", ""))
+    return name.endswith("_") and not name.endswith("__") or name.startswith("__i") and name != "__iter__"
+
+
 @dataclass
 class Call:
     """One operation of the forward pass.
@@ -233,30 +239,26 @@ def multiply(call: Call) -> Any:
     main, gate = _which_gates(call, first, second)
     call.gates.append(gate)
     label = label_of(gate)
-    opened = _filled(gate, float(label is not None and label.gate == 2))
-    return _in_place(call, main * opened)
+    opened = _filled(gate.clone() if gate is first else gate, float(label is not None and label.gate == 2))
+    if in_place(call.func):
+        return call.func(main, opened) if main is first else first.copy_(main * opened)
+    return main * opened
 
 
 def _plain(value: Any) -> Any:
     return value if is_flow(value) else _magnitude(value)
 
 
-def _in_place(call: Call, result: Tensor) -> Tensor:
-    if call.func.__name__.endswith("_") and not call.func.__name__.startswith("__"):
-        return call.args[0].copy_(result)  # type: ignore[no-any-return]
-    return result
-
-
 def divide(call: Call) -> Any:
     """By a flow: by its detached value, as normalisation does; where there is none, by one."""
     first, second = call.two()
     if call.func.__name__ in ("__rdiv__", "__rtruediv__"):
-        first, second = second, first
+        return _magnitude(second) * reciprocal(call)
     if not is_flow(second):
         return call.run(first, _magnitude(second))
     call.gates.append(second)
     by = second.detach()
-    return _in_place(call, _magnitude(first) / torch.where(by == 0, 1.0, by.abs()))
+    return call.func(_magnitude(first), torch.where(by == 0, 1.0, by.abs()))
 
 
 def reciprocal(call: Call) -> Tensor:
