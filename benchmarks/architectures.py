@@ -1,8 +1,8 @@
 """SynFlow's scores on torchvision's classification models: ``python -m benchmarks.architectures``.
 
-A score is to be finite, and positive exactly where its weight is not zero and lies on a path from input to output. The
-totals of layers that cut the network equal R; a layer in one of several branches carries that branch's part, and a fused
-projection of Q, K and V three times its block's. Biases are zero here, as they would add flow of their own.
+A score is to be finite, and positive exactly where its weight is not zero and lies on a path from input to output.
+The totals of layers that cut the network equal R; a layer in one of several branches carries that branch's part, and a
+fused projection of Q, K and V three times its block's. Biases are zero here, as they would add flow of their own.
 """
 
 from __future__ import annotations

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torch_synflow.flow import Flow, measure
+from torch_synflow.depth import ScaledFlow
+from torch_synflow.flow import measure
 from torch_synflow.scoring import Network
 from torch_synflow.trace import Plan
 
 
-class _Watch(Flow):
+class _Watch(ScaledFlow):
     """A pass that notes operations without a reading, and the first value that is wrong."""
 
     modules: Sequence[str] = ()
@@ -30,11 +31,11 @@ class _Watch(Flow):
         place = f"{name!r} in module {self.modules[-1] or 'the model itself'!r}" if self.modules else repr(name)
         after = _fault(outputs)
         wrong = after if after and not _fault(inputs) else ""
-        if kind in ("unknown", "unseen"):
+        if kind == "unknown":
             self.unknown.append(place)
             if wrong:
                 self.wrong_unknown.append(f"{place} (its output is {wrong})")
-        elif wrong == "not finite":
+        elif wrong and (kind == "unseen" or wrong == "not finite"):
             self.wrong.append(f"{place} (its output is {wrong})")
 
 

@@ -122,11 +122,12 @@ class Flow(TorchFunctionMode):
 
         def run(cut: frozenset[int], *, twin: bool = False) -> tuple[Any, Call]:
             values = self._replaced(flat, slots, cut, twin=twin, copy=in_place(func))
+            self.aligned(name, values, slots)
             new_args, new_kwargs = tree_unflatten(values, spec)
             call = Call(func, new_args, new_kwargs, self.trace)
-            result = reading(call) if reading is not None else func(*new_args, **new_kwargs)
-            if 0 in cut and in_place(func):
-                result = flat[slots[0]].copy_(result)
+            result = self.execute(name, reading, call)
+            if in_place(func) and slots and slots[0] == 0 and values[0] is not flat[0]:
+                result = flat[0].copy_(result)
             call.gate_slots = frozenset(
                 k for k, slot in enumerate(slots) if any(values[slot] is gate for gate in call.gates)
             )
@@ -134,11 +135,26 @@ class Flow(TorchFunctionMode):
 
         kind = _kind(name, registered=reading is not None)
         result = self._outputs(index, name, kind, [label_of(flat[s]) for s in slots], flow or starts, run)
+        if name == "setitem" and slots:  # returns nothing, and what it wrote to depends on all from now on
+            labels = [label for label in (label_of(flat[s]) for s in slots) if label is not None]
+            node = Node(name, kind, tuple(label.node for label in labels), frozenset(), flow)
+            self._mark(args[0], node, (index, 0), Label(node=(index, 0), flow=flow, trace=self.trace))
         if flow or starts:
             self.made(
                 name, kind, [flat[s] for s in slots if is_flow(flat[s])], [t for t in tree_leaves(result) if is_flow(t)]
             )
         return result
+
+    def aligned(self, name: str, values: list[Any], slots: list[int]) -> None:
+        """Change the tensors among ``values`` before an operation runs on them, for a subclass."""
+
+    def execute(self, name: str, reading: Reading | None, call: Call) -> Any:
+        """Run an operation or its reading."""
+        return reading(call) if reading is not None else call.func(*call.args, **call.kwargs)
+
+    def total(self, outputs: Any) -> Tensor:
+        """R, of what the model returned."""
+        return sum_of_outputs(outputs)
 
     def made(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
         """Called after each operation on a flow, for a subclass to look at."""
@@ -205,43 +221,43 @@ class Flow(TorchFunctionMode):
                 assert label is not None
                 values[slot] = label.twin if twin and label.twin is not None else flat[slot].detach()
                 values[slot] = values[slot].clone() if copy else values[slot]
-                values[slot]._synaptic_label = Label(label.node, label.flow, self.trace, label.gate, label.mean)
+                values[slot]._synaptic_label = label.at(label.exponent)
         return values
 
     def _outputs(
         self, index: int, name: str, kind: str, labels: list[Any], flow: bool, run: Callable[..., tuple[Any, Call]]
     ) -> Any:
         """Run an operation, with cuts and twins as planned for each of its outputs, and mark what it made."""
-        runs: dict[frozenset[int], tuple[list[Any], Any, frozenset[int]]] = {}
+        runs: dict[frozenset[int], tuple[list[Any], Any, Call]] = {}
 
-        def run_with(cut: frozenset[int]) -> tuple[list[Any], Any, frozenset[int]]:
+        def run_with(cut: frozenset[int]) -> tuple[list[Any], Any, Call]:
             if cut not in runs:
                 result, call = run(cut, twin=kind == "select")
-                runs[cut] = (*tree_flatten(result), call.gate_slots)
+                runs[cut] = (*tree_flatten(result), call)
             return runs[cut]
 
         none: frozenset[int] = frozenset()
-        leaves, spec, gates = run_with(self.plan.cuts.get((index, 0), none))
+        leaves, spec, call = run_with(self.plan.cuts.get((index, 0), none))
         leaves = [run_with(self.plan.cuts.get((index, number), none))[0][number] for number in range(len(leaves))]
         if name in ("embedding", "embedding_bag"):
             labels = []
         elif kind in ("select", "shape"):
             labels = labels[:1]  # of x.expand_as(y) only x is moved
-        node = Node(name, kind, tuple(label.node for label in labels), gates, flow)
+        node = Node(name, kind, tuple(label.node for label in labels), call.gate_slots, flow)
         flows = frozenset(k for k, label in enumerate(labels) if label.flow)
         gate, mean = _nature(name, [label for label in labels if label.flow])
         for number, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor) and leaf.is_floating_point():
                 place = (index, number)
-                self._mark(leaf, node, place, gate=gate, mean=mean)
+                self._mark(leaf, node, place, Label(place, flow, self.trace, gate, mean, exponent=call.exponent))
                 if place in self.plan.twins:
                     twins = tree_leaves(run(flows, twin=kind != "weights")[0])
                     leaf._synaptic_label.twin = twins[number]  # type: ignore[attr-defined]
         return tree_unflatten(leaves, spec)
 
-    def _mark(self, tensor: Tensor, node: Node, place: Place, *, gate: int = 0, mean: bool = False) -> None:
+    def _mark(self, tensor: Tensor, node: Node, place: Place, label: Label | None = None) -> None:
         self.trace.nodes[place] = node
-        label = Label(place, node.flow, self.trace, gate, mean)
+        label = label or Label(place, node.flow, self.trace)
         tensor._synaptic_label = label  # type: ignore[attr-defined]
         if tensor.grad_fn is not None:
             self._made[tensor.grad_fn] = label
@@ -297,6 +313,6 @@ def measure(network: Network, inputs: Any, mode: Callable[[Plan], Flow] = Flow) 
                 f"{PASSES} passes"
             )
         used = {name for name, tensor in weights.items() if reading.reached(tensor)}
-        return sum_of_outputs(outputs)
+        return reading.total(outputs)
 
     return dict(grad(total)(network.weights)), used

@@ -37,8 +37,13 @@ SHAPE = _words(
     "alias requires_grad cpu cuda repeat_interleave native_channel_shuffle"
 )
 #: linear maps with a weight, of which a constant input is an input of the network too
-LAYERS = _words(
-    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d embedding embedding_bag"
+CONVOLUTIONS = _words("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
+LAYERS = CONVOLUTIONS | _words("linear embedding embedding_bag")
+#: whose degree is the sum of the degrees of its flows
+PRODUCTS = _words("mul matmul mm bmm mv einsum div")
+#: of degree zero, as it is divided by its own magnitude
+NORMALISED = _words(
+    "softmax special_softmax layer_norm rms_norm group_norm instance_norm batch_norm normalize embedding"
 )
 #: homogeneous as it is
 LINEAR = _words(

@@ -34,7 +34,7 @@ def is_flow(value: Any) -> bool:
 def in_place(func: Any) -> bool:
     """Whether an operation writes to its first argument."""
     name = str(getattr(func, "__name__", ""))
-    return name.endswith("_") and not name.endswith("__") or name.startswith("__i") and name != "__iter__"
+    return (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name != "__iter__")
 
 
 @dataclass
@@ -47,6 +47,8 @@ class Call:
         kwargs: its keyword arguments.
         trace: what the pass did until now.
         gates: to be filled by a reading: the tensor arguments that only scale the others.
+        gate_slots: where these are among the arguments with a label.
+        exponent: of the result, where values travel with exponents.
     """
 
     func: Callable[..., Any]
@@ -55,6 +57,7 @@ class Call:
     trace: Trace
     gates: list[Tensor] = field(default_factory=list)
     gate_slots: frozenset[int] = frozenset()
+    exponent: Tensor | None = None
 
     def run(self, *args: Any) -> Any:
         """The operation itself, on other leading arguments."""
@@ -88,7 +91,11 @@ def _filled(value: Tensor, zero: Tensor | float, divisor: Tensor | None = None) 
 
 def activation(call: Call) -> Tensor:
     """ReLU, which is the identity on a positive flow."""
-    return torch.relu(call.get(0, "input"))
+    return _relu(call.get(0, "input"))
+
+
+def _relu(x: Tensor) -> Tensor:
+    return x.clamp(min=0)  # keeps no output for its gradient, so that what follows may be in place
 
 
 def identity(call: Call) -> Any:
@@ -98,7 +105,7 @@ def identity(call: Call) -> Any:
 
 def softmax(call: Call) -> Tensor:
     """Each row over its own detached sum; a row without flow is uniform."""
-    x = torch.relu(call.get(0, "input"))
+    x = _relu(call.get(0, "input"))
     dim = call.get(1, "dim", -1)
     dim = -1 if dim is None else dim
     return _filled(x, 1.0 / x.shape[dim], x.sum(dim, keepdim=True).expand_as(x))
@@ -134,7 +141,7 @@ def group_norm(call: Call) -> Tensor:
 def instance_norm(call: Call) -> Tensor:
     """As :func:`layer_norm`, over all positions of a channel; with running statistics as batch norm."""
     if not call.get(5, "use_input_stats", True):
-        return call.run()
+        return call.run()  # type: ignore[no-any-return]
     x = call.get(0, "input")
     normed = _over_rms(x, tuple(range(2, x.dim())), call.get(7, "eps", 1e-5))
     return _affine(normed, call.get(3, "weight"), call.get(4, "bias"), (1, -1, *[1] * (x.dim() - 2)))
@@ -143,7 +150,7 @@ def instance_norm(call: Call) -> Tensor:
 def batch_norm(call: Call) -> Tensor:
     """With running statistics an affine layer, as it is; with those of the batch as :func:`layer_norm`."""
     if not call.get(5, "training", False):
-        return call.run()
+        return call.run()  # type: ignore[no-any-return]
     x = call.get(0, "input")
     normed = _over_rms(x, (0, *range(2, x.dim())), call.get(7, "eps", 1e-5))
     return _affine(normed, call.get(3, "weight"), call.get(4, "bias"), (1, -1, *[1] * (x.dim() - 2)))
@@ -151,7 +158,7 @@ def batch_norm(call: Call) -> Tensor:
 
 def normalize(call: Call) -> Tensor:
     """A vector over its own length, detached: cosine attention, local response normalisation."""
-    x = torch.relu(call.get(0, "input"))
+    x = _relu(call.get(0, "input"))
     with torch.no_grad():
         scaled = call.func(x.detach(), *call.args[1:], **{k: v for k, v in call.kwargs.items() if k != "input"})
     return x * _filled(scaled, 0.0, x)
@@ -184,7 +191,7 @@ def subtract(call: Call) -> Tensor:
         label = label_of(second)
         if label is not None and label.mean:
             call.gates.append(second)
-            return first.clone()
+            return first.clone()  # type: ignore[no-any-return]
     total: Tensor = _magnitude(first) + abs(alpha) * _magnitude(second)
     return total
 
@@ -273,7 +280,7 @@ def power(call: Call) -> Tensor:
     exponent = call.get(1, "exponent")
     if isinstance(exponent, (int, float)) and exponent < 0:
         return reciprocal(call)
-    return torch.relu(call.get(0, "input"))
+    return _relu(call.get(0, "input"))
 
 
 # --- layers -------------------------------------------------------------------------------------------------

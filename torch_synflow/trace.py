@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -34,6 +34,10 @@ class Label:
     mean: bool = False
     twin: Tensor | None = None
     exponent: Tensor | None = None
+
+    def at(self, exponent: Tensor | None) -> Label:
+        """The label of the same tensor without its twin, at another exponent."""
+        return replace(self, twin=None, exponent=exponent)
 
 
 @dataclass(frozen=True)

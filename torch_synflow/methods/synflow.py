@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from torch_synflow.depth import ScaledFlow
 from torch_synflow.diagnosis import explain
-from torch_synflow.flow import measure
+from torch_synflow.flow import Flow, measure
 from torch_synflow.parameters import Pair
 from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.scoring import Network, Weights, positive_input
@@ -56,13 +57,21 @@ class SynFlowUnstructured(SaliencyUnstructured):
         """
         inputs = network.prepared(positive_input(network.task.example_inputs))
         zeros = network.make_positive()
-        gradients, used = measure(network, inputs)
-        network.unused = set(network.weights) - used if used else set()
-        scores = {name: gradient * network.weights[name] for name, gradient in gradients.items()}
         dense = all(bool(mask.all()) for mask in network.masks.values())
-        for name, score in scores.items():
-            fault = _fault(score, zero=dense and name not in network.unused)
-            reason = explain(network, inputs) if fault and bool(torch.isfinite(network.weights[name]).all()) else ""
+        for reading in (Flow, ScaledFlow):  # the second is slower, and for the depths at which the first overflows
+            gradients, used = measure(network, inputs, reading)
+            network.unused = set(network.weights) - used if used else set()
+            scores = {name: gradient * network.weights[name] for name, gradient in gradients.items()}
+            faults = {
+                name: fault
+                for name, score in scores.items()
+                if (fault := _fault(score, zero=dense and name not in network.unused))
+            }
+            if not faults or not all(bool(torch.isfinite(weight).all()) for weight in network.weights.values()):
+                break
+        else:
+            (name, fault), *_ = faults.items()
+            reason = explain(network, inputs)
             if reason:
                 raise ValueError(f"{_bare(name)}: expected positive and finite SynFlow scores, got {fault}; {reason}")
         if dense:
