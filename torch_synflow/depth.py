@@ -7,6 +7,7 @@ digit is lost, as only exponents change.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -33,9 +34,15 @@ class ScaledFlow(Flow):
 
     def execute(self, name: str, reading: Reading | None, call: Call) -> Any:
         """Run on the values; say in ``call`` what the exponent of the result is."""
-        flows = [v for v in (*call.args, *call.kwargs.values()) if is_flow(v)]
+        flows = [v for v in tree_leaves((call.args, call.kwargs)) if is_flow(v)]
         exponent = torch.stack([_exponent(v) for v in flows]).amax() if flows else None
         first, second = call.get(0, "input"), call.get(1, "other")
+        if name in NORMALISED and len(flows) == 1 and is_flow(first) and exponent is not None and call.args:
+            # its small constant eps counts, as far as squares stay finite
+            bound = math.log2(torch.finfo(first.dtype).max) // 4
+            near = _shifted(first, exponent - exponent.clamp(-bound, bound))
+            if name != "batch_norm" or call.get(5, "training", False):
+                call.args = (near, *call.args[1:])
         if name in CONVOLUTIONS or name == "linear":
             return self._layer(name, reading, call, exponent)
         if name == "batch_norm" and not call.get(5, "training", False) and exponent is not None:
@@ -45,7 +52,7 @@ class ScaledFlow(Flow):
             alike = isinstance(offset, Tensor) and offset.is_floating_point()
             offset = offset if alike else torch.full_like(exponent, float(offset))
             top = torch.where(offset.any(), exponent.clamp(min=0), exponent)
-            args = [_shifted(flow, top), torch.ldexp(offset, -top)]
+            args = [_shifted(flow, top), _times_power(offset, -top)]
             operands = args if flow is first else args[::-1]
             shifted = Call(call.func, (*operands, *call.args[2:]), call.kwargs, call.trace)
             result = super().execute(name, reading, shifted)
@@ -102,7 +109,12 @@ class ScaledFlow(Flow):
         power = torch.frexp(greatest).exponent.to(greatest.dtype)
         power = torch.where(torch.isfinite(greatest) & (greatest > 0), power, 0.0)
         call.exponent = power if call.exponent is None else call.exponent + power
-        return torch.ldexp(result, -power)
+        return _times_power(result, -power)
+
+
+def _times_power(value: Tensor, power: Tensor) -> Tensor:
+    """``value`` times two to a power; a product, as the gradient of ``ldexp`` would keep ``value``."""
+    return value * torch.ldexp(torch.ones_like(power), power)
 
 
 def _exponent(tensor: Tensor) -> Tensor:
@@ -115,7 +127,7 @@ def _exponent(tensor: Tensor) -> Tensor:
 def _shifted(tensor: Tensor, exponent: Tensor) -> Tensor:
     """The value of ``tensor`` at another exponent."""
     label = label_of(tensor)
-    shifted = torch.ldexp(tensor, _exponent(tensor) - exponent)
+    shifted = _times_power(tensor, _exponent(tensor) - exponent)
     if label is not None:
         shifted._synaptic_label = label.at(exponent)  # type: ignore[attr-defined]
     return shifted
@@ -126,4 +138,4 @@ def _with_offset(value: Tensor, offset: Tensor, call: Call) -> Tensor:
     exponent = torch.zeros_like(value.detach().amax()) if call.exponent is None else call.exponent
     top = torch.where(offset.any(), exponent.clamp(min=0), exponent)
     call.exponent = top
-    return torch.ldexp(value, exponent - top) + torch.where(offset == 0, 0.0, torch.ldexp(offset, -top))
+    return _times_power(value, exponent - top) + torch.where(offset == 0, 0.0, _times_power(offset, -top))
