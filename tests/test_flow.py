@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +18,7 @@ from benchmarks.networks import resnet
 from torch_synflow import flow, prune
 from torch_synflow.depth import ScaledFlow
 from torch_synflow.methods import synflow
+from torch_synflow.names import REGISTERED
 
 Totals = dict[str, float]
 X = torch.ones(1, 6)
@@ -159,6 +160,20 @@ def test_moves_and_sums_are_as_they_are() -> None:
     agrees(
         around(Of(lambda x: torch.cat([x[:, :4].view(1, 2, 2).transpose(1, 2).flatten(1), x[:, 4:] + x[:, :4]], 1))),
         lambda x: torch.cat([x[:, :4].view(1, 2, 2).transpose(1, 2).flatten(1), x[:, 4:] + x[:, :4]], 1),
+    )
+
+
+def test_writing_into_parts() -> None:
+    def write(x: Tensor) -> Tensor:
+        out = torch.zeros(1, 8, dtype=x.dtype)
+        out[:, :4] = x[:, 4:]
+        y = x.clone()
+        y[:, 2:6] = 2 * x[:, :4]
+        return out + y
+
+    agrees(
+        around(Of(write)),
+        lambda x: torch.cat([x[:, 4:], 0 * x[:, 4:]], 1) + torch.cat([x[:, :2], 2 * x[:, :4], x[:, 6:]], 1),
     )
 
 
@@ -428,8 +443,11 @@ def test_an_unknown_operation_that_does_no_harm_is_passed_through() -> None:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "_REGISTERED", {})
+def registry() -> Iterator[None]:
+    before = dict(REGISTERED)
+    yield
+    REGISTERED.clear()
+    REGISTERED.update(before)
 
 
 @pytest.mark.usefixtures("registry")

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_synflow.readings import Call
+from torch_synflow.call import Call
 
 
 def scaled_dot_product_attention(call: Call) -> Tensor:

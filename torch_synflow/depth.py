@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
-from torch_synflow.flow import Flow, Reading
+from torch_synflow.call import BLOCKED, REVERSED, Call, in_place, is_flow, label_of
+from torch_synflow.mode import Flow, Reading
 from torch_synflow.names import CONVOLUTIONS, NORMALISED, PRODUCTS
-from torch_synflow.readings import Call, in_place, is_flow, label_of
 from torch_synflow.scoring import sum_of_outputs
 
 
 class ScaledFlow(Flow):
-    """The reading of :class:`~torch_synflow.flow.Flow` on values times powers of two."""
+    """The reading of :class:`~torch_synflow.mode.Flow` on values times powers of two."""
 
     def aligned(self, name: str, values: list[Any], slots: list[int]) -> None:
         """Shift the flows that an operation adds or joins to one exponent."""
@@ -37,22 +37,21 @@ class ScaledFlow(Flow):
         flows = [v for v in tree_leaves((call.args, call.kwargs)) if is_flow(v)]
         exponent = torch.stack([_exponent(v) for v in flows]).amax() if flows else None
         first, second = call.get(0, "input"), call.get(1, "other")
-        if name in NORMALISED and len(flows) == 1 and is_flow(first) and exponent is not None and call.args:
-            # its small constant eps counts, as far as squares stay finite
-            bound = math.log2(torch.finfo(first.dtype).max) // 4
-            near = _shifted(first, exponent - exponent.clamp(-bound, bound))
-            if name != "batch_norm" or call.get(5, "training", False):
-                call.args = (near, *call.args[1:])
         if name in CONVOLUTIONS or name == "linear":
             return self._layer(name, reading, call, exponent)
         if name == "batch_norm" and not call.get(5, "training", False) and exponent is not None:
             return self._batch_norm(call, exponent)
+        if name in NORMALISED and len(flows) == 1 and call.args and exponent is not None:
+            # at its own magnitude as far as squares stay finite, as it is compared with a small constant
+            bound = math.log2(torch.finfo(exponent.dtype).max) // 4
+            call.args = (_shifted(first, exponent - exponent.clamp(-bound, bound)), *call.args[1:])
         if name in ("add", "sub") and len(flows) == 1 and exponent is not None:
             flow, offset = (first, second) if is_flow(first) else (second, first)
             alike = isinstance(offset, Tensor) and offset.is_floating_point()
             offset = offset if alike else torch.full_like(exponent, float(offset))
-            top = torch.where(offset.any(), exponent.clamp(min=0), exponent)
-            args = [_shifted(flow, top), _times_power(offset, -top)]
+            blocked = offset <= BLOCKED
+            top = torch.where((offset.abs() * ~blocked).any(), exponent.clamp(min=0), exponent)
+            args = [_shifted(flow, top), torch.where(blocked, offset, _times_power(offset, -top))]
             operands = args if flow is first else args[::-1]
             shifted = Call(call.func, (*operands, *call.args[2:]), call.kwargs, call.trace)
             result = super().execute(name, reading, shifted)
@@ -63,7 +62,9 @@ class ScaledFlow(Flow):
         call.exponent = exponent
         if name in NORMALISED:
             call.exponent = None
-        elif name in ("reciprocal", "rsqrt") or (name == "div" and not is_flow(first)):
+        elif name in ("reciprocal", "rsqrt") or (
+            name == "div" and (not is_flow(first) or call.func.__name__ in REVERSED)
+        ):
             call.exponent = None if exponent is None else -exponent
         elif name == "div" and is_flow(second):
             call.exponent = _exponent(first) - _exponent(second)
@@ -110,6 +111,10 @@ class ScaledFlow(Flow):
         power = torch.where(torch.isfinite(greatest) & (greatest > 0), power, 0.0)
         call.exponent = power if call.exponent is None else call.exponent + power
         return _times_power(result, -power)
+
+
+def _divides_constant(call: Call) -> bool:
+    return call.func.__name__ in REVERSED or not is_flow(call.get(0, "input"))
 
 
 def _times_power(value: Tensor, power: Tensor) -> Tensor:

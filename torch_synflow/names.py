@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch_synflow import attention, readings
-from torch_synflow.readings import Call
+from torch_synflow import attention, products, readings
+from torch_synflow.call import Call
 
 
 def _words(text: str) -> frozenset[str]:
@@ -63,28 +63,31 @@ READINGS: dict[str, Callable[[Call], Any]] = {
     **dict.fromkeys(_DROPOUT, readings.identity),
     **dict.fromkeys(("softmax", "special_softmax"), readings.softmax),
     **dict.fromkeys(("layer_norm", "rms_norm"), readings.layer_norm),
-    **dict.fromkeys(("matmul", "mm", "bmm", "mv"), readings.matmul),
+    **dict.fromkeys(("matmul", "mm", "bmm", "mv"), products.matmul),
     **dict.fromkeys(LAYERS, readings.layer),
     **dict.fromkeys(("embedding", "embedding_bag"), readings.embedding),
     **dict.fromkeys(("normalize", "local_response_norm"), readings.normalize),
-    **dict.fromkeys(("reciprocal", "rsqrt"), readings.reciprocal),
-    **dict.fromkeys(("pow", "float_power"), readings.power),
+    **dict.fromkeys(("reciprocal", "rsqrt"), products.reciprocal),
+    **dict.fromkeys(("pow", "float_power"), products.power),
     "group_norm": readings.group_norm,
     "instance_norm": readings.instance_norm,
     "batch_norm": readings.batch_norm,
-    "add": readings.add,
-    "sub": readings.subtract,
+    "add": products.add,
+    "sub": products.subtract,
     "neg": readings.identity,
-    "mul": readings.multiply,
-    "div": readings.divide,
-    "where": readings.where,
-    "masked_fill": readings.masked_fill,
-    "einsum": readings.einsum,
+    "mul": products.multiply,
+    "div": products.divide,
+    "where": products.where,
+    "masked_fill": products.masked_fill,
+    "einsum": products.einsum,
 }
+
+#: what users registered, by the operation itself
+REGISTERED: dict[Any, Callable[..., Any]] = {}
 
 #: what runs in steps that have readings
 DECOMPOSED: dict[str, Callable[[Call], Any]] = {
-    "glu": readings.glu,
+    "glu": products.glu,
     "scaled_dot_product_attention": attention.scaled_dot_product_attention,
     "multi_head_attention_forward": attention.multi_head_attention,
 }

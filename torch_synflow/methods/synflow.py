@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from torch_synflow.depth import ScaledFlow
 from torch_synflow.diagnosis import explain
-from torch_synflow.flow import Flow, measure
+from torch_synflow.flow import measure
+from torch_synflow.mode import Flow
 from torch_synflow.parameters import Pair
 from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.scoring import Network, Weights, positive_input
@@ -25,6 +26,8 @@ class SynFlowUnstructured(SaliencyUnstructured):
 
     The network is read with the absolute values of all its parameters, in evaluation mode, on one input of
     ones, in float64: float32 overflows in networks as deep as ResNet-50 (Frankle et al. 2021, appendix D.2).
+    Operations that are not positively homogeneous, from GELU to attention, are read as ones that are; see
+    ``torch_synflow.flow``. Scores beyond the range of float64 come out times a factor that all share.
     Scores are positive and their sum is the same for every layer, which is why iterating avoids layer
     collapse; by default 100 iterations with the exponential schedule.
 
