@@ -43,7 +43,7 @@ def multi_head_attention(call: Call) -> tuple[Tensor, Tensor | None]:
     )
     biases = [None] * 3 if a["in_proj_bias"] is None else a["in_proj_bias"].chunk(3)
     query, key, value = (F.linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases, strict=True))
-    extra = 0
+    extra = 0  # add_zero_attn adds a key that no flow arrives at
     if a["bias_k"] is not None:
         key = torch.cat([key, a["bias_k"].expand(1, batch, width)])
         value = torch.cat([value, a["bias_v"].expand(1, batch, width)])

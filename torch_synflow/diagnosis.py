@@ -31,7 +31,7 @@ class _Watch(ScaledFlow):
         place = f"{name!r} in module {self.modules[-1] or 'the model itself'!r}" if self.modules else repr(name)
         after = _fault(outputs)
         wrong = after if after and not _fault(inputs) else ""
-        if kind == "unknown":
+        if kind == "unknown" and outputs:
             self.unknown.append(place)
             if wrong:
                 self.wrong_unknown.append(f"{place} (its output is {wrong})")

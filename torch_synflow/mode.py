@@ -115,7 +115,7 @@ class Flow(TorchFunctionMode):
 
     def plan_for(self, outputs: Any) -> Plan:
         """Where the next pass is to cut, from what this one returned."""
-        labels = [self._label(leaf) for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+        labels = [self._label(leaf) for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.requires_grad]
         places = [label.node for label in labels if label is not None]
         self._level = self.trace.levels(places)
         return self.trace.plan(self._level)

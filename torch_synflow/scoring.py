@@ -102,9 +102,7 @@ class Network:
         Returns:
             The names of those read as ones.
         """
-        zeros = [
-            name for name, parameter in self.model.named_parameters() if _scales(name) and not bool(parameter.any())
-        ]
+        zeros = [name for name, parameter in self.model.named_parameters() if _scales(name) and _is_zero(parameter)]
         for name in zeros:
             if name in self.weights:
                 self.weights[name] = self.masks[name].to(self.weights[name].dtype)
@@ -240,6 +238,11 @@ def _wider(tensor: Tensor, floor: torch.dtype) -> torch.dtype:
 def _scales(name: str) -> bool:
     """Whether a parameter of this name multiplies, as weights and gammas do, rather than being added."""
     return not any(word in name.rpartition(".")[2] for word in ("bias", "token", "pos"))
+
+
+def _is_zero(tensor: Tensor) -> bool:
+    """Whether every entry is zero; most tensors are told by their first one."""
+    return not bool(tensor[(0,) * tensor.dim()] if tensor.numel() else True) and not bool(tensor.any())
 
 
 def _is_floating(value: Any) -> bool:

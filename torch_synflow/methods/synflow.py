@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -87,11 +88,14 @@ SynFlow = SynFlowUnstructured
 
 def _fault(score: Tensor, *, zero: bool) -> str:
     """What is wrong with the scores of a tensor; zero throughout only where ``zero`` says that is wrong."""
-    if not bool(torch.isfinite(score).all()):
+    if not score.numel():
+        return ""
+    least, greatest = torch.stack(torch.aminmax(score)).tolist()
+    if not (math.isfinite(least) and math.isfinite(greatest)):
         return "NaN or infinity"
-    if score.numel() and float(score.min()) < -1e-6 * float(score.max().abs()):
+    if least < -1e-6 * abs(greatest):
         return "negative ones"
-    return "zero throughout" if zero and not bool(score.any()) else ""
+    return "zero throughout" if zero and greatest == 0 else ""
 
 
 def _warn(zeros: Sequence[str], unused: Sequence[str]) -> None:
