@@ -45,22 +45,22 @@ def channels_of(indices: Tensor, shape: torch.Size) -> Channels | None:
 class LeaveOutDeadChannels(TorchFunctionMode):
     """Compute each layer only on its living channels; the result is the same up to the order of summation.
 
-    Args:
-        channels: the living channels by the identity of the weight that the layer is called with.
+    Attributes:
+        living: the living channels by the identity of the weight that a layer is called with.
     """
 
-    def __init__(self, channels: Mapping[int, Channels]) -> None:
+    def __init__(self, living: Mapping[int, Channels] | None = None) -> None:
         super().__init__()
-        self._channels = channels
+        self.living = living or {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run ``func``, on a part of the weight where it is a layer with dead channels."""
         kwargs = kwargs or {}
         dim = _CHANNEL.get(func)
-        if dim is None or len(args) < 2 or id(args[1]) not in self._channels:
+        if dim is None or len(args) < 2 or id(args[1]) not in self.living:
             return func(*args, **kwargs)
         x, weight, bias, *rest = (*args, None) if len(args) == 2 else args
-        kept_in, kept_out = self._channels[id(weight)]
+        kept_in, kept_out = self.living[id(weight)]
         groups = rest[3] if len(rest) > 3 else 1
         if groups != 1 or "bias" in kwargs or "groups" in kwargs:
             return func(*args, **kwargs)

@@ -147,7 +147,8 @@ class SaliencyUnstructured(BasePruningMethod):
         scores = [saliency[entry.key].detach() for entry in entries]
         require_finite(entries, scores, f"{cls.__name__} scores")
         if all(bool(mask.all()) for mask in network.masks.values()):
-            require_nonzero(entries, scores, cls.__name__)
+            used = [(e, score) for e, score in zip(entries, scores, strict=True) if e.key not in network.unused]
+            require_nonzero([e for e, _ in used], [score for _, score in used], cls.__name__)
         return scores
 
     @classmethod

@@ -48,8 +48,10 @@ class Network:
 
     Attributes:
         task: what the weights are scored with.
+        model: the model without its wrapper.
         weights: the scored weights by qualified name, ``name_orig * name_mask``.
         masks: their boolean masks, by the same names.
+        unused: the names of those that the outputs do not depend on in this mode, as far as a method found out.
         dtype: the precision that inputs are cast to.
         device: where the scored weights lie.
     """
@@ -57,30 +59,32 @@ class Network:
     def __init__(self, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor], floor: torch.dtype) -> None:
         assert task.model is not None  # SaliencyUnstructured.require saw to it
         self.task = task
-        self._model = unwrap(task.model)
+        self.model = unwrap(task.model)
         self.device = entries[0].parameter.device
         self.masks = {entry.key: mask for entry, mask in zip(entries, masks, strict=True)}
         self.weights = {
             entry.key: entry.parameter.detach().to(_wider(entry.parameter, floor)) * mask
             for entry, mask in zip(entries, masks, strict=True)
         }
+        self.unused: set[str] = set()
         self._others = {
             name: widened(_materialised(parameter, name), floor)
-            for name, parameter in self._model.named_parameters()
+            for name, parameter in self.model.named_parameters()
             if name not in self.weights
         }
         self._buffers = {
-            name: widened(_materialised(buffer, name), floor) for name, buffer in self._model.named_buffers()
+            name: widened(_materialised(buffer, name), floor) for name, buffer in self.model.named_buffers()
         }
         self._constants = [
             (module, name, widened(value, floor))
-            for module in self._model.modules()
+            for module in self.model.modules()
             for name, value in module.__dict__.items()
             if isinstance(value, Tensor) and f"{name}_orig" not in module._parameters
         ]
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floating, key=lambda dtype: torch.finfo(dtype).bits)
-        self._positive = False
+        self._read_as_ones: list[str] | None = None
+        self.dead_channels = LeaveOutDeadChannels()
         self._channels: dict[str, Channels | None] = {}
         self._kept = {name: weight.numel() // 2 for name, weight in self.weights.items()}
 
@@ -90,25 +94,38 @@ class Network:
         for module, name, constant in self._constants:
             module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
-        with LeaveOutDeadChannels({id(weights[name]): living for name, living in self._channels.items() if living}):
-            if isinstance(inputs, Mapping):
-                return functional_call(self._model, state, (), dict(inputs))
-            arguments = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
-            return functional_call(self._model, state, arguments)
+        self.dead_channels.living = {id(weights[name]): living for name, living in self._channels.items() if living}
+        if isinstance(inputs, Mapping):
+            return functional_call(self.model, state, (), dict(inputs))
+        return functional_call(self.model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
 
-    def make_positive(self) -> None:
-        """Take absolute values of all parameters and of the running means of BatchNorm, as SynFlow reads them."""
-        if self._positive:
-            return
-        self._positive = True
+    def make_positive(self) -> list[str]:
+        """Take absolute values of all parameters and of the running means of BatchNorm, as SynFlow reads them.
+
+        A tensor that is zero throughout (a head or a gamma that is initialised so) cuts every path through it;
+        it is read as ones, under its mask. Biases, tokens and positions, which are added, stay zero.
+
+        Returns:
+            The names of those read as ones.
+        """
+        if self._read_as_ones is not None:
+            return self._read_as_ones
+        zeros = [name for name, parameter in self.model.named_parameters() if _scales(name) and _is_zero(parameter)]
+        self._read_as_ones = zeros
+        for name in zeros:
+            if name in self.weights:
+                self.weights[name].copy_(self.masks[name])
+            else:
+                self._others[name].fill_(1)
         for tensor in (*self.weights.values(), *self._others.values()):
             if tensor.is_floating_point():
                 tensor.abs_()
-        for prefix, module in self._model.named_modules():
+        for prefix, module in self.model.named_modules():
             if isinstance(module, _BatchNorm):
                 name = f"{prefix}.running_mean" if prefix else "running_mean"
                 if name in self._buffers:
                     self._buffers[name] = self._buffers[name].abs()
+        return zeros
 
     def remove(self, gone: Sequence[Tensor], kept: Sequence[Tensor | None]) -> None:
         """Set scored weights to zero where their masks have become so: at the flat indices that went.
@@ -195,6 +212,7 @@ def opened(network: Network, *, training: bool) -> Iterator[None]:
         torch.inference_mode(False),
         torch.enable_grad(),
         torch.autocast(network.device.type, enabled=False),
+        network.dead_channels,
     ):
         model.train(training)
         for module in model.modules():
@@ -238,6 +256,16 @@ def widened(tensor: Tensor, floor: torch.dtype) -> Tensor:
 
 def _wider(tensor: Tensor, floor: torch.dtype) -> torch.dtype:
     return torch.promote_types(tensor.dtype, floor) if tensor.is_floating_point() else tensor.dtype
+
+
+def _scales(name: str) -> bool:
+    """Whether a parameter of this name multiplies, as weights and gammas do, rather than being added."""
+    return not any(word in name.rpartition(".")[2] for word in ("bias", "token", "pos"))
+
+
+def _is_zero(tensor: Tensor) -> bool:
+    """Whether every entry is zero; most tensors are told by their first one."""
+    return not bool(tensor[(0,) * tensor.dim()] if tensor.numel() else True) and not bool(tensor.any())
 
 
 def _is_floating(value: Any) -> bool:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
 
+from torch_synflow.depth import ScaledFlow
+from torch_synflow.diagnosis import explain
+from torch_synflow.flow import measure
+from torch_synflow.mode import Flow
 from torch_synflow.parameters import Pair
 from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import Network, Weights, positive_input, sum_of_outputs
+from torch_synflow.scoring import Network, Weights, positive_input
 
 
 class SynFlowUnstructured(SaliencyUnstructured):
@@ -21,6 +27,8 @@ class SynFlowUnstructured(SaliencyUnstructured):
 
     The network is read with the absolute values of all its parameters, in evaluation mode, on one input of
     ones, in float64: float32 overflows in networks as deep as ResNet-50 (Frankle et al. 2021, appendix D.2).
+    Operations that are not positively homogeneous, from GELU to attention, are read as ones that are; see
+    ``torch_synflow.flow``. Scores beyond the range of float64 come out times a factor that all share.
     Scores are positive and their sum is the same for every layer, which is why iterating avoids layer
     collapse; by default 100 iterations with the exponential schedule.
 
@@ -46,14 +54,66 @@ class SynFlowUnstructured(SaliencyUnstructured):
 
     @classmethod
     def saliency(cls, network: Network) -> Weights:
-        """``dR/dw * w`` at the absolute values of the weights."""
+        """``dR/dw * w`` at the absolute values of the weights, the model read by :mod:`torch_synflow.flow`.
+
+        Raises:
+            ValueError: naming the operation that makes scores negative, not finite, or zero for a whole layer.
+        """
         inputs = network.prepared(positive_input(network.task.example_inputs))
-        network.make_positive()
-        gradients = grad(lambda weights: sum_of_outputs(network(weights, inputs)))(network.weights)
-        return {name: gradient * network.weights[name] for name, gradient in gradients.items()}
+        zeros = network.make_positive()
+        dense = all(bool(mask.all()) for mask in network.masks.values())
+        for reading in (Flow, ScaledFlow):  # the second is slower, and for the depths at which the first overflows
+            gradients, used = measure(network, inputs, reading)
+            network.unused = set(network.weights) - used if used else set()
+            scores = {name: gradient * network.weights[name] for name, gradient in gradients.items()}
+            faults = {
+                name: fault
+                for name, score in scores.items()
+                if (fault := _fault(score, zero=dense and name not in network.unused))
+            }
+            if not faults or not all(bool(torch.isfinite(weight).all()) for weight in network.weights.values()):
+                break
+        else:
+            (name, fault), *_ = faults.items()
+            reason = explain(network, inputs)
+            if reason:
+                raise ValueError(f"{_bare(name)}: expected positive and finite SynFlow scores, got {fault}; {reason}")
+        if dense:
+            _warn(zeros, sorted(network.unused))
+        return scores
 
 
 SynFlow = SynFlowUnstructured
+
+
+def _fault(score: Tensor, *, zero: bool) -> str:
+    """What is wrong with the scores of a tensor; zero throughout only where ``zero`` says that is wrong."""
+    if not score.numel():
+        return ""
+    least, greatest = torch.stack(torch.aminmax(score)).tolist()
+    if not (math.isfinite(least) and math.isfinite(greatest)):
+        return "NaN or infinity"
+    if least < -1e-6 * abs(greatest):
+        return "negative ones"
+    return "zero throughout" if zero and greatest == 0 else ""
+
+
+def _warn(zeros: Sequence[str], unused: Sequence[str]) -> None:
+    """Name, once, what is not scored as it is."""
+    parts = []
+    if zeros:
+        parts.append(f"zero throughout, so read as ones: {', '.join(map(_bare, zeros))}")
+    if unused:
+        parts.append(
+            f"on no path from input to output in evaluation mode, so scored zero and pruned first: "
+            f"{', '.join(map(_bare, unused))}"
+        )
+    if parts:
+        warnings.warn(f"SynFlow: {'; '.join(parts)}", stacklevel=2)
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix("_orig")
 
 
 def synflow_scores(model: nn.Module, example_inputs: Any, parameters: Any = None) -> dict[Pair, Tensor]:

@@ -1,0 +1,119 @@
+"""SynFlow's scores on torchvision's classification models: ``python -m benchmarks.architectures``.
+
+A score is to be finite, and positive exactly where its weight is not zero and lies on a path from input to output.
+The totals of layers that cut the network equal R; a layer in one of several branches carries that branch's part, and a
+fused projection of Q, K and V three times its block's. Biases are zero here, as they would add flow of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import nn
+from tqdm import tqdm
+
+from torch_synflow import prune
+from torch_synflow.parameters import unwrap
+
+RESULTS = Path(__file__).resolve().parent / "results" / "architectures.json"
+LARGEST = 150_000_000
+SMALLEST_LAYER = "smallest / R"
+GREATEST_LAYER = "greatest / R"
+
+
+def build(name: str) -> nn.Module:
+    """The model at initialisation, in evaluation mode, all biases zero."""
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # googlenet and inception_v3 ask for init_weights
+        model: nn.Module = torchvision.models.get_model(name, weights=None).eval()
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if any(word in key.rpartition(".")[2] for word in ("bias", "token", "pos")):
+                parameter.zero_()
+    return model
+
+
+def measure(name: str) -> dict[str, Any]:
+    """One line of the table."""
+    model = build(name)
+    size = 299 if name == "inception_v3" else 224
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        start = time.perf_counter()
+        scores = prune.synflow_scores(model, torch.ones(1, 3, size, size))
+        seconds = time.perf_counter() - start
+    warned = " ".join(str(w.message) for w in caught)
+    names = {module: key for key, module in unwrap(model).named_modules()}
+    totals: dict[str, float] = {}
+    finite = positive = True
+    unused = warned.partition("scored zero")[2]
+    for (module, kind), score in scores.items():
+        key = f"{names[module]}.{kind}"
+        weight = getattr(module, kind)
+        if key in unused.replace(",", " ").split():
+            positive &= not bool(score.any())
+            continue
+        live = weight != 0 if bool(weight.any()) else torch.ones_like(weight, dtype=torch.bool)
+        finite &= bool(score.isfinite().all())
+        positive &= bool(((score > 0) == live).all())
+        totals[key] = float(score.sum())
+    first, last = next(iter(totals.values())), list(totals.values())[-1]
+    smallest, greatest = min(totals, key=lambda k: totals[k]), max(totals, key=lambda k: totals[k])
+    return {
+        "model": name,
+        "weights": sum(s.numel() for s in scores.values()),
+        "finite": finite,
+        "positive": positive,
+        "first / last - 1": first / last - 1,
+        SMALLEST_LAYER: totals[smallest] / last,
+        "smallest": smallest,
+        GREATEST_LAYER: totals[greatest] / last,
+        "greatest": greatest,
+        "seconds": round(seconds, 2),
+        "warning": warned,
+    }
+
+
+def _weights(name: str) -> int:
+    return max(int(weights.meta["num_params"]) for weights in torchvision.models.get_model_weights(name))
+
+
+def main() -> None:
+    """Run the models, print the table, write the JSON file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("models", nargs="*", help="by default all under 150 M parameters")
+    chosen = parser.parse_args().models
+    names = chosen or [n for n in torchvision.models.list_models(module=torchvision.models) if _weights(n) < LARGEST]
+    rows = []
+    print(f"{'model':24} finite positive first/last-1 {SMALLEST_LAYER:>13} {GREATEST_LAYER:>13} seconds")
+    for name in (bar := tqdm(names)):
+        bar.set_description(name)
+        try:
+            row = measure(name)
+        except (ValueError, RuntimeError) as error:
+            row = {"model": name, "finite": False, "positive": False, "error": str(error)}
+            tqdm.write(f"{name:24} {error}")
+        else:
+            tqdm.write(
+                f"{name:24} {row['finite']!s:6} {row['positive']!s:8} {row['first / last - 1']:12.1e} "
+                f"{row[SMALLEST_LAYER]:13.3g} {row[GREATEST_LAYER]:13.6f} {row['seconds']:7.1f}"
+            )
+        rows.append(row)
+    good = sum(row["finite"] and row["positive"] for row in rows)
+    print(f"finite, and positive exactly where weights are used and not zero: {good} of {len(rows)}")
+    if not chosen:
+        versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps({**versions, "models": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
