@@ -885,3 +885,15 @@ def test_pruning_methods_that_are_none() -> None:
             return default_mask * (t > 0)
 
     refuses(ValueError, r"expected Careless\.compute_mask to keep 28 of 56", model, lambda: run(model, Careless, 0.5))
+
+
+def test_deepcopy_after_a_forward_pass_without_gradients() -> None:
+    """As the guide says: a pass with gradients puts a product into ``module.weight`` that can not be copied."""
+    model = Net()
+    prune.global_iterative_unstructured(model, SynFlow, 0.5, example_inputs=X)
+    model(X)
+    with pytest.raises(RuntimeError, match="deepcopy"):
+        copy.deepcopy(model)
+    with torch.no_grad():
+        model.eval()(X)
+    assert torch.equal(copy.deepcopy(model)(X), model(X))
