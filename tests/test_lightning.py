@@ -54,6 +54,19 @@ class Witness(lightning.Callback):  # type: ignore[misc, name-defined]
         self.kept.append(sum(int(mask.sum()) for mask in masks))
 
 
+def fit(model: Any, data: Any, callbacks: list[Any], epochs: int, folder: Path) -> None:
+    lightning.Trainer(
+        max_epochs=epochs,
+        callbacks=callbacks,
+        accelerator="cpu",
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(model, DataLoader(data, batch_size=8))
+
+
 @pytest.mark.parametrize("method", [prune.SynFlow, prune.SNIP])
 def test_model_pruning_halves_what_is_left_in_each_of_two_epochs(method: Any, tmp_path: Path) -> None:
     torch.manual_seed(0)
@@ -69,17 +82,7 @@ def test_model_pruning_halves_what_is_left_in_each_of_two_epochs(method: Any, tm
         use_lottery_ticket_hypothesis=False,
     )
     witness = Witness()
-    trainer = lightning.Trainer(
-        max_epochs=2,
-        callbacks=[pruning, witness],
-        accelerator="cpu",
-        default_root_dir=tmp_path,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    trainer.fit(model, DataLoader(data, batch_size=8))
+    fit(model, data, [pruning, witness], 2, tmp_path)
     assert witness.kept == [TOTAL // 2, TOTAL // 4]
     assert all((later <= earlier).all() for earlier, later in zip(*witness.masks, strict=True))
     for index, mask in zip((0, 3), witness.masks[-1], strict=True):
@@ -106,15 +109,6 @@ def test_the_masks_are_those_of_the_scores_at_that_moment(tmp_path: Path) -> Non
     pruning = lightning.callbacks.ModelPruning(
         pruning_fn=bound, parameters_to_prune=params, amount=0.5, use_lottery_ticket_hypothesis=False
     )
-    lightning.Trainer(
-        max_epochs=1,
-        callbacks=[before, pruning, witness],
-        accelerator="cpu",
-        default_root_dir=tmp_path,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    ).fit(model, DataLoader(data, batch_size=8))
+    fit(model, data, [before, pruning, witness], 1, tmp_path)
     prune.global_iterative_unstructured(before.net, prune.SynFlow, 0.5, example_inputs=torch.rand(1, 5), iterations=1)
     assert all(torch.equal(before.net[i].weight_mask, mask) for i, mask in zip((0, 3), witness.masks[0], strict=True))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_synflow import prune
-from torch_synflow.selection import keep_highest
+from torch_synflow.selection import Survivors, keep_highest
 
 
 @pytest.mark.parametrize(
@@ -149,3 +149,42 @@ def test_numbers_of_other_types_are_amounts() -> None:
     for amount, kept in ((np.int64(5), 43), (np.float32(0.5), 24), (np.float64(0.5), 24)):
         model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         assert prune.global_iterative_unstructured(model, prune.L1Unstructured, amount).kept == kept
+
+
+MANY = 300_000  # more than four samples of 65,536: the threshold is bracketed first
+POSITIONS = torch.arange(MANY, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        pytest.param(torch.randn(MANY, generator=torch.Generator().manual_seed(0)), id="normal"),
+        pytest.param(torch.randn(MANY, generator=torch.Generator().manual_seed(0)).round(), id="ties"),
+        pytest.param(POSITIONS, id="rising"),
+        pytest.param(-POSITIONS, id="falling"),
+        pytest.param(torch.zeros(MANY), id="all the same"),
+        pytest.param((POSITIONS % 4 != 0) * (1 + POSITIONS), id="the sample sees nothing but zeros"),
+        pytest.param(torch.where(POSITIONS % 4 == 0, 1e300, POSITIONS), id="the sample sees nothing but the highest"),
+    ],
+)
+@pytest.mark.parametrize("keep", [1, 100, 3_000, MANY // 2, MANY - 3_000, MANY - 1])
+def test_keep_highest_of_many_is_that_of_a_stable_sort(scores: Tensor, keep: int) -> None:
+    expected = torch.zeros(MANY, dtype=torch.bool)
+    expected[scores.sort(descending=True, stable=True).indices[:keep]] = True
+    assert torch.equal(keep_highest(scores, keep), expected)
+
+
+def test_survivors_follow_what_is_kept() -> None:
+    masks = [torch.ones(2, 3, dtype=torch.bool), torch.tensor([True, False, True, True])]
+    survivors = Survivors(masks)
+    values = [torch.arange(6.0).view(2, 3), torch.arange(10.0, 14.0)]
+    assert survivors.counts == [6, 3]
+    assert survivors.of(values).tolist() == [0, 1, 2, 3, 4, 5, 10, 12, 13]
+    gone = survivors.keep(torch.tensor([1, 0, 1, 1, 1, 0, 1, 0, 1], dtype=torch.bool))
+    assert [went.tolist() for went in gone] == [[1, 5], [2]]
+    assert survivors.of(values).tolist() == [0, 2, 3, 4, 10, 13]
+    gone = survivors.keep(torch.tensor([0, 0, 0, 0, 1, 1], dtype=torch.bool))
+    assert [went.tolist() for went in gone] == [[0, 2, 3, 4], []]
+    assert survivors.counts == [0, 2]
+    assert [mask.tolist() for mask in survivors.masks] == [[[False] * 3] * 2, [True, False, False, True]]
+    assert masks[0].all()  # what was given stays as it was

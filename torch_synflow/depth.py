@@ -113,10 +113,6 @@ class ScaledFlow(Flow):
         return _times_power(result, -power)
 
 
-def _divides_constant(call: Call) -> bool:
-    return call.func.__name__ in REVERSED or not is_flow(call.get(0, "input"))
-
-
 def _times_power(value: Tensor, power: Tensor) -> Tensor:
     """``value`` times two to a power; a product, as the gradient of ``ldexp`` would keep ``value``."""
     return value * torch.ldexp(torch.ones_like(power), power)

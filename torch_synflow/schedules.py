@@ -23,7 +23,7 @@ def exponential(step: int, steps: int, density: float) -> float:
         steps: how many iterations there are.
         density: kept / total after the last one, between 0 and 1.
 
-    Source: Tanaka et al. 2020, algorithm 1 (there as the compression ratio ``rho ** (k / n)``).
+    Source: Tanaka et al. 2020, algorithm 1 and section 6, where it is ``rho ** (-k / n)`` of a compression ratio rho.
 
     Example:
         >>> [exponential(k, 4, 0.0001) for k in (1, 2, 3, 4)]
@@ -43,8 +43,7 @@ def linear(step: int, steps: int, density: float) -> float:
         steps: how many iterations there are.
         density: kept / total after the last one, between 0 and 1.
 
-    Source: Frankle et al. 2021 compare it with the exponential one only in passing; it is the schedule of
-    iterative pruning that removes a fixed count a round.
+    Source: the other schedule of the SynFlow authors' code, beside the exponential one.
 
     Example:
         >>> [linear(k, 4, 0.5) for k in (1, 2, 3, 4)]

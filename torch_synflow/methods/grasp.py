@@ -29,7 +29,7 @@ class GraSPUnstructured(SaliencyUnstructured):
         amount: what to remove, a fraction of the entries not yet pruned or a count.
 
     Source: Wang et al. 2020, "Picking winning tickets before training by preserving gradient flow", as in
-    Frankle et al. 2021, appendix C, equation 4; the temperature is that of Wang et al.'s code.
+    Frankle et al. 2021, appendix C, equation 4; the temperature is that of the SynFlow authors' code.
 
     Example:
         >>> from torch_synflow import prune
