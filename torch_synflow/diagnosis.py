@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from torch_synflow.depth import ScaledFlow
 from torch_synflow.flow import measure
-from torch_synflow.scoring import Network
+from torch_synflow.scoring import Network, Weights
 from torch_synflow.trace import Plan
 
 
@@ -39,7 +39,7 @@ class _Watch(ScaledFlow):
             self.wrong.append(f"{place} (its output is {wrong})")
 
 
-def explain(network: Network, inputs: Any) -> str:
+def explain(network: Network, weights: Weights, inputs: Any) -> str:
     """Run the forward pass once more and say where the flow first went wrong; empty if no operation is to blame."""
     watches: list[_Watch] = []
 
@@ -49,7 +49,7 @@ def explain(network: Network, inputs: Any) -> str:
         return watches[-1]
 
     with _module_stack(network.model) as stack:
-        measure(network, inputs, mode=watch)
+        measure(network, weights, inputs, mode=watch)
     last = watches[-1]
     for found in (last.wrong_unknown, last.unknown):
         if found:

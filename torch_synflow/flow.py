@@ -21,12 +21,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
-from torch.func import grad
+from torch.func import grad, vjp
 
 from torch_synflow.mode import Flow, Reading
 from torch_synflow.names import REGISTERED
 from torch_synflow.scoring import Network, Weights
+from torch_synflow.tape import Recorder, Tape
 from torch_synflow.trace import Plan
 
 #: how often a forward pass may run until the operations of two passes agree
@@ -67,30 +69,68 @@ def register(operation: Any, reading: Reading | None = None) -> Any:
     return add if reading is None else add(reading)
 
 
-def measure(network: Network, inputs: Any, mode: Callable[[Plan], Flow] = Flow) -> tuple[Weights, set[str]]:
-    r"""The gradient of R at ``network.weights``, and the names of the weights that R depends on.
-
-    A first pass finds the gates; where there are any, a second reads the main flow as a constant at them.
-    """
+def measure(
+    network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow] = Flow
+) -> tuple[Weights, set[str]]:
+    r"""The gradient of R at ``weights``, and the names of the weights that R depends on."""
     used: set[str] = set()
 
     def total(weights: Weights) -> Tensor:
         nonlocal used
-        plan = Plan()
-        for _ in range(PASSES):
-            reading = mode(plan)
-            with reading:
-                reading.start(weights, inputs)
-                outputs = network(weights, inputs)
-            last, plan = plan, reading.plan_for(outputs)
-            if plan == last:
-                break
-        else:
-            raise ValueError(
-                f"model: expected a forward pass that runs the same operations each time, got others in each of "
-                f"{PASSES} passes"
-            )
-        used = {name for name, tensor in weights.items() if reading.reached(tensor)}
-        return reading.total(outputs)
+        result, used, _ = _read(network, weights, inputs, mode)
+        return result
 
-    return dict(grad(total)(network.weights)), used
+    return dict(grad(total)(weights)), used
+
+
+def record(
+    network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow] = Flow
+) -> tuple[Tape | None, float, set[str]]:
+    """The operations that compute R, R, and the names of the weights that it depends on.
+
+    ``None`` where what the model does can not be run again on other weights without its code.
+    """
+    used: set[str] = set()
+    recorder = Recorder({})
+    slot: int | None = None
+
+    def total(weights: Weights) -> tuple[Tensor, list[Tensor]]:
+        nonlocal used, recorder, slot
+        result, used, recorder = _read(network, weights, inputs, mode)
+        slot = recorder.slot_of(result)
+        return result, recorder.constants  # returned, as outside of vjp they are other objects
+
+    traced: Any = vjp(total, weights, has_aux=True)
+    result, _, constants = traced
+    if recorder.broken or slot is None:
+        return None, float(result), used
+    return Tape(recorder.steps, constants, recorder.shapes, slot), float(result), used
+
+
+def _read(
+    network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow]
+) -> tuple[Tensor, set[str], Recorder]:
+    """R, the names of the weights that it depends on, and the last pass as it was recorded.
+
+    A first pass finds the gates; where there are any, a second reads the main flow as a constant at them.
+    """
+    plan = Plan()
+    for _ in range(PASSES):
+        recorder, reading = Recorder(weights), mode(plan)
+        state = torch.get_rng_state()
+        with recorder, reading:
+            reading.start(weights, inputs)
+            outputs = network(weights, inputs)
+        last, plan = plan, reading.plan_for(outputs)
+        if plan == last:
+            break
+    else:
+        raise ValueError(
+            f"model: expected a forward pass that runs the same operations each time, got others in each of "
+            f"{PASSES} passes"
+        )
+    if not torch.equal(state, torch.get_rng_state()):
+        recorder.broken = "the forward pass draws random numbers"
+    used = {name for name, tensor in weights.items() if reading.reached(tensor)}
+    with recorder:
+        return reading.total(outputs), used, recorder

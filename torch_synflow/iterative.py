@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
 
 from torch_synflow.attach import attach, ones_where
@@ -19,7 +19,7 @@ from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.schedules import Schedule, exponential, kept_counts
 from torch_synflow.scores import require_finite
 from torch_synflow.scoring import LossFunction, Network, Task
-from torch_synflow.selection import Survivors, check_amount, keep_highest, to_remove
+from torch_synflow.selection import Survivors, check_amount, to_remove
 from torch_synflow.transaction import all_or_nothing
 
 Callback = Callable[[int, PruningReport], object]
@@ -119,7 +119,7 @@ def global_iterative_unstructured(
                 advance()
                 if callback is not None:
                     callback(step, _report(entries, survivors))
-        _attach(entries, survivors.masks)
+        _attach(entries, survivors)
         return _report(entries, survivors)
 
 
@@ -135,8 +135,9 @@ def _one_iteration(
     if keep == alive:
         return
     if network is not None and issubclass(method, SaliencyUnstructured):
-        kept = keep_highest(survivors.of(method.score_entries(entries, network)), keep)
-        network.remove(survivors.keep(kept), survivors.indices)
+        scores = method.score_entries(entries, network)
+        survivors.keep_highest(scores, keep)
+        network.remove(survivors, zeroed=scores.drops)
         return
     weights = [entry.parameter.detach() for entry in entries]
     require_finite(entries, weights, "weights")
@@ -152,9 +153,10 @@ def _one_iteration(
     survivors.keep(kept)
 
 
-def _attach(entries: Sequence[Entry], masks: Sequence[Tensor]) -> None:
+def _attach(entries: Sequence[Entry], survivors: Survivors) -> None:
     """Put the masks on the modules through torch's own function, every place of a tied tensor included."""
-    for entry, kept in zip(entries, masks, strict=True):
+    for number, entry in enumerate(entries):
+        kept = survivors.whole(number)
         for module, name in entry.locations:
             mask = ones_where(kept, entry.parameter)
             attach((module, name), partial(custom_from_mask, module, name, mask), mask)

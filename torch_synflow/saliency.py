@@ -16,7 +16,7 @@ from torch_synflow.parameters import Entry, Pair, prunable_parameters, resolve, 
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scores import Scores, require_finite, require_nonzero
 from torch_synflow.scoring import LossFunction, Network, Task, Weights, opened
-from torch_synflow.selection import check_amount, keep_highest, to_remove
+from torch_synflow.selection import ScoreReader, check_amount, keep_highest, to_remove
 
 Method = TypeVar("Method", bound="SaliencyUnstructured")
 
@@ -127,9 +127,10 @@ class SaliencyUnstructured(BasePruningMethod):
         task = cls.require(Task(model, example_inputs, data, loss_fn))
         entries = resolve(prunable_parameters(model) if parameters is None else parameters, unwrap(model))
         scores = cls.score_entries(entries, cls.network(task, entries, [entry.mask for entry in entries]))
+        whole = [scores.whole(number).view_as(entry.parameter) for number, entry in enumerate(entries)]
         return {
             pair: score.as_subclass(Scores)
-            for entry, score in zip(entries, scores, strict=True)
+            for entry, score in zip(entries, whole, strict=True)
             for pair in entry.locations
         }
 
@@ -140,16 +141,19 @@ class SaliencyUnstructured(BasePruningMethod):
             return Network(task, entries, masks, cls.dtype)
 
     @classmethod
-    def score_entries(cls, entries: Sequence[Entry], network: Network) -> list[Tensor]:
-        """Score checked entries: the step of the loop that reads the model."""
+    def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreReader:
+        """Score checked entries: the step of the loop that reads the model. What is pruned scores zero."""
         with opened(network, training=cls.training):
             saliency = cls.saliency(network)
         scores = [saliency[entry.key].detach() for entry in entries]
         require_finite(entries, scores, f"{cls.__name__} scores")
-        if all(bool(mask.all()) for mask in network.masks.values()):
+        if network.dense:
             used = [(e, score) for e, score in zip(entries, scores, strict=True) if e.key not in network.unused]
             require_nonzero([e for e, _ in used], [score for _, score in used], cls.__name__)
-        return scores
+            return ScoreReader(scores)
+        return ScoreReader(
+            [score.masked_fill(~network.masks[e.key], 0) for e, score in zip(entries, scores, strict=True)]
+        )
 
     @classmethod
     def require(cls, task: Task) -> Task:

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves, tree_map
 
-from torch_synflow.channels import Channels, LeaveOutDeadChannels, channels_of
 from torch_synflow.data import batch_size, batches
 from torch_synflow.parameters import Entry, unwrap
+from torch_synflow.selection import Survivors
 from torch_synflow.transaction import unchanged
 
 Weights = dict[str, Tensor]
@@ -51,6 +50,7 @@ class Network:
         model: the model without its wrapper.
         weights: the scored weights by qualified name, ``name_orig * name_mask``.
         masks: their boolean masks, by the same names.
+        dense: whether these are all true.
         unused: the names of those that the outputs do not depend on in this mode, as far as a method found out.
         dtype: the precision that inputs are cast to.
         device: where the scored weights lie.
@@ -63,7 +63,7 @@ class Network:
         self.device = entries[0].parameter.device
         self.masks = {entry.key: mask for entry, mask in zip(entries, masks, strict=True)}
         self.weights = {
-            entry.key: entry.parameter.detach().to(_wider(entry.parameter, floor)) * mask
+            entry.key: widened(entry.parameter, floor).masked_fill_(~mask, 0)
             for entry, mask in zip(entries, masks, strict=True)
         }
         self.unused: set[str] = set()
@@ -83,10 +83,7 @@ class Network:
         ]
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floating, key=lambda dtype: torch.finfo(dtype).bits)
-        self._read_as_ones: list[str] | None = None
-        self.dead_channels = LeaveOutDeadChannels()
-        self._channels: dict[str, Channels | None] = {}
-        self._kept = {name: weight.numel() // 2 for name, weight in self.weights.items()}
+        self.dense = all(bool(mask.all()) for mask in masks)
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
         """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread."""
@@ -94,53 +91,17 @@ class Network:
         for module, name, constant in self._constants:
             module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
-        self.dead_channels.living = {id(weights[name]): living for name, living in self._channels.items() if living}
         if isinstance(inputs, Mapping):
             return functional_call(self.model, state, (), dict(inputs))
         return functional_call(self.model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
 
-    def make_positive(self) -> list[str]:
-        """Take absolute values of all parameters and of the running means of BatchNorm, as SynFlow reads them.
-
-        A tensor that is zero throughout (a head or a gamma that is initialised so) cuts every path through it;
-        it is read as ones, under its mask. Biases, tokens and positions, which are added, stay zero.
-
-        Returns:
-            The names of those read as ones.
-        """
-        if self._read_as_ones is not None:
-            return self._read_as_ones
-        zeros = [name for name, parameter in self.model.named_parameters() if _scales(name) and _is_zero(parameter)]
-        self._read_as_ones = zeros
-        for name in zeros:
-            if name in self.weights:
-                self.weights[name].copy_(self.masks[name])
-            else:
-                self._others[name].fill_(1)
-        for tensor in (*self.weights.values(), *self._others.values()):
-            if tensor.is_floating_point():
-                tensor.abs_()
-        for prefix, module in self.model.named_modules():
-            if isinstance(module, _BatchNorm):
-                name = f"{prefix}.running_mean" if prefix else "running_mean"
-                if name in self._buffers:
-                    self._buffers[name] = self._buffers[name].abs()
-        return zeros
-
-    def remove(self, gone: Sequence[Tensor], kept: Sequence[Tensor | None]) -> None:
-        """Set scored weights to zero where their masks have become so: at the flat indices that went.
-
-        What is ``kept`` says which channels are dead. They are looked for when a fifth more entries have gone,
-        as channels that have died since then are only computed in vain.
-        """
-        for (name, weight), went, indices in zip(self.weights.items(), gone, kept, strict=True):
-            if weight.is_contiguous():
-                weight.view(-1).index_fill_(0, went, 0)
-            else:
-                weight.mul_(self.masks[name])
-            if indices is not None and weight.dim() > 1 and indices.numel() <= self._kept[name]:
-                self._kept[name] = int(0.8 * indices.numel())
-                self._channels[name] = channels_of(indices, weight.shape)
+    def remove(self, survivors: Survivors, *, zeroed: bool) -> None:
+        """Follow the masks of what is left: set the weights to zero that have gone, unless they are ``zeroed``."""
+        self.dense = False
+        self.masks = dict(zip(self.weights, survivors.masks, strict=True))
+        if not zeroed:
+            for name, weight in self.weights.items():
+                torch.where(self.masks[name], weight, weight.new_zeros(()), out=weight)
 
     def prepared(self, tree: Any) -> Any:
         """Inputs or targets on the weights' device, the floating ones in the scoring precision."""
@@ -203,40 +164,24 @@ class Network:
 
 
 @contextmanager
+def differentiating(network: Network) -> Iterator[None]:
+    """Let gradients be taken, in the precision of the network, whatever the caller has set."""
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(network.device.type, enabled=False):
+        yield
+
+
+@contextmanager
 def opened(network: Network, *, training: bool) -> Iterator[None]:
     """Open the model of a network for scoring, in the given mode; afterwards it is as it was."""
     model = network.task.model
     assert model is not None  # SaliencyUnstructured.require saw to it
-    with (
-        unchanged(model),
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast(network.device.type, enabled=False),
-        network.dead_channels,
-    ):
+    with unchanged(model), differentiating(network):
         model.train(training)
         for module in model.modules():
             # a user's backward hooks are not ours to run, and torch.func can not differentiate through them
             module._backward_hooks.clear()
             module._backward_pre_hooks.clear()
         yield
-
-
-def positive_input(example_inputs: Any) -> Any:
-    """One example of ones in the shape of ``example_inputs``; integers and booleans (token ids, masks) as given."""
-
-    def one(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor):
-            return leaf
-        example = leaf[:1] if leaf.dim() else leaf
-        return torch.ones_like(example) if example.is_floating_point() else example
-
-    if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(example_inputs)):
-        raise TypeError(
-            "example_inputs: expected a tensor, or a tuple or mapping of what the model is called with, "
-            f"got {type(example_inputs).__name__} without a tensor; torch.ones(1, 3, 32, 32) for example"
-        )
-    return tree_map(one, example_inputs)
 
 
 def sum_of_outputs(outputs: Any) -> Tensor:
@@ -256,16 +201,6 @@ def widened(tensor: Tensor, floor: torch.dtype) -> Tensor:
 
 def _wider(tensor: Tensor, floor: torch.dtype) -> torch.dtype:
     return torch.promote_types(tensor.dtype, floor) if tensor.is_floating_point() else tensor.dtype
-
-
-def _scales(name: str) -> bool:
-    """Whether a parameter of this name multiplies, as weights and gammas do, rather than being added."""
-    return not any(word in name.rpartition(".")[2] for word in ("bias", "token", "pos"))
-
-
-def _is_zero(tensor: Tensor) -> bool:
-    """Whether every entry is zero; most tensors are told by their first one."""
-    return not bool(tensor[(0,) * tensor.dim()] if tensor.numel() else True) and not bool(tensor.any())
 
 
 def _is_floating(value: Any) -> bool:

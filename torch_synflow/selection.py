@@ -1,16 +1,59 @@
-"""Selection: how many entries to remove, and which of a vector of scores to keep, exactly."""
+"""Selection: how many entries to remove, and which of many tensors' scores to keep, exactly."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-_SAMPLE = 1 << 16
+#: so many scores are drawn to bracket the threshold: the more, the fewer lie between
+_SAMPLE = 1 << 14
+
+#: the output and input channels of a weight that have entries left, as indices
+Channels = tuple[Tensor, Tensor]
+
+
+class ScoreReader:
+    """The scores of several tensors, read a part at a time, so that they need not all exist at once.
+
+    This one holds them. A subclass may compute them; it gives :meth:`at` and :meth:`parts`.
+
+    Args:
+        tensors: the scores.
+
+    Attributes:
+        drops: whether :meth:`drop` sets weights to zero.
+    """
+
+    drops: ClassVar[bool] = False
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self._flat = [tensor.reshape(-1) for tensor in tensors]
+
+    def at(self, number: int, places: Tensor) -> Tensor:
+        """The scores at flat indices of one tensor."""
+        return self._flat[number][places]
+
+    def parts(self, number: int) -> Iterator[Tensor]:
+        """All scores of one tensor in order, as vectors that hold until the next is asked for."""
+        yield self._flat[number]
+
+    def drop(self, low: float) -> None:
+        """Told that entries of the last part go that score less than ``low``; the part is no longer needed."""
+
+    def drop_at(self, number: int, places: Tensor) -> None:
+        """Told of others of one tensor that are not kept."""
+
+    def restore(self) -> None:
+        """Told that the bracket was wrong, so that nothing of what was told holds."""
+
+    def whole(self, number: int) -> Tensor:
+        """All scores of one tensor as one vector."""
+        return torch.cat([part.clone() for part in self.parts(number)])
 
 
 def keep_highest(scores: Tensor, keep: int) -> Tensor:
@@ -27,71 +70,169 @@ def keep_highest(scores: Tensor, keep: int) -> Tensor:
         >>> keep_highest(torch.tensor([0.0, 2.0, 2.0, -3.0, 2.0]), 2)
         tensor([False,  True,  True, False, False])
     """
-    n = scores.numel()
-    if keep == 0 or keep == n:
-        return torch.full((n,), keep == n, dtype=torch.bool, device=scores.device)
-    threshold = _keep_th_highest(scores, keep)
-    kept = scores >= threshold
-    surplus = int(kept.count_nonzero()) - keep
-    if surplus:
-        ties = (scores == threshold).nonzero().squeeze(1)
-        kept[ties[len(ties) - surplus :]] = False
-    return kept
-
-
-def _keep_th_highest(scores: Tensor, keep: int) -> Tensor:
-    """The ``keep``-th highest score, exactly; of many, found among those that a sample brackets it by."""
-    n = scores.numel()
-    if n > 4 * _SAMPLE:
-        sample = scores[:: n // _SAMPLE].sort(descending=True).values
-        rank = keep / n * len(sample)
-        margin = 4.0 * math.sqrt(rank * (1.0 - keep / n)) + 4.0  # four standard deviations of the rank
-        low, high = sample[min(int(rank + margin), len(sample) - 1)], sample[max(int(rank - margin), 0)]
-        above = int((scores > high).count_nonzero())
-        between = scores[(scores >= low) & (scores <= high)]
-        if above < keep <= above + len(between):
-            return between.kthvalue(len(between) - (keep - above) + 1).values
-    return scores.kthvalue(n - keep + 1).values
+    survivors = Survivors([torch.ones(scores.shape, dtype=torch.bool, device=scores.device)])
+    survivors.keep_highest(ScoreReader([scores]), keep)
+    return survivors.masks[0]
 
 
 class Survivors:
-    """The entries that are still kept of several tensors, by their flat indices, so that work falls with them.
+    """The entries that are still kept of several tensors.
+
+    Work falls with them: a tensor some of whose channels have nothing left is held, after :meth:`compact`, as the
+    block of those that have.
 
     Attributes:
-        masks: one boolean mask a tensor, contiguous, changed in place as entries go.
-        indices: the flat indices of what each keeps, ``None`` where that is everything.
+        masks: for each tensor a boolean mask, contiguous, of its block.
+        counts: how many entries each keeps.
+        channels: for each tensor the channels of its block, ``None`` for all.
     """
 
     def __init__(self, masks: Sequence[Tensor]) -> None:
         self.masks = [mask.clone(memory_format=torch.contiguous_format) for mask in masks]
-        self.indices = [None if bool(mask.all()) else _positions(mask.view(-1)) for mask in self.masks]
-
-    @property
-    def counts(self) -> list[int]:
-        """How many entries each tensor keeps."""
-        pairs = zip(self.masks, self.indices, strict=True)
-        return [mask.numel() if index is None else index.numel() for mask, index in pairs]
+        self.counts = _counts(self.masks)
+        self.channels: list[Channels | None] = [None] * len(self.masks)
+        self._shapes = [mask.shape for mask in self.masks]
+        self._next: list[Tensor | None] = [None] * len(self.masks)
 
     def of(self, tensors: Sequence[Tensor]) -> Tensor:
         """The kept entries of tensors of the masks' shapes, as one vector."""
-        pairs = zip((tensor.reshape(-1) for tensor in tensors), self.indices, strict=True)
-        return torch.cat([flat if index is None else flat.index_select(0, index) for flat, index in pairs])
+        parts = []
+        for tensor, mask, count in zip(tensors, self.masks, self.counts, strict=True):
+            flat = tensor.reshape(-1)
+            parts.append(flat if count == mask.numel() else flat.index_select(0, _positions(mask)))
+        return torch.cat(parts)
 
-    def keep(self, kept: Tensor) -> list[Tensor]:
-        """Keep those that a boolean vector marks, in the order of :meth:`of`; returns the indices that went."""
-        gone = []
-        for place, part in enumerate(kept.split(self.counts)):
-            index = self.indices[place]
-            went = _positions(~part) if index is None else index[~part]
-            if len(went):
-                self.masks[place].view(-1).index_fill_(0, went, False)
-                self.indices[place] = _positions(part) if index is None else index[part]
-            gone.append(went)
-        return gone
+    def keep(self, kept: Tensor) -> None:
+        """Keep those that a boolean vector marks, in the order of :meth:`of`."""
+        for mask, part in zip(self.masks, kept.split(self.counts), strict=True):
+            mask.view(-1)[_positions(mask)] = part
+        self.counts = _counts(self.masks)
+
+    def keep_highest(self, scores: ScoreReader, keep: int) -> None:
+        """Keep the ``keep`` highest scores; of equal ones those of the earlier tensor, then of the lower index.
+
+        A sample brackets the threshold, so that only what lies in the bracket is ranked.
+
+        Args:
+            scores: of tensors of the masks' shapes.
+            keep: how many to keep in all.
+        """
+        if keep == sum(self.counts):
+            return
+        for low, high in (self._bracket(scores, keep), (-math.inf, math.inf)):
+            between, places, above = self._between(scores, low, high)
+            if above <= keep <= above + len(between):
+                break
+            scores.restore()
+        else:
+            raise ValueError("scores: expected finite ones, got NaN")
+        goes = _lowest(between, len(between) - (keep - above))
+        start = 0
+        for number, place in enumerate(places):
+            kept = self._next[number]
+            assert kept is not None  # _between has just made it
+            gone = place[goes[start : start + len(place)]]
+            kept.view(-1)[gone] = False
+            scores.drop_at(number, gone)
+            start += len(place)
+            self.masks[number], self._next[number] = kept, self.masks[number]
+        self.counts = _counts(self.masks)
+
+    def _bracket(self, scores: ScoreReader, keep: int) -> tuple[float, float]:
+        """Two values between which a sample says that the ``keep``-th highest score lies."""
+        blocks, alive = sum(mask.numel() for mask in self.masks), sum(self.counts)
+        if alive <= 4 * _SAMPLE:
+            return -math.inf, math.inf
+        generator = torch.Generator(self.masks[0].device).manual_seed(0)
+        parts = []
+        for number, mask in enumerate(self.masks):
+            size = -(-_SAMPLE * mask.numel() // blocks)
+            places = torch.randint(mask.numel(), (size,), generator=generator, device=mask.device)
+            parts.append(scores.at(number, places[mask.view(-1)[places]]))
+        sample = torch.cat(parts).sort(descending=True).values
+        rank = keep / alive * len(sample)
+        margin = 4.0 * math.sqrt(rank * (1.0 - keep / alive)) + 4.0  # four standard deviations of the rank
+        below, above = int(rank + margin), int(rank - margin)
+        return (
+            float(sample[below]) if below < len(sample) else -math.inf,
+            float(sample[above]) if above >= 0 else math.inf,
+        )
+
+    def _between(self, scores: ScoreReader, low: float, high: float) -> tuple[Tensor, list[Tensor], int]:
+        """The survivors' scores from ``low`` to ``high``, where they are, and how many are above.
+
+        Leaves in ``_next`` the masks of those from ``low`` up.
+        """
+        values, places, above = [], [], 0
+        for number, mask in enumerate(self.masks):
+            whole = self._next[number]
+            if whole is None or whole.shape != mask.shape:
+                whole = self._next[number] = torch.empty_like(mask)
+            start, here = 0, []
+            for part in scores.parts(number):
+                kept, alive = whole.view(-1)[start : start + len(part)], mask.view(-1)[start : start + len(part)]
+                torch.ge(part, low, out=kept)
+                if low <= 0:  # else what is pruned, and scored zero, is below it
+                    kept.logical_and_(alive)
+                place = _positions((part <= high).logical_and_(kept))
+                values.append(part[place])
+                here.append(place.add_(start))
+                start += len(part)
+                scores.drop(low)
+            places.append(torch.cat(here) if here else mask.new_empty(0, dtype=torch.long))
+            above += int(whole.count_nonzero()) - len(places[-1])
+        return torch.cat(values), places, above
+
+    def compact(self, number: int) -> Channels | None:
+        """Hold one tensor as the block of its living channels, if that saves enough; which these are of the block."""
+        mask = self.masks[number]
+        pairs = mask.flatten(2).any(2) if mask.dim() > 2 else mask
+        outputs, inputs = _positions(pairs.any(1)), _positions(pairs.any(0))
+        if not len(outputs):  # an empty layer still has an output, and operations no empty weights
+            outputs = inputs = outputs.new_zeros(1)
+        if len(outputs) * len(inputs) > 0.9 * pairs.numel():
+            return None
+        self.masks[number] = mask.index_select(0, outputs).index_select(1, inputs)
+        self._next[number] = None
+        before = self.channels[number]
+        self.channels[number] = (outputs, inputs) if before is None else (before[0][outputs], before[1][inputs])
+        return outputs, inputs
+
+    def whole(self, number: int) -> Tensor:
+        """The mask of one tensor in its own shape."""
+        mask, channels = self.masks[number], self.channels[number]
+        if channels is None:
+            return mask
+        outputs, inputs = channels
+        whole = torch.zeros(self._shapes[number], dtype=torch.bool, device=mask.device)
+        whole[outputs[:, None], inputs] = mask
+        return whole
+
+
+def _lowest(values: Tensor, count: int) -> Tensor:
+    """Mark the ``count`` lowest of a vector; of equal ones the last."""
+    marks = torch.zeros_like(values, dtype=torch.bool)
+    if count:
+        threshold = values.kthvalue(count).values
+        torch.lt(values, threshold, out=marks)
+        ties = _positions(values == threshold)
+        marks[ties[len(ties) - (count - int(marks.count_nonzero())) :]] = True
+    return marks
+
+
+def _counts(masks: Sequence[Tensor]) -> list[int]:
+    counts: list[int] = torch.stack([mask.count_nonzero() for mask in masks]).tolist() if masks else []
+    return counts
 
 
 def _positions(marks: Tensor) -> Tensor:
-    return marks.nonzero().squeeze(1)
+    """The flat indices of what is marked."""
+    flat = marks.reshape(-1)
+    if len(flat) % 8 or flat.storage_offset() % 8:
+        return flat.nonzero().squeeze(1)
+    groups = flat.view(torch.int64).nonzero()  # eight marks at a time, which is quicker where few are
+    within = flat.view(-1, 8)[groups.squeeze(1)].nonzero()
+    return groups[within[:, 0], 0].mul_(8).add_(within[:, 1])
 
 
 def check_amount(amount: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from torch_synflow.depth import ScaledFlow
 from torch_synflow.diagnosis import explain
-from torch_synflow.flow import measure
 from torch_synflow.mode import Flow
-from torch_synflow.parameters import Pair
+from torch_synflow.network import FlowNetwork
+from torch_synflow.parameters import Entry, Pair
 from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import Network, Weights, positive_input
+from torch_synflow.scores import require_finite
+from torch_synflow.scoring import Network, Task, Weights, differentiating, opened
+from torch_synflow.selection import ScoreReader
 
 
 class SynFlowUnstructured(SaliencyUnstructured):
@@ -54,44 +56,72 @@ class SynFlowUnstructured(SaliencyUnstructured):
     needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
 
     @classmethod
+    def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> FlowNetwork:
+        """The positive network, in float64."""
+        with torch.inference_mode(False), torch.no_grad():
+            return FlowNetwork(task, entries, masks, cls.dtype)
+
+    @classmethod
     def saliency(cls, network: Network) -> Weights:
         """``dR/dw * w`` at the absolute values of the weights, the model read by :mod:`torch_synflow.flow`.
 
         Raises:
             ValueError: naming the operation that makes scores negative, not finite, or zero for a whole layer.
         """
-        inputs = network.prepared(positive_input(network.task.example_inputs))
-        zeros = network.make_positive()
-        dense = all(bool(mask.all()) for mask in network.masks.values())
+        assert isinstance(network, FlowNetwork)  # of the function above
+        scores = cls._flow(network)
+        return {name: scores.whole(n).view_as(weight) for n, (name, weight) in enumerate(network.weights.items())}
+
+    @classmethod
+    def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreReader:
+        """As for any method, but computed as they are read."""
+        assert isinstance(network, FlowNetwork)
+        if cls.saliency.__func__ is not SynFlowUnstructured.saliency.__func__:  # type: ignore[attr-defined]
+            return super().score_entries(entries, network)
+        with differentiating(network):
+            scores = cls._flow(network)
+        if not network.sound:
+            whole = [scores.whole(number) for number in range(len(entries))]
+            require_finite(entries, whole, f"{cls.__name__} scores")
+        return scores
+
+    @classmethod
+    def _flow(cls, network: FlowNetwork) -> ScoreReader:
+        """The scores, checked: finite, not negative, and at first not zero throughout where a path leads."""
         for reading in (Flow, ScaledFlow):  # the second is slower, and for the depths at which the first overflows
-            gradients, used = measure(network, inputs, reading)
-            network.unused = set(network.weights) - used if used else set()
-            scores = {name: gradient * network.weights[name] for name, gradient in gradients.items()}
+            if network.reading is ScaledFlow and reading is Flow:
+                continue
+            scores = network.scores(reading)
+            if network.sound and not network.dense:
+                return scores
             faults = {
                 name: fault
-                for name, score in scores.items()
-                if (fault := _fault(score, zero=dense and name not in network.unused))
+                for number, name in enumerate(network.weights)
+                if (fault := _fault(scores.parts(number), zero=network.dense and name not in network.unused))
             }
             if not faults or not all(bool(torch.isfinite(weight).all()) for weight in network.weights.values()):
                 break
         else:
             (name, fault), *_ = faults.items()
-            reason = explain(network, inputs)
-            if reason:
-                raise ValueError(f"{_bare(name)}: expected positive and finite SynFlow scores, got {fault}; {reason}")
-        if dense:
-            _warn(zeros, sorted(network.unused))
+            with opened(network, training=False):
+                reason = explain(network, network.whole(), network.inputs)
+            where = f"; {reason}" if reason else ""
+            raise ValueError(f"{_bare(name)}: expected positive and finite SynFlow scores, got {fault}{where}")
+        if network.dense:
+            _warn(network.read_as_ones, sorted(network.unused))
         return scores
 
 
 SynFlow = SynFlowUnstructured
 
 
-def _fault(score: Tensor, *, zero: bool) -> str:
+def _fault(parts: Iterable[Tensor], *, zero: bool) -> str:
     """What is wrong with the scores of a tensor; zero throughout only where ``zero`` says that is wrong."""
-    if not score.numel():
+    extremes = [torch.stack(torch.aminmax(part)) for part in parts if part.numel()]
+    if not extremes:
         return ""
-    least, greatest = torch.stack(torch.aminmax(score)).tolist()
+    values = torch.stack(extremes)
+    least, greatest = float(values[:, 0].min()), float(values[:, 1].max())
     if not (math.isfinite(least) and math.isfinite(greatest)):
         return "NaN or infinity"
     if least < -1e-6 * abs(greatest):

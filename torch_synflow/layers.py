@@ -1,0 +1,124 @@
+"""Layers on the channels that have weights left, and the gradient of their weights from what flows in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import grad
+
+from torch_synflow.selection import Channels
+from torch_synflow.tape import Slot, Step
+
+_DIMENSIONS = {F.linear: 0, torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
+_WEIGHT_GRADIENT = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}
+_NAMES = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+#: A convolution with so few positions is quicker as a product of matrices, one row a position
+_FEW_POSITIONS = 128
+
+
+class Layer:
+    """One use of a scored weight by a linear layer or a convolution.
+
+    The output is the layer's plus a ``tap``, a tensor of zeros: the gradient of R at the tap and the input together
+    give the gradient at the weight, which autograd need not hold for all layers at once.
+
+    Args:
+        step: the operation as it was recorded.
+        shapes: of the tensors in the slots.
+
+    Attributes:
+        weight: the slot of the weight.
+        in_rows: whether the gradient at the weight is the product of the transposed gradient at the tap and the
+            input, each with a row for each position of the output.
+    """
+
+    def __init__(self, step: Step, shapes: Mapping[int, torch.Size]) -> None:
+        given = {**dict(zip(_NAMES, step.args, strict=False)), **step.kwargs}
+        self.weight: int = given["weight"].index
+        self._dimensions = _DIMENSIONS[step.func]
+        self._func = step.func
+        self._whole = shapes[self.weight]
+        x = given["input"]
+        self._input = shapes[x.index] if isinstance(x, Slot) else x.shape
+        (out,) = step.outs
+        assert out is not None
+        self._output = shapes[out]
+        if self._dimensions:
+            spread = [given.get(name, default) for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))]
+            self._geometry: tuple[Any, ...] = tuple(_each(value, self._dimensions) for value in spread)
+        self._positions = self._output.numel() // self._whole[0]
+        self.in_rows = not self._dimensions or (self._dimensions == 2 and self._positions <= _FEW_POSITIONS)
+
+    @staticmethod
+    def of(step: Step, shapes: Mapping[int, torch.Size]) -> Layer | None:
+        """The layer that a step is, if it is one of those that are computed here."""
+        given = {**dict(zip(_NAMES, step.args, strict=False)), **step.kwargs}
+        dimensions = _DIMENSIONS.get(step.func)
+        if dimensions is None or not isinstance(given.get("weight"), Slot):
+            return None
+        x = given["input"]
+        if dimensions and (
+            given.get("groups", 1) != 1
+            or isinstance(given.get("padding", 0), str)
+            or len(shapes[x.index] if isinstance(x, Slot) else x.shape) != dimensions + 2
+        ):
+            return None
+        return Layer(step, shapes)
+
+    def tap(self, weight: Tensor) -> Tensor:
+        """Zeros to be added to the output, for a block of the weight."""
+        if self.in_rows:
+            return weight.new_zeros(self._positions, weight.shape[0])
+        return weight.new_zeros(self._output[0], weight.shape[0], *self._output[2:])
+
+    def run(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, tap: Tensor, channels: Channels | None
+    ) -> tuple[Tensor, Tensor]:
+        """The output, and the input as :meth:`weight_gradient` needs it."""
+        dim = 1 if self._dimensions else -1
+        if channels is not None:
+            x = x.index_select(dim, channels[1])
+        if not self.in_rows:
+            stride, padding, dilation = self._geometry
+            seen, out = x, self._func(x, weight, None, stride, padding, dilation) + tap
+        else:
+            seen = self._rows(x)
+            out = F.linear(seen, weight.flatten(1)) + tap
+            if self._dimensions:
+                # contiguous, as torch's batch norm has a wrong gradient where only its input is channels-last
+                out = out.view(self._output[0], -1, len(weight)).transpose(1, 2).contiguous()
+                out = out.view(self._output[0], len(weight), *self._output[2:])
+            else:
+                out = out.view(*self._output[:-1], len(weight))
+        if channels is not None:
+            out = out.new_zeros(self._output).index_copy(dim if dim == 1 else out.dim() - 1, channels[0], out)
+        return out if bias is None else out + bias.view(-1, *[1] * self._dimensions), seen
+
+    def gradient(self, seen: Tensor, at_tap: Tensor, weight: Tensor) -> Tensor:
+        """The gradient at a block of the weight."""
+        if self.in_rows:
+            return (at_tap.T @ seen).view_as(weight)
+        of_weight: Any = _WEIGHT_GRADIENT[self._dimensions]
+        gradient: Tensor = of_weight(seen, list(weight.shape), at_tap, *self._geometry)
+        return gradient
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """One row for each position of the output: the inputs that the weight multiplies there."""
+        if not self._dimensions:
+            return x.reshape(-1, x.shape[-1])
+        stride, padding, dilation = self._geometry
+        if self._whole[2:].numel() == 1 and stride == (1, 1) and padding == (0, 0):
+            windows = x.flatten(2)
+        else:
+            windows = F.unfold(x, self._whole[2:], dilation, padding, stride)
+        # contiguous: for products with a few rows the layout decides the speed
+        return windows.transpose(1, 2).reshape(self._positions, -1).contiguous()
+
+
+def _each(value: Any, dimensions: int) -> tuple[int, ...]:
+    values = (value,) * dimensions if isinstance(value, int) else tuple(value)
+    return values * dimensions if len(values) == 1 else values
