@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -139,7 +140,7 @@ class Bench:
         self.seconds["scoring"] = round(time.perf_counter() - start, 3)
         layers = [[s.numel(), float(s.mean())] for s in scored]
         into, out = [], []
-        for before, after in zip(scored[:-1], scored[1:], strict=True):
+        for before, after in pairwise(scored):
             if before.dim() == after.dim() == 4 and after.shape[1] == before.shape[0]:
                 into.append(before.sum((1, 2, 3)))
                 out.append(after.sum((0, 2, 3)))
@@ -205,7 +206,13 @@ def dense_states(
 
 @lru_cache(maxsize=4)
 def _dense_states(
-    dataset: str, network: str, recipe: Recipe, seed: int, source: Source, device: torch.device, epochs: tuple[float, ...]
+    dataset: str,
+    network: str,
+    recipe: Recipe,
+    seed: int,
+    source: Source,
+    device: torch.device,
+    epochs: tuple[float, ...],
 ) -> dict[float, dict[str, Tensor]]:
     trial = Trial(measure="accuracy", dataset=dataset, network=network, recipe=recipe, seed=seed)
     model = new_network(trial).to(device)

@@ -59,6 +59,8 @@ class Trial:
         if self.measure in ("masks", "scores", "limit"):
             kept = {"initialisation": self.recipe.initialisation, "gamma": self.recipe.gamma}
             trial = replace(trial, recipe=Recipe(epochs=0, **kept))
+        if self.measure == "scores":
+            trial = replace(trial, iterations=1)
         if not trial.recipe.drops:
             trial = replace(trial, recipe=replace(trial.recipe, drop_factor=0.1))
         if self.density == 1 and self.measure in ("accuracy", "masks", "magnitudes"):
