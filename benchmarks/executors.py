@@ -59,6 +59,7 @@ def perform(trial: Trial, source: Source, device: str, threads: int | None) -> O
         "origin": {
             "started": started,
             "seconds": {"all": round(time.perf_counter() - start, 3), **bench.seconds},
+            "images_per_second": bench.images_per_second,
             "device": name,
             "data": bench.fingerprint,
             "versions": versions(),

@@ -33,6 +33,7 @@ class Bench:
         self.kind, self.method = KINDS[trial.dataset], METHODS.get(trial.method)
         self.seconds: Numbers = {}
         self.fingerprint: str | None = None
+        self.images_per_second: float | None = None
 
     def measure(self) -> Numbers:
         """Run the trial; everything that decides the numbers is in its settings and the data."""
@@ -89,26 +90,33 @@ class Bench:
         return report
 
     def accuracy(self) -> Numbers:
-        """Train as far as the trial says, prune, perhaps rewind, train with the whole schedule, test."""
-        trial, (images, test) = self.trial, self.data()
-        model = self.network()
+        """Train with the whole schedule what was pruned, and test it."""
+        model, report = self.subnetwork()
+        return {**self.trained(model, *self.data()), **described(report)}
+
+    def subnetwork(self) -> tuple[nn.Module, prune.PruningReport]:
+        """Train as far as the trial says, prune, and perhaps rewind; as often as it says."""
+        trial, model = self.trial, self.network()
+        states = {0.0: copy.deepcopy(model.state_dict())}
         already = 1.0
         for level in range(1, trial.levels + 1):
-            states = {0.0: copy.deepcopy(plain_state(model))}
-            if level == 1 and trial.prune_epoch:
-                states = dense_states(trial, self.source, self.device, trial.prune_epoch, trial.rewind_epoch)
+            if trial.prune_epoch and level == 1:
+                states = dense_states(trial, self.source, self.device)
                 model.load_state_dict(states[trial.prune_epoch])
             elif trial.prune_epoch:
-                train(model, images, trial.recipe, self.order(level), until=trial.prune_epoch)
-            if level == 1:
-                start = states
-            density = trial.density ** (level / trial.levels)
-            report = self.prune(model, density, already)
+                train(model, self.data()[0], trial.recipe, self.order(level), until=trial.prune_epoch)
+            report = self.prune(model, trial.density ** (level / trial.levels), already)
             already = report.density
             if trial.rewind_epoch is not None:
-                rewind(model, start[trial.rewind_epoch])
-        found = train(model, images, trial.recipe, self.order(0), test=test)
-        return {**found, **described(report)}
+                rewind(model, states[trial.rewind_epoch])
+        return model, report
+
+    def trained(self, model: nn.Module, images: Images, test: Images) -> Numbers:
+        """Train with the whole schedule; the times go to where times are kept."""
+        found = train(model, images, self.trial.recipe, self.order(0), test=test)
+        self.seconds["training"] = found.pop("training_seconds")
+        self.images_per_second = found.pop("images_per_second")
+        return found
 
     def order(self, phase: int) -> int:
         """The seed of the order of the images in one phase of training."""
@@ -176,7 +184,7 @@ class Bench:
             return [float(m.weight.detach().square().mean()) for m, _ in prune.prunable_parameters(model)]
 
         sizes, before = [m.weight.numel() for m, _ in prune.prunable_parameters(model)], squares()
-        found = train(model, images, self.trial.recipe, self.order(0), test=test)
+        found = self.trained(model, images, test)
         return {**found, "sizes": sizes, "before": before, "after": squares()}
 
 
@@ -196,12 +204,10 @@ def on_device(dataset: str, source: Source, device: torch.device) -> tuple[Image
     return train_images.to(device), test_images.to(device)
 
 
-def dense_states(
-    trial: Trial, source: Source, device: torch.device, prune_epoch: float, rewind_epoch: float | None
-) -> dict[float, dict[str, Tensor]]:
-    """The unpruned network after so many epochs, remembered for the trials that start from the same."""
-    same = (trial.dataset, trial.network, trial.recipe, trial.seed, source, device)
-    return _dense_states(*same, tuple(sorted({0.0, prune_epoch, rewind_epoch or 0.0})))
+def dense_states(trial: Trial, source: Source, device: torch.device) -> dict[float, dict[str, Tensor]]:
+    """The unpruned network at the epochs of a trial, remembered for the trials that start from the same."""
+    epochs = tuple(sorted({0.0, trial.prune_epoch, trial.rewind_epoch or 0.0}))
+    return _dense_states(trial.dataset, trial.network, trial.recipe, trial.seed, source, device, epochs)
 
 
 @lru_cache(maxsize=4)
@@ -227,11 +233,6 @@ def _dense_states(
         train(model, images, recipe, seed * 1000 + 1, until=last, at=at, then=note)
     states[last] = copy.deepcopy(model.state_dict())
     return states
-
-
-def plain_state(model: nn.Module) -> dict[str, Tensor]:
-    """The state without masks, under the names of the unpruned network."""
-    return {k.removesuffix("_orig"): v for k, v in model.state_dict().items() if not k.endswith("_mask")}
 
 
 @torch.no_grad()
