@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -143,8 +144,9 @@ def refuse_without_effect(figure: Figure, choice: Choice, given: dict[str, Any])
     names = {trial.name for trial in figure.trials(choice)}
     if not names:
         raise ValueError(f"{figure.name}: no trial is left: --methods or --measure leave out all that it shows")
+    elsewhere = "digits/vgg_small" if choice.pair == ("digits/resnet_small",) else "digits/resnet_small"
     others = {
-        "pair": ("digits/vgg_small", "digits/resnet_small"), "methods": tuple(METHODS), "densities": (0.123,),
+        "pair": (elsewhere,), "methods": tuple(METHODS), "densities": (0.123,),
         "measure": None, "seeds": (choice.seeds or 0) + 1,
     }  # fmt: skip
     for key in ("pair", "seeds", "methods", "densities", "iterations", "examples", "measure", "epochs_scale"):
@@ -154,7 +156,7 @@ def refuse_without_effect(figure: Figure, choice: Choice, given: dict[str, Any])
         value = others[key] if key in others else getattr(choice, key) * 3 + 1
         if key == "methods" and set(choice.methods or ()) == set(METHODS):
             value = tuple(METHODS)[:1]
-        _refuse(figure, replace(choice, **{key: value}), names, flag)
+        _refuse(figure, replace(choice, **{key: value}), names, flag.replace("_", "-"))
         if key == "methods":
             for method in given["methods"]:
                 rest = tuple(m for m in given["methods"] if m != method)
@@ -165,12 +167,12 @@ def refuse_without_effect(figure: Figure, choice: Choice, given: dict[str, Any])
             other = not value
         if other is None:
             other = next(option for option in CHOICES[key] if option != value)
-        _refuse(figure, replace(choice, recipe={**choice.recipe, key: other}), names, key)
+        _refuse(figure, replace(choice, recipe={**choice.recipe, key: other}), names, key.replace("_", "-"))
 
 
 def _refuse(figure: Figure, other: Choice, names: set[str], flag: str) -> None:
     if {trial.name for trial in figure.trials(other)} == names:
-        raise ValueError(f"--{flag.replace('_', '-')}: has no effect on {figure.name} with these options; leave it out")
+        raise ValueError(f"--{flag}: has no effect on {figure.name} with these options; leave it out")
 
 
 def source_of(given: dict[str, Any], trials: Sequence[Trial]) -> Source:
@@ -239,8 +241,8 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
         return 0
     for dataset in sorted({t.dataset for t in trials if needs_data(t) and store.read(t) is None}):
         prepare(dataset, source)  # once, before any worker asks for it
-    _log_to(store.folder / "log.txt")
-    summary = run(trials, store, start(), bar=sys.stderr.isatty())
+    with _logging_to(store.folder / "log.txt"):
+        summary = run(trials, store, start(), bar=sys.stderr.isatty())
     print(f"{figure.name}: {len(trials)} trials in {store.folder}\n{summary}")
     return 1 if summary.failed or summary.stopped else 0
 
@@ -282,14 +284,20 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     return 0
 
 
-def _log_to(path: Path) -> None:
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.raiseExceptions = False  # a full disk must not stop the run through its log
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(process)d %(message)s"))
     log = logging.getLogger("benchmarks")
     log.setLevel(logging.INFO)
-    log.handlers = [handler]
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

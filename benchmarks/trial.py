@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 from benchmarks.recipes import Recipe
@@ -63,6 +64,8 @@ class Trial:
             trial = replace(trial, iterations=1)
         if not trial.recipe.drops:
             trial = replace(trial, recipe=replace(trial.recipe, drop_factor=0.1))
+        if not trial.recipe.momentum:
+            trial = replace(trial, recipe=replace(trial.recipe, nesterov=False))
         if self.density == 1 and self.measure in ("accuracy", "masks", "magnitudes"):
             trial = replace(trial, method="none", iterations=1, examples=0, ablation="none", levels=1)
             trial = replace(trial, prune_epoch=0.0, rewind_epoch=None)
@@ -71,9 +74,11 @@ class Trial:
     @property
     def settings(self) -> dict[str, Any]:
         """As plain JSON."""
-        return {"version": VERSION, **json.loads(json.dumps(asdict(self)))}
+        own = {field.name: getattr(self, field.name) for field in fields(self)}
+        recipe = {field.name: getattr(self.recipe, field.name) for field in fields(self.recipe)}
+        return {"version": VERSION, **own, "recipe": {**recipe, "drops": list(self.recipe.drops)}}
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The first 16 hexadecimal digits of the hash of the settings."""
         return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
