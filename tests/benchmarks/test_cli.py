@@ -69,7 +69,7 @@ def test_run_then_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("run synflow-6 --retries 3", "--retries: has no effect in this process; give --executor ray"),
         ("run synflow-6 --workers 3", "--workers: has no effect in this process; give --executor ray"),
         ("run synflow-6 --executor ray --threads 2", "--threads: has no effect with --executor ray"),
-        ("run synflow-6 --executor ray --device cpu --gpus-per-trial 0.5", "--gpus-per-trial: has no effect on the CPU"),
+        ("run synflow-6 --executor ray --device cpu --gpus-per-trial 1", "--gpus-per-trial: has no effect on the"),
         ("run synflow-6 --executor ray --address auto --workers 2", "--workers: has no effect on a cluster"),
     ],
 )  # fmt: skip
@@ -83,8 +83,9 @@ def test_options_without_effect_are_refused(
 
 def test_options_with_effect_are_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = (
-        "run frankle-3 --pair digits/vgg_small digits/resnet_small --seeds 5 --methods snip synflow --densities 0.5 0.1 "
-        "--iterations 5 --examples 3 --epochs-scale 0.5 --epochs 6 --batch 32 --rate 0.05 --momentum 0.8 --no-nesterov "
+        "run frankle-3 --pair digits/vgg_small digits/resnet_small --seeds 5 --methods snip synflow "
+        "--densities 0.5 0.1 --iterations 5 --examples 3 --epochs-scale 0.5 --epochs 6 --batch 32 --rate 0.05 "
+        "--momentum 0.8 --no-nesterov "
         "--decay 0 --drops 2 4 --drop-factor 0.2 --initialisation fan_out --gamma uniform --augmentation none "
         "--precision bfloat16 --channels-last --compile --dry-run --device cpu"
     )
