@@ -269,13 +269,9 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     out = given.get("out", RESULTS / f"{figure.name}.png")
     schedules = sorted({p.note["recipe"] for p in panels if "recipe" in p.note and p.lines})
     seeds = len({trial.seed for trial in trials if trial.name in records})
-    caption = "\n".join(
-        [
-            *schedules,
-            f"{len(records)} of {len(trials)} trials; mean and range of {seeds} seed{'s' if seeds > 1 else ''}."
-            + (" Dashed: the authors' runs." if reference else ""),
-        ]
-    )
+    runs = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
+    authors = " Dashed: the authors' runs." if reference else ""
+    caption = "\n".join([*schedules, f"{len(records)} of {len(trials)} trials; {runs}.{authors}"])
     picture(
         panels, records, figure.draw, title=f"{figure.name}: {figure.what}", caption=caption, columns=figure.columns,
         path=out, reference=reference,

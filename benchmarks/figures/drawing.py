@@ -49,17 +49,18 @@ def picture(
         for ax in list(axes.flat)[len(panels) :]:
             ax.axis("off")
         handles = {label: h for ax in axes.flat for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-        lines = -(-len(handles) // 5)
+        across = 5 if columns > 1 else 3
+        lines = -(-len(handles) // across)
         figure.suptitle(title, fontsize=9)
         inches = figure.get_figheight()
-        bottom = 0.24 + 0.13 * (caption.count("\n") + 1)
+        bottom = 0.12 + 0.11 * (caption.count("\n") + 1)
         figure.text(0.01, 0.06 / inches, caption, fontsize=6, color="#444444", va="bottom")
         if handles:
             figure.legend(
-                handles.values(), handles, loc="lower center", ncols=min(5, len(handles)),
+                handles.values(), handles, loc="lower center", ncols=min(across, len(handles)),
                 bbox_to_anchor=(0.5, bottom / inches),
             )  # fmt: skip
-        figure.tight_layout(rect=(0, (bottom + 0.18 * lines) / inches, 1, 1))
+        figure.tight_layout(rect=(0, (bottom + 0.06 + 0.17 * lines) / inches, 1, 1))
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
         plt.close(figure)
@@ -130,14 +131,39 @@ def _last(record: Record) -> float:
     return float(record["result"]["accuracy"])
 
 
+def accuracy_axis(ax: Any, label: str) -> None:
+    """Accuracy in percent, with more room the nearer to 100: distances are of the logarithm of the error and two."""
+    import numpy as np
+
+    bottom, top = ax.dataLim.intervaly
+    ax.set_yscale("function", functions=(lambda a: -np.log10(np.maximum(102 - a, 1e-3)), lambda t: 102 - 10 ** (-t)))
+    low, high = max(0.0, bottom - 0.05 * (102 - bottom)), min(100.0, top + 0.25 * (101 - top))
+    if np.isfinite([low, high]).all():
+        ax.set_ylim(low, high)
+        ticks = [t for t in (0, 20, 40, 60, 70, 80, 85, 90, 92, 94, 96, 98, 99) if low <= t <= high]
+        if len(ticks) > 2:
+            ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+    ax.minorticks_off()
+    ax.set_ylabel(label)
+
+
+def plain_minor_ticks(ax: Any) -> None:
+    """No numbers between the powers of ten, which would overlap."""
+    from matplotlib.ticker import NullFormatter
+
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
 def accuracy_by_compression(ax: Any, panel: Panel, records: Records) -> None:
     """Accuracy of the best epoch against the compression ratio, and arrows at critical compressions."""
     for line in panel.lines:
         curve(ax, line, records, _best, lambda density: 1 / density)
+    if panel.lines:
+        accuracy_axis(ax, "best test accuracy (%)")
     limits(ax, panel, records)
     ax.set_xscale("log")
     ax.set_xlabel("compression ratio")
-    ax.set_ylabel("best test accuracy (%)" if panel.lines else "")
 
 
 def limits(ax: Any, panel: Panel, records: Records) -> None:
@@ -176,9 +202,8 @@ def accuracy_by_density(ax: Any, panel: Panel, records: Records) -> None:
     ax.invert_xaxis()
     ticks = [t for t in (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1) if densities and t >= 90 * min(densities)]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    ax.minorticks_off()
     ax.set_xlabel("weights kept (%)")
-    ax.set_ylabel("test accuracy (%)")
+    accuracy_axis(ax, "test accuracy (%)")
 
 
 def accuracy_by_time(ax: Any, panel: Panel, records: Records) -> None:
@@ -191,7 +216,7 @@ def accuracy_by_time(ax: Any, panel: Panel, records: Records) -> None:
     ax.set_xscale("symlog", linthresh=max(last / 100, 1e-6))
     ax.set_xlim(left=0)
     ax.set_xlabel("pruned after epoch")
-    ax.set_ylabel("test accuracy (%)")
+    accuracy_axis(ax, "test accuracy (%)")
 
 
 def layer_profile(ax: Any, panel: Panel, records: Records) -> None:
@@ -227,6 +252,7 @@ def units(ax: Any, panel: Panel, records: Records) -> None:
         ax.plot(ends, ends, ":", color="black", linewidth=0.9)
         ax.set_xscale("log")
         ax.set_yscale("log")
+        plain_minor_ticks(ax)
     ax.set_xlabel("|sum of scores in|")
     ax.set_ylabel("|sum of scores out|")
 
@@ -242,6 +268,7 @@ def layer_scores(ax: Any, panel: Panel, records: Records) -> None:
         ax.plot([min(xs), max(xs)], [middle * min(xs), middle * max(xs)], ":", color="black", linewidth=0.9)
         ax.set_xscale("log")
         ax.set_yscale("log")
+        plain_minor_ticks(ax)
     ax.set_xlabel("1 / layer size")
     ax.set_ylabel("|average score|")
 

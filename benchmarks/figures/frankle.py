@@ -132,7 +132,7 @@ def _by_method(
         for title, group in groups(pair):
             if ways := _of(choice, group):
                 lines = tuple(_line(choice, pair, way, choice.densities or SWEEP) for way in ways)
-                panels.append(Panel(f"{title}, {pair}", lines, note={"recipe": str(recipe_of(choice, pair))}))
+                panels.append(Panel(f"{title}\n{pair}", lines, note={"recipe": str(recipe_of(choice, pair))}))
     return panels
 
 
@@ -197,7 +197,7 @@ def _over_time(choice: Choice, pairs: tuple[str, ...], *, groups: Sequence[tuple
                 lines.append(Line(way.label, tuple(points), way.colour, way.marker, way.dash))
             if lines:
                 note = {"recipe": str(recipe), "drops": recipe.drops}
-                title_of = f"{title}, {pair}" if title else f"{pair}, {100 - 100 * density:.1f} % pruned"
+                title_of = f"{title}\n{pair}" if title else f"{pair}, {100 - 100 * density:.1f} % pruned"
                 panels.append(Panel(title_of, tuple(lines), note=note))
     return panels
 
@@ -229,8 +229,7 @@ _accuracy = drawing.accuracy_by_density
 FIGURES = (
     Figure("frankle-3", "accuracy of the methods at initialisation", PAIRS, partial(_sweep, ways=[*EARLY, AFTER]),
            _accuracy),
-    Figure("frankle-4", "ablations at initialisation", PAIRS, partial(_by_method, groups=_figure_4), _accuracy,
-           columns=5),
+    Figure("frankle-4", "ablations at initialisation", PAIRS, partial(_by_method, groups=_figure_4), _accuracy),
     Figure("frankle-5", "neurons by sparsity", PAIRS, partial(_at_matching, ways=NEURONS), drawing.neuron_sparsity),
     Figure("frankle-6", "accuracy by the time of pruning", SMALL, partial(_over_time, groups=[("", OVER_TIME)]),
            drawing.accuracy_by_time),

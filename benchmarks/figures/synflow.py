@@ -73,7 +73,7 @@ def _layers(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
                 for d in choice.densities or THIRTEEN
                 for s in range(choice.seeds or 1)
             ]
-            panels.append(Panel(f"{METHODS[name].title}, {pair}", (_line(name, trials),)))
+            panels.append(Panel(f"{METHODS[name].title}\n{pair}", (_line(name, trials),)))
     return panels
 
 
@@ -86,7 +86,7 @@ def _scores(choice: Choice, pairs: tuple[str, ...], *, methods: tuple[str, ...])
             trials = tuple(
                 choice.trial("scores", pair, recipe, s, name, iterations=1) for s in range(choice.seeds or 1)
             )
-            panels.append(Panel(f"{METHODS[name].title}, {pair}", (_line(name, [(0, trials)]),)))
+            panels.append(Panel(f"{METHODS[name].title}\n{pair}", (_line(name, [(0, trials)]),)))
     return panels
 
 
@@ -146,7 +146,7 @@ FIGURES = (
         VGG19,
         partial(_scores, methods=("random", "magnitude", "snip", "grasp", "synflow")),
         drawing.layer_scores,
-        columns=5,
+        columns=3,
     ),
     Figure("synflow-5a", "iterative magnitude pruning by cycles", ("cifar10/vgg19_bn",), _imp,
            drawing.accuracy_by_compression),
