@@ -139,7 +139,7 @@ def initialise_with_unit_variance(
         >>> from torch_synflow import ablations
         >>> model = nn.Linear(1000, 100)
         >>> ablations.initialise_with_unit_variance(model, generator=torch.Generator().manual_seed(0))
-        >>> round(float(model.weight.var()), 1)
+        >>> round(float(model.weight.detach().var()), 1)
         1.0
     """
     reinitialise(model, parameters, init=nn.init.normal_, generator=generator)
