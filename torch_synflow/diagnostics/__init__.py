@@ -6,6 +6,7 @@ from torch_synflow.diagnostics.compression import (
     compression,
     critical_compression,
 )
+from torch_synflow.diagnostics.conservation import Conservation, Cut, HiddenNeurons, conservation
 from torch_synflow.diagnostics.effective import (
     EffectiveLayer,
     EffectiveSparsity,
@@ -19,14 +20,18 @@ from torch_synflow.diagnostics.trainable import Trainability, trainability, warn
 
 __all__ = [
     "Compression",
+    "Conservation",
     "CriticalCompression",
+    "Cut",
     "EffectiveLayer",
     "EffectiveSparsity",
+    "HiddenNeurons",
     "LayerNeurons",
     "NeuronCollapse",
     "ShuffledEffect",
     "Trainability",
     "compression",
+    "conservation",
     "critical_compression",
     "effective_masks",
     "effective_sparsity",

@@ -147,9 +147,10 @@ def _residual(reached: Reached, layers: tuple[str, ...]) -> tuple[str, ...]:
     """A note for each sum of a residual block of which one side is gone and the other is not."""
     notes = []
     for short, long in reached.mode.residual_sums:
-        if short.alive != long.alive:
+        lost = (short if long.alive else long).layers
+        if short.alive != long.alive and lost:  # a side without layers of its own is a constant
             gone = "the skip path" if long.alive else "the branch"
             gone = gone if len(short.layers) < len(long.layers) else "one of two branches"
-            names = ", ".join(layers[index] for index in sorted((short if long.alive else long).layers))
+            names = ", ".join(layers[index] for index in sorted(lost))
             notes.append(f"inside a residual block, {gone} is gone ({names})")
     return tuple(notes)
