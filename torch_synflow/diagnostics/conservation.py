@@ -3,65 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from torch_synflow.diagnostics.layer_graph import Layer, LayerGraph, Objective, incoming, layer_graph, outgoing
+from torch_synflow.diagnostics.cuts import Cut, cut_at
+from torch_synflow.diagnostics.hidden_neurons import HiddenNeurons, hidden_neurons
+from torch_synflow.diagnostics.saliencies import LayerGraph, Objective, layer_graph
 from torch_synflow.diagnostics.table import axes, table
-
-
-@dataclass(frozen=True)
-class HiddenNeurons:
-    """Hidden neurons that lie between the same layers.
-
-    Attributes:
-        before: the layers that lead to them; with a residual stream all that add to it.
-        after: the layers that read them.
-        incoming: saliency of the incoming parameters of each neuron, biases included.
-        outgoing: saliency of its outgoing parameters.
-        scale: the greatest sum of absolute saliencies at one of them, what an error is relative to.
-        note: why the two need not be equal, or why only sums over all neurons are given; else empty.
-    """
-
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-    incoming: tuple[float, ...]
-    outgoing: tuple[float, ...]
-    scale: float
-    note: str = ""
-
-    @property
-    def error(self) -> float:
-        """The greatest difference between incoming and outgoing, relative to ``scale``."""
-        worst = max((abs(a - b) for a, b in zip(self.incoming, self.outgoing, strict=True)), default=0.0)
-        return worst / self.scale if self.scale else worst
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Theorem 2 at one cut: ``weights + biases = output``.
-
-    Attributes:
-        layers: whose weights cut the network.
-        weights: the sum of their saliencies.
-        biases: the sum of the saliencies of the biases from the cut on, those of the cut's layers included.
-        output: ``<dR/dy, y>``.
-    """
-
-    layers: tuple[str, ...]
-    weights: float
-    biases: float
-    output: float
-
-    @property
-    def error(self) -> float:
-        """The difference of the two sides, relative to the largest of the three numbers."""
-        scale = max(abs(self.weights), abs(self.biases), abs(self.output))
-        difference = abs(self.weights + self.biases - self.output)
-        return difference / scale if scale else difference
 
 
 @dataclass(frozen=True)
@@ -75,7 +25,7 @@ class Conservation:
 
     neurons: tuple[HiddenNeurons, ...]
     output: float
-    _graph: LayerGraph
+    _graph: LayerGraph = field(repr=False, compare=False)
 
     @property
     def error(self) -> float:
@@ -83,9 +33,9 @@ class Conservation:
         return max((hidden.error for hidden in self.neurons), default=0.0)
 
     def cut(self, layers: Iterable[str]) -> Cut:
-        """Theorem 2 for the weights of some layers that together separate the input from the output.
+        r"""Theorem 2 for the weights of some layers that together separate the input from the output.
 
-        With biases, :math:`\\sum_{cut} S(W) + \\sum_{after} S(b) = \\langle dR/dy, y \\rangle`; BatchNorm in evaluation
+        With biases, :math:`\sum_{cut} S(W) + \sum_{after} S(b) = \langle dR/dy, y \rangle`; BatchNorm in evaluation
         mode adds the bias ``beta - gamma * mean / std``, in training mode its scale and shift take the place of all
         that is before them.
 
@@ -98,49 +48,7 @@ class Conservation:
         Source: Tanaka et al. 2020, theorem 2; the formula with biases is in the text after it and in the authors'
         rebuttal.
         """
-        names = tuple(name.removesuffix(".weight") for name in layers)
-        known = {layer.name: layer for layer in self._graph.layers if not layer.is_norm}
-        for name in names:
-            if name not in known:
-                raise ValueError(
-                    f"layers: expected names of linear and convolution modules that are called, got {name!r}; there "
-                    f"are {', '.join(known)}"
-                )
-        chosen = {id(known[name]): known[name] for name in names}
-        after, reached, past = self._after(chosen)
-        if past:
-            raise ValueError(f"layers: expected a cut, but a path from input to output goes past {', '.join(names)}")
-        twice = _upstream(self._graph, chosen.values()) & chosen.keys()
-        for identity, layer in chosen.items():
-            if identity not in reached or identity in twice:
-                raise ValueError(
-                    f"layers: expected a cut of which every layer is needed, but {layer.name} lies on a path with others"
-                )
-        biases = [layer.bias for layer in [*after, *chosen.values()] if layer.bias is not None]
-        return Cut(
-            names,
-            weights=sum(_sum(layer.weight) for layer in chosen.values()),
-            biases=sum(float(bias.sum()) for bias in biases),
-            output=self.output,
-        )
-
-    def _after(self, chosen: dict[int, Layer]) -> tuple[list[Layer], set[int], bool]:
-        """The layers between a cut and the outputs, the cut's layers that are reached, and whether the input is."""
-        by_id = {id(layer): layer for layer in self._graph.layers}
-        after: dict[int, Layer] = {}
-        reached: set[int] = set()
-        past = False
-        waiting = [self._graph.output]
-        while waiting:
-            layer = waiting.pop()
-            past = past or layer.from_input
-            for source in layer.sources:
-                if source in chosen:
-                    reached.add(source)
-                elif source not in after:
-                    after[source] = by_id[source]
-                    waiting.append(by_id[source])
-        return list(after.values()), reached, past
+        return cut_at(self._graph, layers)
 
     def __str__(self) -> str:
         """A table: a line for neurons between the same layers."""
@@ -227,107 +135,7 @@ def conservation(
     if objective is not None and not callable(objective):
         raise TypeError(f"objective: expected a function of the model's outputs, got {objective!r}")
     graph = layer_graph(model, example_inputs, objective, along_gradient=along_gradient, training=training)
-    return Conservation(tuple(_hidden(graph)), graph.total, graph)
-
-
-def _hidden(graph: LayerGraph) -> list[HiddenNeurons]:
-    """Group the layers by the hidden neurons that they lead to and read, and sum."""
-    by_id = {id(layer): layer for layer in graph.layers}
-    group_of: dict[int, int] = {}  # for a producer, the group of the neurons that it leads to
-
-    def find(identity: int) -> int:
-        while group_of.setdefault(identity, identity) != identity:
-            identity = group_of[identity]
-        return identity
-
-    readers = [layer for layer in graph.layers if not (layer.is_norm and not layer.normalises)]
-    reads: dict[int, tuple[set[int], set[int], bool, list[str], list[str]]] = {}
-    for layer in [*readers, graph.output]:
-        reads[id(layer)] = _producers(layer, by_id)
-        sources, norms, *_ = reads[id(layer)]
-        members = [*sources, *norms]
-        for other in members[1:]:
-            group_of[find(other)] = find(members[0])
-    not_hidden = {find(m) for layer in (*readers, graph.output) for m in _not_hidden(layer, graph, reads)}
-    hidden = []
-    for root in dict.fromkeys(find(id(layer)) for layer in graph.layers if id(layer) in group_of):
-        if root in not_hidden:
-            continue
-        before = [layer for layer in graph.layers if id(layer) in group_of and find(id(layer)) == root]
-        after = [layer for layer in readers if any(find(m) == root for m in reads[id(layer)][0] | reads[id(layer)][1])]
-        hidden.append(_neurons(before, after, reads))
-    return hidden
-
-
-def _producers(layer: Layer, by_id: dict[int, Layer]) -> tuple[set[int], set[int], bool, list[str], list[str]]:
-    """The layers whose neurons ``layer`` reads, the BatchNorms between, whether the input is among them, notes."""
-    sources: set[int] = set()
-    norms: set[int] = set()
-    from_input, notes, moves = layer.from_input, list(layer.notes), list(layer.moves)
-    waiting = list(layer.sources)
-    while waiting:
-        source = by_id[waiting.pop()]
-        if source.is_norm and not source.normalises:
-            if id(source) not in norms:
-                norms.add(id(source))
-                waiting += source.sources
-                from_input = from_input or source.from_input
-                notes += source.notes
-                moves += source.moves
-        else:
-            sources.add(id(source))
-    return sources, norms, from_input, notes, moves
-
-
-def _not_hidden(layer: Layer, graph: LayerGraph, reads: dict[int, Any]) -> set[int]:
-    """Members of groups that the model's input or outputs belong to."""
-    sources, norms, from_input, *_ = reads[id(layer)]
-    return sources | norms if layer is graph.output or from_input else set()
-
-
-def _neurons(before: list[Layer], after: list[Layer], reads: dict[int, Any]) -> HiddenNeurons:
-    notes = [note for layer in after for note in reads[id(layer)][3]]
-    moves = [move for layer in after for move in reads[id(layer)][4]]
-    complete = [layer for layer in before if layer.weight is not None or layer.bias is not None]
-    ins = [incoming(layer) for layer in complete]
-    outs = [outgoing(layer) for layer in after if layer.weight is not None or layer.bias is not None]
-    channels = {len(part) for part in ins}
-    number = min(channels, default=0)
-    if len(channels) > 1 or moves or not number or any(len(part) % number for part in outs):
-        why = f"{', '.join(dict.fromkeys(moves))} moves channels" if moves else "channels differ"
-        notes.append(f"sums over all neurons, as {why}")
-        number = 1
-        ins = [part.reshape(1, -1) for part in ins]
-    outs = [part.reshape(number, -1) for part in outs]  # features of a channel that was flattened belong to it
-    sums, sizes = [], []
-    for parts in (ins, outs):
-        joined = torch.cat(parts, 1) if parts else torch.zeros(number, 1, dtype=torch.float64)
-        sums.append(tuple(joined.sum(1).tolist()))
-        sizes.append(float(joined.abs().sum(1).max()) if joined.numel() else 0.0)
-    return HiddenNeurons(
-        before=tuple(layer.name for layer in before if layer.weight is not None or layer.normalises),
-        after=tuple(layer.name for layer in after),
-        incoming=sums[0],
-        outgoing=sums[1],
-        scale=max(sizes),
-        note="; ".join(dict.fromkeys(notes)),
-    )
-
-
-def _upstream(graph: LayerGraph, layers: Iterable[Layer]) -> set[int]:
-    """All layers from which a path leads to one of ``layers``."""
-    by_id = {id(layer): layer for layer in graph.layers}
-    found: set[int] = set()
-    waiting = list(layers)
-    while waiting:
-        new = waiting.pop().sources - found
-        found |= new
-        waiting += [by_id[source] for source in new]
-    return found
-
-
-def _sum(saliency: Tensor | None) -> float:
-    return 0.0 if saliency is None else float(saliency.sum())
+    return Conservation(tuple(hidden_neurons(graph)), graph.total, graph)
 
 
 def _few(names: tuple[str, ...]) -> str:
