@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
-from torch.utils.flop_counter import FlopCounterMode
 
 from torch_synflow.diagnostics.reachability import Readings
 from torch_synflow.diagnostics.table import axes, positions, table
@@ -97,10 +96,6 @@ class Cost:
         return ax
 
 
-class _Single(Readings):
-    """Reads a model with float32 weights."""
-
-
 def cost(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Cost:
     """Count the parameters that are kept, and the FLOPs of one example by torch's own counter.
 
@@ -131,8 +126,10 @@ def cost(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Cost:
         other       10          10             0      0
         all         34          58            48     96
     """
+    from torch.utils.flop_counter import FlopCounterMode  # here, as it imports a lot
+
     entries = entries_of(model, parameters)
-    network = _Single.read(model, example_inputs, entries)
+    network = Readings.read(model, example_inputs, entries)
     spent: dict[nn.Module, int] = {}
     with opened(network, training=False), torch.no_grad(), FlopCounterMode(display=False) as counter:
         handles: list[Any] = []
