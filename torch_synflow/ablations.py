@@ -149,7 +149,8 @@ def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]
     """A method that prunes what ``pruning_method`` holds for the most important, and keeps the least.
 
     Scores change their sign, which inverts the order of any scores, zeros and signed ones included; one over the
-    score would not. Of a method without scores (torch's, a third party's) the complement is taken of what it
+    score would not. Scores that torch's functions are handed are ranked as they are, so hand them those of the
+    inverted class. Of a method without scores (torch's, a third party's) the complement is taken of what it
     keeps when it is to keep as many as are now removed.
 
     Args:
@@ -180,7 +181,7 @@ def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]
         def saliency(cls: type[SaliencyUnstructured], network: Network) -> Weights:
             return {key: -score for key, score in scored.saliency.__func__(cls, network).items()}  # type: ignore[attr-defined]
 
-        return type(name, (pruning_method,), {"saliency": classmethod(saliency)})
+        return type(name, (pruning_method,), {"saliency": classmethod(saliency), "__module__": __name__})
 
     def init(self: Any, amount: float) -> None:
         check_amount(amount)
@@ -195,7 +196,7 @@ def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]
         kept = torch.zeros_like(alive).masked_scatter(alive, last == 0)
         return default_mask * kept.view(default_mask.shape)
 
-    return type(name, (pruning_method,), {"__init__": init, "compute_mask": compute_mask})
+    return type(name, (pruning_method,), {"__init__": init, "compute_mask": compute_mask, "__module__": __name__})
 
 
 def _module(model: Any) -> nn.Module:
