@@ -12,6 +12,7 @@ from torch_synflow.diagnostics.cuts import Cut, cut_at
 from torch_synflow.diagnostics.hidden_neurons import HiddenNeurons, hidden_neurons
 from torch_synflow.diagnostics.saliencies import LayerGraph, Objective, layer_graph
 from torch_synflow.diagnostics.table import axes, table
+from torch_synflow.pruned import entries_of
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,10 @@ class Conservation:
             ax.axline((0, 0), slope=1, color="0.2", linestyle=":", linewidth=1)
             if min(values) > 0:
                 ax.set(xscale="log", yscale="log")
-            else:
-                ax.set_xscale("symlog", linthresh=max(max(map(abs, values)) / 1e4, 1e-300))
-                ax.set_yscale("symlog", linthresh=max(max(map(abs, values)) / 1e4, 1e-300))
+            elif any(values):
+                threshold = max(map(abs, values)) / 1e4
+                ax.set_xscale("symlog", linthresh=threshold)
+                ax.set_yscale("symlog", linthresh=threshold)
         ax.set_xlabel("saliency of incoming parameters")
         ax.set_ylabel("saliency of outgoing parameters")
         return ax
@@ -130,8 +132,7 @@ def conservation(
         >>> found.error < 1e-12, found.cut(["2"]).error < 1e-12
         (True, True)
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
+    entries_of(model)  # an error where there is no layer to look at
     if objective is not None and not callable(objective):
         raise TypeError(f"objective: expected a function of the model's outputs, got {objective!r}")
     graph = layer_graph(model, example_inputs, objective, along_gradient=along_gradient, training=training)
