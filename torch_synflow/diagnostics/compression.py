@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from torch_synflow.diagnostics.table import axes, positions, table
+from torch_synflow.diagnostics.drawing import axes, fractions, positions
+from torch_synflow.diagnostics.table import table
 from torch_synflow.parameters import unwrap
 from torch_synflow.pruned import entries_of, report_of
 from torch_synflow.report import PruningReport
@@ -71,13 +72,12 @@ class Compression:
         places = positions(ax, names)
         densities = [layer.density for layer in self.report.layers]
         ax.bar(places, densities)
+        bottom = fractions(ax, densities, "density (dashed: of all)")
         empty = [place for place, density in zip(places, densities, strict=True) if density == 0]
         if empty:
-            ax.plot(empty, [0] * len(empty), "rx", label="empty")
+            ax.plot(empty, [bottom] * len(empty), "rx", label="empty", clip_on=False)
             ax.legend()
         ax.axhline(self.report.density, color="0.5", linestyle="--", linewidth=1)
-        ax.set_ylim(0, max(1e-12, 1.1 * max(densities)))
-        ax.set_ylabel("density (dashed: of all)")
         return ax
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from torch import nn
 
 from torch_synflow.diagnostics.cuts import Cut, cut_at
+from torch_synflow.diagnostics.drawing import axes
 from torch_synflow.diagnostics.hidden_neurons import HiddenNeurons, hidden_neurons
 from torch_synflow.diagnostics.saliencies import LayerGraph, Objective, layer_graph
-from torch_synflow.diagnostics.table import axes, table
+from torch_synflow.diagnostics.table import table
 from torch_synflow.pruned import entries_of
 
 
@@ -77,7 +78,7 @@ class Conservation:
             if min(values) > 0:
                 ax.set(xscale="log", yscale="log")
             elif any(values):
-                threshold = max(map(abs, values)) / 1e4
+                threshold = max(map(abs, values)) / 100
                 ax.set_xscale("symlog", linthresh=threshold)
                 ax.set_yscale("symlog", linthresh=threshold)
         ax.set_xlabel("saliency of incoming parameters")

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 
+from torch_synflow.diagnostics.drawing import axes, positions
 from torch_synflow.diagnostics.reachability import Readings
-from torch_synflow.diagnostics.table import axes, positions, table
+from torch_synflow.diagnostics.table import table
 from torch_synflow.parameters import unwrap
 from torch_synflow.pruned import entries_of
 from torch_synflow.saliency import SaliencyUnstructured

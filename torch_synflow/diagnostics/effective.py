@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from torch_synflow.ablations import shuffle_masks
+from torch_synflow.diagnostics.drawing import axes, fractions, positions
 from torch_synflow.diagnostics.reachability import reach
-from torch_synflow.diagnostics.table import axes, positions, table
+from torch_synflow.diagnostics.table import table
 from torch_synflow.parameters import Pair
 from torch_synflow.transaction import Snapshot
 
@@ -89,9 +90,11 @@ class EffectiveSparsity:
         """
         ax = axes(ax)
         places = positions(ax, [layer.name.removesuffix(".weight") for layer in self.layers])
-        ax.bar(places, [layer.kept / max(layer.total, 1) for layer in self.layers], color="0.8", label="kept")
-        ax.bar(places, [layer.effective / max(layer.total, 1) for layer in self.layers], width=0.5, label="on a path")
-        ax.set_ylabel("density")
+        kept = [layer.kept / max(layer.total, 1) for layer in self.layers]
+        effective = [layer.effective / max(layer.total, 1) for layer in self.layers]
+        ax.bar(places, kept, color="0.8", label="kept")
+        ax.bar(places, effective, width=0.5, label="on a path")
+        fractions(ax, [*kept, *effective], "density")
         ax.legend()
         return ax
 
@@ -199,10 +202,12 @@ class ShuffledEffect:
         """
         ax = axes(ax)
         places = positions(ax, [layer.name.removesuffix(".weight") for layer in self.before.layers])
+        shown: list[float] = []
         for shift, label, effect in ((-0.2, "as pruned", self.before), (0.2, "shuffled", self.after)):
             densities = [layer.effective / max(layer.total, 1) for layer in effect.layers]
             ax.bar([place + shift for place in places], densities, width=0.4, label=label)
-        ax.set_ylabel("effective / total")
+            shown += densities
+        fractions(ax, shown, "effective / total")
         ax.legend()
         return ax
 

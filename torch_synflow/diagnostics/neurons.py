@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 
-from torch_synflow.diagnostics.table import axes, table
+from torch_synflow.diagnostics.drawing import axes
+from torch_synflow.diagnostics.table import table
 from torch_synflow.pruned import entries_of
 
 

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from torch_synflow.diagnostics.drawing import axes
 from torch_synflow.diagnostics.reachability import FromInputs, Readings
-from torch_synflow.diagnostics.table import axes, table
+from torch_synflow.diagnostics.table import table
 from torch_synflow.flow import measure
 from torch_synflow.mode import Flow
 from torch_synflow.pruned import entries_of

@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from torch_synflow.diagnostics.drawing import axes, fractions, positions
 from torch_synflow.diagnostics.reachability import Reached, reach
-from torch_synflow.diagnostics.table import axes, positions
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,10 @@ class Trainability:
         ax = axes(ax)
         places = positions(ax, [name.removesuffix(".weight") for name in self.layers])
         ax.bar(places, self.effective, label="on a path / total")
+        bottom = fractions(ax, self.effective, "on a path / total")
         stops = [place for place, name in zip(places, self.layers, strict=True) if name in self.stopped_at]
         if stops:
-            ax.plot(stops, [0] * len(stops), "rx", label="the input stops here")
-        ax.set_ylim(bottom=0)
-        ax.set_ylabel("on a path / total")
+            ax.plot(stops, [bottom] * len(stops), "rx", label="the input stops here", clip_on=False)
         ax.legend()
         return ax
 
