@@ -43,12 +43,12 @@ class Compression:
 
     @property
     def max_ratio(self) -> float:
-        """Max compression, total / number of layers: one entry a layer."""
+        """Max compression, total / number of layers, which leaves one entry a layer."""
         return self.report.total / len(self.report.layers)
 
     @property
     def collapsed(self) -> tuple[str, ...]:
-        """Layer collapse: the layers with nothing kept while others still have entries."""
+        """The layers with nothing kept while others still have entries (layer collapse)."""
         return self.report.empty_layers if self.report.kept else ()
 
     def __str__(self) -> str:

@@ -68,7 +68,7 @@ class Cost:
 
     @property
     def sparse_flops(self) -> float:
-        """FLOPs of one example if only kept entries cost any: a bound, as zeros alone save no time."""
+        """FLOPs of one example if only kept entries cost any; a bound, as zeros alone save no time."""
         return sum(layer.sparse_flops for layer in self.layers) + self.other_flops
 
     def __str__(self) -> str:
@@ -184,8 +184,8 @@ def passes(
         iterations: how many; the method's own by default.
 
     Returns:
-        How many examples pass forward and backward: 100 for SynFlow, 1,000 for SNIP and GraSP on CIFAR-100 and
-        10,000 on ImageNet.
+        How many examples pass forward and backward, such as 100 for SynFlow, 1,000 for SNIP and GraSP on CIFAR-100
+        and 10,000 on ImageNet.
 
     Raises:
         TypeError, ValueError: if the method is none, or reads data and ``examples`` is not given.

@@ -31,7 +31,7 @@ class PathNorm:
 
     @property
     def from_biases(self) -> float:
-        """What of R comes from biases and other offsets: zero as initialised in most networks for images."""
+        """What of R comes from biases and other offsets, which are zero as most networks for images start."""
         return self.synflow - self.path_norm
 
     def __str__(self) -> str:
