@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow.diagnostics.drawing import axes, positions
-from torch_synflow.diagnostics.reachability import Readings
+from torch_synflow.diagnostics.from_inputs import Readings
 from torch_synflow.diagnostics.table import table
 from torch_synflow.parameters import unwrap
 from torch_synflow.pruned import entries_of

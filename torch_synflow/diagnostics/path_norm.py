@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from torch_synflow.diagnostics.drawing import axes
-from torch_synflow.diagnostics.reachability import FromInputs, Readings
+from torch_synflow.diagnostics.from_inputs import FromInputs, Readings
 from torch_synflow.diagnostics.table import table
 from torch_synflow.flow import measure
 from torch_synflow.mode import Flow

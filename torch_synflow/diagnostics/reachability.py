@@ -2,66 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from torch_synflow.call import BLOCKED, Call, is_flow, label_of
+from torch_synflow.call import Call, is_flow, label_of
+from torch_synflow.diagnostics.from_inputs import FromInputs, Readings
+from torch_synflow.diagnostics.maxima import maximum_as_sum
 from torch_synflow.flow import measure
-from torch_synflow.mode import Flow, Reading
-from torch_synflow.names import CONVOLUTIONS, NORMALISED
+from torch_synflow.mode import Reading
+from torch_synflow.names import NORMALISED
 from torch_synflow.parameters import Entry
 from torch_synflow.pruned import entries_of
-from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import Network, Task, opened, positive_input, sum_of_outputs
+from torch_synflow.scoring import opened, positive_input, sum_of_outputs
 from torch_synflow.trace import Place, Plan
-
-_JOINS = frozenset(
-    ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "where", "masked_fill", "setitem")
-)
-# where a bias is among the arguments of a normalisation
-_BIASES = {"batch_norm": 4, "layer_norm": 3, "group_norm": 3, "instance_norm": 4}
-
-
-class Readings(SaliencyUnstructured):
-    """How diagnostics read a model: in evaluation mode, on one input of ones, by the machinery of the methods."""
-
-    training: ClassVar[bool] = False
-    needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
-
-    @classmethod
-    def read(cls, model: nn.Module, example_inputs: Any, entries: list[Entry]) -> Network:
-        """The model as a function of the parameters of ``entries``."""
-        if example_inputs is None:
-            raise ValueError("example_inputs: expected what the model is called with, got None; for example x[:1]")
-        task = cls.require(Task(model, example_inputs))
-        return cls.network(task, entries, [entry.mask for entry in entries])
-
-
-class FromInputs(Flow):
-    """The synaptic-flow reading without anything that does not come from the input: no biases, no offsets."""
-
-    def execute(self, name: str, reading: Reading | None, call: Call) -> Any:
-        """Run an operation, or its reading, without its offsets."""
-        if name == "linear" or name in CONVOLUTIONS:
-            _leave_out(call, 2, "bias")
-        elif name in _BIASES:
-            _leave_out(call, _BIASES[name], "bias")
-            mean = call.get(1, "running_mean")
-            if name == "batch_norm" and mean is not None:
-                call.args = (call.args[0], torch.zeros_like(mean), *call.args[2:])
-        elif name in ("add", "sub"):
-            call.args = tuple(arg if is_flow(arg) else _only_blocks(arg) for arg in call.args)
-        elif name in _JOINS:
-            call.args, call.kwargs = tree_map(
-                lambda leaf: leaf if is_flow(leaf) else _nothing(leaf), (call.args, call.kwargs)
-            )
-        return super().execute(name, reading, call)
 
 
 @dataclass(frozen=True)
@@ -105,7 +63,7 @@ class Reachability(FromInputs):
         """Run an operation on booleans."""
         if name in NORMALISED and name not in ("softmax", "special_softmax", "embedding"):
             return call.get(0, "input")
-        result = _maximum(name, call) if "max" in name and name not in ("softmax", "special_softmax") else None
+        result = maximum_as_sum(name, call) if "max" in name and name not in ("softmax", "special_softmax") else None
         if result is None:
             result = super().execute(name, reading, call)
         written = call.args[0] if call.args else None  # an operation in place returns what it wrote to
@@ -218,27 +176,6 @@ def _boolean(leaf: Any) -> Any:
     return leaf
 
 
-def _leave_out(call: Call, position: int, name: str) -> None:
-    if len(call.args) > position:
-        call.args = (*call.args[:position], None, *call.args[position + 1 :])
-    elif name in call.kwargs:
-        call.kwargs = {**call.kwargs, name: None}
-
-
-def _only_blocks(offset: Any) -> Any:
-    """An offset without what it adds: only what masks attention stays."""
-    if isinstance(offset, Tensor):
-        return torch.where(offset <= BLOCKED, offset, 0) if offset.is_floating_point() else offset
-    return offset if isinstance(offset, (int, float)) and offset <= BLOCKED else 0
-
-
-def _nothing(leaf: Any) -> Any:
-    """A constant that joins a flow, without its value."""
-    if isinstance(leaf, Tensor):
-        return torch.zeros_like(leaf) if leaf.is_floating_point() else leaf
-    return 0.0 if isinstance(leaf, float) else leaf
-
-
 def _place(tensor: Tensor) -> Place:
     label = label_of(tensor)
     assert label is not None
@@ -254,43 +191,3 @@ def _plain(tensor: Tensor) -> Tensor:
 
 def _any(flow: Tensor) -> bool:
     return bool((flow.detach() > 0).any())
-
-
-def _maximum(name: str, call: Call) -> Any:
-    """A maximum over windows or a dimension as a sum; ``None`` for what is none."""
-    if name.startswith("adaptive_max_pool"):
-        size = int(name[len("adaptive_max_pool")])
-        average: Callable[..., Tensor] = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[size - 1]
-        return _with_values(call.run(), average(call.get(0, "input"), call.get(1, "output_size")))
-    if name.startswith("max_pool"):
-        result = call.run()
-        return _with_values(result, _window_sums(int(name[len("max_pool")]), call, tree_leaves(result)[0].shape))
-    if name == "max" and isinstance(call.get(1, "dim"), int):
-        values = call.get(0, "input").amax(call.get(1, "dim"), keepdim=bool(call.get(2, "keepdim", False)))
-        return torch.return_types.max((values, call.run().indices))
-    return None
-
-
-def _with_values(result: Any, values: Tensor) -> Any:
-    return values if isinstance(result, Tensor) else (values, *tuple(result)[1:])
-
-
-def _window_sums(dims: int, call: Call, shape: torch.Size) -> Tensor:
-    """Sums over the windows of a max pooling, as a convolution by ones."""
-    x = call.get(0, "input")
-
-    def each(value: Any) -> tuple[int, ...]:
-        values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-        return values * dims if len(values) == 1 else values
-
-    kernel = each(call.get(1, "kernel_size"))
-    stride = call.get(2, "stride")
-    stride = kernel if stride is None or stride == () or stride == [] else each(stride)
-    padding, dilation = each(call.get(3, "padding", 0)), each(call.get(4, "dilation", 1))
-    pads: list[int] = []
-    for d in reversed(range(dims)):
-        reach = (shape[d - dims] - 1) * stride[d] + dilation[d] * (kernel[d] - 1) + 1
-        pads += [padding[d], reach - x.shape[d - dims] - padding[d]]  # a negative one crops what no window covers
-    padded = F.pad(x.reshape(-1, 1, *x.shape[-dims:]), pads)
-    convolve: Callable[..., Tensor] = (F.conv1d, F.conv2d, F.conv3d)[dims - 1]
-    return convolve(padded, x.new_ones(1, 1, *kernel), stride=stride, dilation=dilation).reshape(shape)

@@ -13,8 +13,8 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils import parametrize
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
+from torch_synflow.diagnostics.from_inputs import Readings
 from torch_synflow.diagnostics.layer_graph import ForwardPass, Layer
-from torch_synflow.diagnostics.reachability import Readings
 from torch_synflow.parameters import Entry, Pair, held_parameters, resolve, unwrap
 from torch_synflow.scoring import opened, positive_input, sum_of_outputs
 
