@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch_synflow import prune
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/index.rst", "docs/guide.rst", "docs/methods.rst"]
+PAGES = ["README.md", "docs/index.rst", "docs/guide.rst", "docs/methods.rst", "docs/diagnostics.rst"]
 
 
 def snippets(page: str) -> list[str]:
