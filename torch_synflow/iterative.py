@@ -18,8 +18,9 @@ from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.schedules import Schedule, exponential, kept_counts
 from torch_synflow.scores import require_finite
-from torch_synflow.scoring import LossFunction, Network, Task
+from torch_synflow.scoring import Network
 from torch_synflow.selection import Survivors, check_amount, keep_highest, to_remove
+from torch_synflow.task import LossFunction, Task
 from torch_synflow.transaction import all_or_nothing
 
 Callback = Callable[[int, PruningReport], object]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.func import grad, vjp
 
 from torch_synflow.data import batches
 from torch_synflow.parameters import Pair
 from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import LossFunction, Network, Weights
+from torch_synflow.scoring import Network
+from torch_synflow.task import LossFunction, Weights
 
 
 class GraSPUnstructured(SaliencyUnstructured):
@@ -49,19 +48,8 @@ class GraSPUnstructured(SaliencyUnstructured):
     @classmethod
     def saliency(cls, network: Network) -> Weights:
         """``w * Hg``."""
-        data = list(batches(network.task.data))  # kept: both passes need the same examples in the same order
-        devices = [network.device.index or 0] if network.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):  # and the second the dropout of the first
-            gradient = network.mean_gradient(data, temperature=cls.temperature)
-
-        def hessian_times_gradient(index: int, inputs: Any, targets: Any) -> Weights:
-            def gradient_of_batch(weights: Weights) -> Weights:
-                return grad(network.loss)(weights, inputs, targets, temperature=cls.temperature)  # type: ignore[no-any-return]
-
-            pull_back = vjp(gradient_of_batch, network.weights)[1]
-            return dict(pull_back(gradient)[0])
-
-        products = network.mean_over_examples(data, hessian_times_gradient)
+        data = list(batches(network.task.data))  # kept: two passes need the same examples in the same order
+        products = network.mean_product_with_hessian(data, temperature=cls.temperature)
         return {name: product.mul_(network.weights[name]) for name, product in products.items()}
 
 

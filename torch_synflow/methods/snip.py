@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from torch_synflow.parameters import Pair
 from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import LossFunction, Network, Weights
+from torch_synflow.scoring import Network
+from torch_synflow.task import LossFunction, Weights
 
 
 class SNIPUnstructured(SaliencyUnstructured):
