@@ -136,8 +136,9 @@ def _scalar(value: Any, name: str) -> Tensor:
             'use the mean over the batch (reduction="mean")'
         )
     if not value.requires_grad:
+        kind = "loss" if name == "loss_fn" else "scalar"
         raise ValueError(
-            f"{name}: expected a {'loss' if name == 'loss_fn' else 'scalar'} that depends on the model's outputs, got one without a gradient; "
+            f"{name}: expected a {kind} that depends on the model's outputs, got one without a gradient; "
             "leave out detach(), item(), argmax and no_grad"
         )
     return value.reshape(())

@@ -45,6 +45,8 @@ class SaliencyUnstructured(BasePruningMethod):
     training: ClassVar[bool] = True
     #: the least precision of the scores
     dtype: ClassVar[torch.dtype] = torch.float32
+    #: whether an iteration may keep what one before it in the same call has pruned
+    pruned_may_return: ClassVar[bool] = False
     #: the most examples of one pass; larger batches are cut, which in training mode BatchNorm sees. None: as given
     batch_size: ClassVar[int | None] = None
     #: the arguments that scoring needs besides the model
@@ -149,7 +151,7 @@ class SaliencyUnstructured(BasePruningMethod):
             saliency = cls.saliency(network)
         scores = [saliency[entry.key].detach() for entry in entries]
         require_finite(entries, scores, f"{cls.__name__} scores")
-        if all(bool(mask.all()) for mask in network.masks.values()):
+        if network.weights is network.dense and all(bool(mask.all()) for mask in network.masks.values()):
             used = [(e, score) for e, score in zip(entries, scores, strict=True) if e.key not in network.unused]
             require_nonzero([e for e, _ in used], [score for _, score in used], cls.__name__)
         return scores
@@ -247,13 +249,9 @@ class SaliencyUnstructured(BasePruningMethod):
     def _refusal(cls) -> str:
         return (
             f"{cls.__name__} ranks scores, not weights, and it was given no scores and is bound to no model; pass "
-            f"importance_scores from prune.{cls._short_name()}_scores (tensors of your own: "
+            f"importance_scores from {cls.__name__}.scores(...) (tensors of your own: "
             f"tensor.as_subclass(prune.Scores)), or use {cls._call_that_works()}"
         )
-
-    @classmethod
-    def _short_name(cls) -> str:
-        return cls.__name__.removesuffix("Unstructured").lower()
 
     @classmethod
     def _call_that_works(cls) -> str:

@@ -31,6 +31,7 @@ class Network(Differentiable):
         model: the model without its wrapper.
         weights: the scored weights by qualified name, ``name_orig * name_mask``.
         masks: their boolean masks, by the same names.
+        dense: ``weights`` themselves, but those that the call began with where pruned ones may return.
         unused: the names of those that the outputs do not depend on in this mode, as far as a method found out.
         dtype: the precision that inputs are cast to.
         device: where the scored weights lie.
@@ -46,6 +47,7 @@ class Network(Differentiable):
             entry.key: entry.parameter.detach().to(_wider(entry.parameter, floor)) * mask
             for entry, mask in zip(entries, masks, strict=True)
         }
+        self.dense = self.weights
         self.unused: set[str] = set()
         self._others = {
             name: widened(_materialised(parameter, name), floor)
@@ -106,6 +108,11 @@ class Network(Differentiable):
                 if name in self._buffers:
                     self._buffers[name] = self._buffers[name].abs()
         return zeros
+
+    def leave(self, kept: Sequence[Tensor]) -> None:
+        """Set ``weights`` to the ``dense`` ones under other masks, where pruned ones may return."""
+        pairs = zip(self.dense.items(), kept, strict=True)
+        self.weights = {name: weight * mask for (name, weight), mask in pairs}
 
     def remove(self, gone: Sequence[Tensor], kept: Sequence[Tensor | None]) -> None:
         """Set scored weights to zero where their masks have become so: at the flat indices that went.

@@ -56,6 +56,62 @@ class GraSPUnstructured(SaliencyUnstructured):
 GraSP = GraSPUnstructured
 
 
+class GraSPLowestUnstructured(GraSPUnstructured):
+    r"""GraSP the other way round: what it finds most important is pruned first.
+
+    .. math:: S(\theta) = -\theta \odot H g
+
+    The inversion experiment: the lowest of the paper's ``-w * Hg`` are pruned rather than the highest.
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: Frankle et al. 2021, section 5 and appendix H.
+
+    Example:
+        >>> model = nn.Linear(4, 3)
+        >>> data = {"data": (torch.rand(9, 4), torch.arange(9) % 3), "loss_fn": nn.functional.cross_entropy}
+        >>> scores = prune.GraSPLowest.scores(model, **data)[model, "weight"]
+        >>> bool((scores == -prune.GraSP.scores(model, **data)[model, "weight"]).all())
+        True
+    """
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``-w * Hg``."""
+        return {name: score.neg_() for name, score in super().saliency(network).items()}
+
+
+GraSPLowest = GraSPLowestUnstructured
+
+
+class GraSPMagnitudeUnstructured(GraSPUnstructured):
+    r"""GraSP without the sign: keep the weights whose removal would change the gradient flow the most.
+
+    .. math:: S(\theta) = \left| \theta \odot H g \right|
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: Frankle et al. 2021, appendix H: pruning the lowest magnitudes, their improvement of GraSP.
+
+    Example:
+        >>> model = nn.Linear(4, 3)
+        >>> data = {"data": (torch.rand(9, 4), torch.arange(9) % 3), "loss_fn": nn.functional.cross_entropy}
+        >>> scores = prune.GraSPMagnitude.scores(model, **data)[model, "weight"]
+        >>> bool((scores == prune.GraSP.scores(model, **data)[model, "weight"].abs()).all())
+        True
+    """
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``abs(w * Hg)``."""
+        return {name: score.abs_() for name, score in super().saliency(network).items()}
+
+
+GraSPMagnitude = GraSPMagnitudeUnstructured
+
+
 def grasp_scores(model: nn.Module, data: Any, loss_fn: LossFunction, parameters: Any = None) -> dict[Pair, Tensor]:
     r"""GraSP's scores :math:`w \odot H g` of a model, signed.
 
