@@ -156,10 +156,11 @@ def _one_iteration(
         parts = survivors.of(method.score_entries(entries, network)).split(sizes)
         kept = [keep_highest(part, keep) for part, keep in zip(parts, keeps, strict=True)]
         gone = survivors.keep(torch.cat(kept))
-        if returning:
-            network.leave(survivors.masks)
-        else:
-            network.remove(gone, survivors.indices)
+        with torch.inference_mode(False):  # autograd saves no tensor that was made in that mode
+            if returning:
+                network.leave(survivors.masks)
+            else:
+                network.remove(gone, survivors.indices)
         return survivors
     weights = [entry.parameter.detach() for entry in entries]
     require_finite(entries, weights, "weights")
