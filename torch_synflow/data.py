@@ -102,7 +102,7 @@ def class_balanced_batch(
         dataset: a map-style dataset of ``(input, label)`` items with integer labels. Labels are read from
             its ``targets`` (as torchvision's datasets have) where there are such, else item by item.
         examples_per_class: how many examples of each class.
-        generator: draws the examples; torch's global one by default.
+        generator: draws the examples, on whichever device it is; torch's global one of the CPU by default.
 
     Returns:
         ``(inputs, targets)``, collated as a ``DataLoader`` does, ordered by class.
@@ -124,6 +124,8 @@ def class_balanced_batch(
         raise TypeError(f"examples_per_class: expected an int, got {examples_per_class!r}")
     if examples_per_class < 1:
         raise ValueError(f"examples_per_class: expected at least 1, got {examples_per_class}")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
     if not hasattr(dataset, "__len__"):
         raise TypeError(
             f"dataset: expected a map-style dataset, got {type(dataset).__name__}, which has no length; "
@@ -142,7 +144,8 @@ def class_balanced_batch(
                 f"dataset: expected at least {examples_per_class} examples of class {label}, got {len(indices)}; "
                 "lower examples_per_class"
             )
-        order = torch.randperm(len(indices), generator=generator)[:examples_per_class]
+        device = "cpu" if generator is None else generator.device
+        order = torch.randperm(len(indices), generator=generator, device=device)[:examples_per_class]
         chosen += [indices[i] for i in order.tolist()]
     inputs, targets = default_collate([_item(dataset, i) for i in chosen])
     return inputs, targets

@@ -47,7 +47,7 @@ class SaliencyUnstructured(BasePruningMethod):
     dtype: ClassVar[torch.dtype] = torch.float32
     #: whether an iteration may keep what one before it in the same call has pruned
     pruned_may_return: ClassVar[bool] = False
-    #: the most examples of one pass; larger batches are cut, which in training mode BatchNorm sees. None: as given
+    #: the most examples of one pass (larger batches are cut, which in training mode BatchNorm sees), or None
     batch_size: ClassVar[int | None] = None
     #: the arguments that scoring needs besides the model
     needs: ClassVar[tuple[str, ...]] = ("data", "loss_fn")
