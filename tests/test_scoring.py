@@ -13,7 +13,12 @@ from torch.func import functional_call
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.networks import initialise, resnet, vgg
+from tests.cases import SCORED
 from torch_synflow import prune
+
+every_data_method = pytest.mark.parametrize(
+    "method", [case.method for case in SCORED if "data" in case.method.needs], ids=lambda method: method.__name__
+)
 
 
 def mlp(*widths: int, bias: bool = True, dtype: torch.dtype = torch.float64) -> nn.Sequential:
@@ -170,7 +175,7 @@ def test_grasp_removes_the_highest_of_minus_w_hg() -> None:
     assert removal[pruned].min() >= removal[~pruned].max()
 
 
-@pytest.mark.parametrize("method", [prune.SNIP, prune.GraSP])
+@every_data_method
 @pytest.mark.parametrize("size", [1, 5, 12])
 def test_batches_give_the_gradient_of_the_mean_over_all_examples(method: Any, size: int) -> None:
     model = mlp(5, 7, 3)
@@ -412,7 +417,7 @@ def test_vgg_scores_are_conserved_from_layer_to_layer() -> None:
 # --- in chunks ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", [prune.SNIP, prune.GraSP])
+@every_data_method
 @pytest.mark.parametrize("size", [1, 5, 12, 100])
 def test_chunks_of_one_batch_give_its_gradient(method: Any, size: int) -> None:
     """In evaluation mode, BatchNorm included; float64 to rounding."""
@@ -437,7 +442,7 @@ def test_chunks_of_one_batch_give_its_gradient(method: Any, size: int) -> None:
         {p: s.as_subclass(Tensor) for p, s in expected.items()},
     )
     chunks = [min(size, 12 - start) for start in range(0, 12, size)]
-    assert sizes == chunks * (2 if method is prune.GraSP and len(chunks) > 1 else 1)
+    assert sizes == chunks * (2 if issubclass(method, prune.GraSP) and len(chunks) > 1 else 1)
 
 
 def test_chunks_of_nested_inputs_and_targets() -> None:

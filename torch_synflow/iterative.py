@@ -61,7 +61,8 @@ def global_iterative_unstructured(
         example_inputs: what the model is called with (SynFlow).
         data: one batch ``(inputs, targets)`` or an iterable of batches such as a ``DataLoader`` (SNIP, GraSP).
         loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch (SNIP, GraSP).
-        iterations: how many rounds; by default the method's own (100 for SynFlow, 1 for all others).
+        iterations: how many rounds; by default the method's own: 100 for SynFlow and IterativeSNIP, 60 for FORCE and
+            GraSPIt, 1 for all others.
         schedule: a function ``schedule(step, steps, density) -> density`` such as those of
             ``torch_synflow.schedules``; by default the method's own, exponential.
         layer_densities: kept / total of each layer by qualified name or ``(module, name)`` pair, such as the
