@@ -16,7 +16,8 @@ from torch_synflow.flow import measure
 from torch_synflow.mode import Flow
 from torch_synflow.parameters import Pair
 from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import Network, Weights, positive_input
+from torch_synflow.scoring import Network, positive_input
+from torch_synflow.task import Weights
 
 
 class SynFlowUnstructured(SaliencyUnstructured):
