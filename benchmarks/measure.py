@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from benchmarks.datasets import KINDS, Source, load
 from benchmarks.images import Images
-from benchmarks.methods import METHODS, inverted, shuffle
+from benchmarks.methods import METHODS
 from benchmarks.networks import NETWORKS, initialise
 from benchmarks.recipes import Recipe
 from benchmarks.training import train
 from benchmarks.trial import Trial
-from torch_synflow import prune
+from torch_synflow import ablations, diagnostics, prune, rewinding
 
 Numbers = dict[str, Any]
 
@@ -64,29 +64,36 @@ class Bench:
         batch = self.data()[0].of_each_class(self.trial.examples, self.generator(1), self.device)
         return {"data": batches_of(batch), "loss_fn": F.cross_entropy}
 
-    def prune(self, model: nn.Module, density: float, already: float = 1.0) -> prune.PruningReport:
-        """Prune to a density of the whole, then ablate."""
-        start, trial = time.perf_counter(), self.trial
-        parameters = prune.prunable_parameters(model, example_inputs=torch.ones(1, *self.kind.shape).to(self.device))
-        total = sum(module.weight.numel() for module, _ in parameters)
-        if self.method is None:
-            if density != 1:
-                raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {trial.method!r}")
-            return prune.global_iterative_unstructured(parameters, prune.L1Unstructured, 0)
-        method = self.method.pruning_method
+    def ones(self) -> Tensor:
+        """An input, for methods and diagnostics that need its shape alone."""
+        return torch.ones(1, *self.kind.shape, device=self.device)
+
+    def remove(self, model: nn.Module, amount: int) -> prune.PruningReport:
+        """Prune so many weights."""
+        start, trial, parameters = time.perf_counter(), self.trial, prune.prunable_parameters(model)
+        method = self.method.pruning_method if self.method is not None else prune.L1Unstructured
         if trial.ablation == "invert":
-            method = inverted(method)
-        amount = round(total * already) - max(1, round(total * density))
+            method = ablations.inverted(method)
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(trial.seed * 10 + 2)  # for random scores
             report = prune.global_iterative_unstructured(
-                parameters, method, amount, iterations=trial.iterations, **self.scoring()
+                parameters, method, amount, example_inputs=self.ones(), iterations=trial.iterations, **self.scoring()
             )
-        if trial.ablation == "shuffle":
-            shuffle(parameters, self.generator(3))
-        if trial.ablation == "reinitialise":
-            reinitialise(model, trial)
         self.seconds["pruning"] = round(self.seconds.get("pruning", 0) + time.perf_counter() - start, 3)
+        return report
+
+    def prune(self, model: nn.Module, density: float, already: float = 1.0) -> prune.PruningReport:
+        """Prune to a density of the whole, from the density that is already reached; then ablate."""
+        trial = self.trial
+        if self.method is None and density != 1:
+            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {trial.method!r}")
+        total = sum(module.weight.numel() for module, _ in prune.prunable_parameters(model))
+        report = self.remove(model, round(total * already) - max(1, round(total * density)))
+        if trial.ablation == "shuffle":
+            ablations.shuffle_masks(model, generator=self.generator(3))
+        if trial.ablation == "reinitialise":
+            other = replace(trial, seed=trial.seed + 1_000_003)
+            rewinding.rewind(model, rewinding.take_snapshot(new_network(other).to(self.device)))
         return report
 
     def accuracy(self) -> Numbers:
@@ -97,18 +104,18 @@ class Bench:
     def subnetwork(self) -> tuple[nn.Module, prune.PruningReport]:
         """Train as far as the trial says, prune, and perhaps rewind; as often as it says."""
         trial, model = self.trial, self.network()
-        states = {0.0: copy.deepcopy(model.state_dict())}
+        states = {0.0: rewinding.take_snapshot(model)}
         already = 1.0
         for level in range(1, trial.levels + 1):
             if trial.prune_epoch and level == 1:
                 states = dense_states(trial, self.source, self.device)
-                model.load_state_dict(states[trial.prune_epoch])
+                rewinding.rewind(model, states[trial.prune_epoch])
             elif trial.prune_epoch:
                 train(model, self.data()[0], trial.recipe, self.order(level), until=trial.prune_epoch)
             report = self.prune(model, trial.density ** (level / trial.levels), already)
             already = report.density
             if trial.rewind_epoch is not None:
-                rewind(model, states[trial.rewind_epoch])
+                rewinding.rewind(model, states[trial.rewind_epoch])
         return model, report
 
     def trained(self, model: nn.Module, images: Images, test: Images) -> Numbers:
@@ -126,7 +133,15 @@ class Bench:
         """What is left of each layer and neuron, and how much of it a path uses."""
         model = self.network()
         report = self.prune(model, self.trial.density)
-        return {**described(report), **neurons(model), "effective": effective(model, self.kind.shape)}
+        neurons = diagnostics.neuron_collapse(model)
+        effective = diagnostics.effective_sparsity(model, self.ones())
+        return {
+            **described(report),
+            "neurons": neurons.neurons,
+            "collapsed_neurons": neurons.collapsed,
+            "neuron_sparsity": [round(neurons.at_least(percent / 100), 6) for percent in range(101)],
+            "effective": effective.effective,
+        }
 
     def scores(self) -> Numbers:
         """The average score of each layer, and the sums of scores into and out of hidden units."""
@@ -135,7 +150,7 @@ class Bench:
         model = self.network()
         pairs = prune.prunable_parameters(model)
         if issubclass(method, prune.SaliencyUnstructured):
-            with_input = {} if self.trial.examples else {"example_inputs": torch.ones(1, *self.kind.shape)}
+            with_input = {} if self.trial.examples else {"example_inputs": self.ones()}
             scores = method.scores(model, **with_input, **self.scoring())
             scored = [scores[pair].detach().as_subclass(Tensor).double() for pair in pairs]
         else:
@@ -158,22 +173,13 @@ class Bench:
 
     def limit(self) -> Numbers:
         """The critical compression, by bisection of its logarithm."""
-        start = time.perf_counter()
-        total = sum(m.weight.numel() for m, _ in prune.prunable_parameters(self.network()))
-        layers = len(prune.prunable_parameters(self.network()))
-        top = math.log10(total / layers)
-        low, high = 0.0, top
-
-        def collapses(log10: float) -> bool:
-            return bool(self.prune(self.network(), 10**-log10).empty_layers)
-
-        if not collapses(top):
-            low = top
-        while high - low > 0.01:
-            middle = (low + high) / 2
-            low, high = (low, middle) if collapses(middle) else (middle, high)
-        self.seconds["pruning"] = round(time.perf_counter() - start, 3)
-        return {"critical_log10_compression": low, "max_log10_compression": top, "total": total}
+        model = self.network()
+        found = diagnostics.critical_compression(model, lambda amount: self.remove(model, amount))
+        return {
+            "critical_log10_compression": math.log10(found.ratio),
+            "max_log10_compression": math.log10(found.max_ratio),
+            "first_empty": list(found.first_empty),
+        }
 
     def magnitudes(self) -> Numbers:
         """The mean square of each layer's weights, before and after training."""
@@ -204,7 +210,7 @@ def on_device(dataset: str, source: Source, device: torch.device) -> tuple[Image
     return train_images.to(device), test_images.to(device)
 
 
-def dense_states(trial: Trial, source: Source, device: torch.device) -> dict[float, dict[str, Tensor]]:
+def dense_states(trial: Trial, source: Source, device: torch.device) -> dict[float, rewinding.TrainingSnapshot]:
     """The unpruned network at the epochs of a trial, remembered for the trials that start from the same."""
     epochs = tuple(sorted({0.0, trial.prune_epoch, trial.rewind_epoch or 0.0}))
     return _dense_states(trial.dataset, trial.network, trial.recipe, trial.seed, source, device, epochs)
@@ -219,36 +225,20 @@ def _dense_states(
     source: Source,
     device: torch.device,
     epochs: tuple[float, ...],
-) -> dict[float, dict[str, Tensor]]:
+) -> dict[float, rewinding.TrainingSnapshot]:
     trial = Trial(measure="accuracy", dataset=dataset, network=network, recipe=recipe, seed=seed)
     model = new_network(trial).to(device)
     images, _ = on_device(dataset, source, device)
-    states = {0.0: copy.deepcopy(model.state_dict())}
+    states = {0.0: rewinding.take_snapshot(model)}
     *between, last = epochs
     for at in between[-1:]:
 
         def note(model: nn.Module, at: float = at) -> None:
-            states[at] = copy.deepcopy(model.state_dict())
+            states[at] = rewinding.take_snapshot(model)
 
         train(model, images, recipe, seed * 1000 + 1, until=last, at=at, then=note)
-    states[last] = copy.deepcopy(model.state_dict())
+    states[last] = rewinding.take_snapshot(model)
     return states
-
-
-@torch.no_grad()
-def rewind(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Set weights and buffers to an earlier state; masks stay."""
-    for name, tensor in model.state_dict().items():
-        if not name.endswith("_mask"):
-            tensor.copy_(state[name.removesuffix("_orig")])
-
-
-def reinitialise(model: nn.Module, trial: Trial) -> None:
-    """New initial values for all that is trained, from the same distribution; masks stay."""
-    other = Trial(
-        measure="masks", dataset=trial.dataset, network=trial.network, recipe=trial.recipe, seed=trial.seed + 1_000_003
-    )
-    rewind(model, new_network(other).to(next(model.parameters()).device).state_dict())
 
 
 def batches_of(batch: tuple[Tensor, Tensor], most: int = 256) -> list[tuple[Tensor, Tensor]]:
@@ -262,30 +252,3 @@ def described(report: prune.PruningReport) -> Numbers:
     """A report as plain numbers."""
     layers = [[layer.name, layer.kept, layer.total] for layer in report.layers]
     return {"kept": report.kept, "total": report.total, "empty_layers": list(report.empty_layers), "layers": layers}
-
-
-def neurons(model: nn.Module) -> Numbers:
-    """How many output channels have nothing left, and the share with a sparsity of at least 0, 1, ... 100 %."""
-    kept = [m.weight_mask.flatten(1).mean(1) for m, _ in prune.prunable_parameters(model) if hasattr(m, "weight_mask")]
-    if not kept:
-        return {"neurons": 0, "collapsed_neurons": 0, "neuron_sparsity": []}
-    sparsity = 1 - torch.cat(kept).double().cpu()
-    shares = [round(float((sparsity >= s / 100 - 1e-9).double().mean()), 6) for s in range(101)]
-    return {"neurons": len(sparsity), "collapsed_neurons": int((sparsity == 1).sum()), "neuron_sparsity": shares}
-
-
-def effective(model: nn.Module, shape: tuple[int, ...]) -> int:
-    """How many kept entries a path from input to output uses (Frankle et al. 2021, appendix M)."""
-    model = copy.deepcopy(model).double().eval()
-    pairs = prune.prunable_parameters(model)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.fill_(1 / 64 if parameter.dim() > 1 else 1)  # any positive number; these keep deep ones in range
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias"):
-                parameter.zero_()
-    weights = [getattr(m, "weight_orig", m.weight) for m, _ in pairs]
-    masks = [getattr(m, "weight_mask", torch.ones_like(w)) for (m, _), w in zip(pairs, weights, strict=True)]
-    out = model(torch.ones(1, *shape, dtype=torch.float64, device=weights[0].device)).sum()
-    gradients = torch.autograd.grad(out, weights)
-    return sum(int(((g != 0) & (m != 0)).sum()) for g, m in zip(gradients, masks, strict=True))

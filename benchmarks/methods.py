@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import torch
-from torch import Tensor, nn
+from typing import ClassVar
 
 from torch_synflow import prune
 
 EXAMPLES = 10  # of each class (Frankle et al. 2021, appendices B.2 and C.2)
 
 
-class GraSPMagnitude(prune.GraSP):
-    """GraSP that keeps the highest magnitudes of its scores (Frankle et al. 2021, appendix H)."""
+class EvaluationSaliency(prune.SynapticSaliency):
+    """Synaptic saliency of the loss, ``dL/dw * w``, by BatchNorm's running statistics.
 
-    @classmethod
-    def saliency(cls, network: Any) -> dict[str, Tensor]:
-        """``abs(w * Hg)``."""
-        return {name: score.abs() for name, score in super().saliency(network).items()}
-
-
-class Saliency(prune.SNIP):
-    """Synaptic saliency of the loss, ``dL/dw * w`` (Tanaka et al. 2020, equation 1), without batch statistics."""
+    Those of the batch would depend on the weights, and sum the scores into each unit to zero (Tanaka et al. 2020,
+    section 4 and appendix 10).
+    """
 
     training: ClassVar[bool] = False
-
-    @classmethod
-    def saliency(cls, network: Any) -> dict[str, Tensor]:
-        """``dL/dw * w``, signed."""
-        gradients = network.mean_gradient(network.task.data)
-        return {name: gradient * network.weights[name] for name, gradient in gradients.items()}
 
 
 @dataclass(frozen=True)
@@ -61,36 +46,10 @@ METHODS = {
     "snip": Method("SNIP", prune.SNIP, "#E69F00", "^", examples=EXAMPLES),
     "grasp": Method("GraSP", prune.GraSP, "#009E73", "v", examples=EXAMPLES),
     "synflow": Method("SynFlow", prune.SynFlow, "#0072B2", "o", iterations=100),
-    "iterative_snip": Method("Iterative SNIP", prune.SNIP, "#D55E00", "P", iterations=100, examples=EXAMPLES),
-    "grasp_magnitude": Method("GraSP, lowest magnitude pruned", GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),
-    "saliency": Method("dL/dw * w", Saliency, "#F0E442", "*", examples=EXAMPLES),
+    "iterative_snip": Method("Iterative SNIP", prune.IterativeSNIP, "#D55E00", "P", iterations=100, examples=EXAMPLES),
+    "grasp_magnitude": Method(
+        "GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES
+    ),
+    "saliency": Method("dL/dw * w", EvaluationSaliency, "#F0E442", "*", examples=EXAMPLES),
 }
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")
-
-
-def inverted(method: type[prune.BasePruningMethod]) -> type[prune.BasePruningMethod]:
-    """The method that removes what this one would keep (Frankle et al. 2021, section 5)."""
-    if issubclass(method, prune.SaliencyUnstructured):
-
-        class Inverted(method):  # type: ignore[misc,valid-type]
-            @classmethod
-            def saliency(cls, network: Any) -> dict[str, Tensor]:
-                return {name: -score for name, score in super().saliency(network).items()}
-
-        return Inverted
-    if method is not prune.L1Unstructured:
-        raise ValueError(f"ablation: expected a method with scores to invert, got {method.__name__}")
-
-    class LargestRemoved(prune.L1Unstructured):
-        def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
-            return super().compute_mask(t.abs().max() - t.abs(), default_mask)
-
-    return LargestRemoved
-
-
-def shuffle(pairs: Sequence[tuple[nn.Module, str]], generator: torch.Generator) -> None:
-    """Shuffle each mask within its layer."""
-    for module, name in pairs:
-        mask = getattr(module, f"{name}_mask")
-        order = torch.randperm(mask.numel(), generator=generator).to(mask.device)
-        mask.copy_(mask.reshape(-1)[order].view_as(mask))

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 pytest.importorskip("sklearn")
 
 from benchmarks.datasets import Source
-from benchmarks.measure import Bench, effective, neurons
+from benchmarks.measure import Bench
 from benchmarks.recipes import frankle
 from benchmarks.training import train
 from benchmarks.trial import Trial
@@ -129,37 +126,6 @@ def test_the_critical_compression_is_where_a_layer_empties() -> None:
     assert synflow["critical_log10_compression"] == synflow["max_log10_compression"]
 
 
-def paths_used(model: nn.Sequential) -> int:
-    """Kept weights on a path, by going through all paths of a small network of linear layers."""
-    masks = [layer.weight_mask for layer in model if isinstance(layer, nn.Linear)]
-    used = [torch.zeros_like(mask) for mask in masks]
-    widths = [masks[0].shape[1], *(mask.shape[0] for mask in masks)]
-    for path in product(*map(range, widths)):
-        if all(mask[path[i + 1], path[i]] for i, mask in enumerate(masks)):
-            for i, mask in enumerate(used):
-                mask[path[i + 1], path[i]] = 1
-    return int(sum(mask.sum() for mask in used))
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_effective_parameters_are_those_on_a_path(seed: int) -> None:
-    torch.manual_seed(seed)
-    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3))
-    prune.global_iterative_unstructured(model, prune.RandomUnstructured, 0.7)
-    assert effective(model, (4,)) == paths_used(model)
-
-
-def test_neurons_without_a_weight_left_are_counted() -> None:
-    model = nn.Linear(4, 5)
-    mask = torch.ones(5, 4)
-    mask[1] = 0
-    mask[3, :2] = 0
-    torch.nn.utils.prune.custom_from_mask(model, "weight", mask)
-    found = neurons(model)
-    assert (found["neurons"], found["collapsed_neurons"]) == (5, 1)
-    assert [found["neuron_sparsity"][s] for s in (0, 1, 50, 51, 100)] == [1, 0.4, 0.4, 0.2, 0.2]
-
-
 def test_scores_of_saliency_are_conserved_by_units() -> None:
     """Theorem 1 of Tanaka et al.: without biases what comes into a hidden unit goes out of it."""
     found = bench(measure="scores", method="synflow").measure()
@@ -170,5 +136,3 @@ def test_scores_of_saliency_are_conserved_by_units() -> None:
 def test_an_unknown_method_is_named() -> None:
     with pytest.raises(ValueError, match=r"method: expected one of random, .* got 'none'"):
         bench(measure="masks", density=0.5).measure()
-    with pytest.raises(ValueError, match="ablation: expected a method with scores to invert, got RandomUnstructured"):
-        Bench(replace(trial(method="random", density=0.5), ablation="invert"), Source(), torch.device("cpu")).masks()
