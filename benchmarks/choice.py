@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.datasets import KINDS
+from benchmarks.kinds import KINDS
 from benchmarks.methods import METHODS
 from benchmarks.networks import NETWORKS
 from benchmarks.recipes import Recipe

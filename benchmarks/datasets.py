@@ -10,54 +10,20 @@ import hashlib
 import json
 import os
 import shutil
-import tarfile
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from io import BytesIO
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.archives import examples
 from benchmarks.images import Images
+from benchmarks.kinds import KINDS, Kind
 
-
-@dataclass(frozen=True)
-class Kind:
-    """What is known of a data set without its images.
-
-    Attributes:
-        classes, channels: of the images.
-        size: the side that networks see.
-        stored: the side that is kept.
-    """
-
-    classes: int
-    channels: int
-    size: int
-    stored: int
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The shape of one input."""
-        return self.channels, self.size, self.size
-
-
-KINDS = {
-    "digits": Kind(10, 1, 8, 8),
-    "mnist": Kind(10, 1, 28, 28),
-    "cifar10": Kind(10, 3, 32, 32),
-    "cifar100": Kind(100, 3, 32, 32),
-    "tinyimagenet": Kind(200, 3, 64, 64),
-    "imagenet": Kind(1000, 3, 224, 256),
-}
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 TINY_IMAGENET = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 
 
@@ -94,7 +60,7 @@ def prepare(name: str, source: Source) -> Path | None:
         return None
     path = dict(source.paths).get(name)
     if path is not None:
-        return _cached(source.cache / f"{name}-{_identity(path)}", lambda: _examples(path, KINDS[name]), name)
+        return _cached(source.cache / f"{name}-{_identity(path)}", lambda: examples(path, KINDS[name]), name)
     downloaded = source.cache / f"{name}-downloaded"
     if source.download and name != "imagenet":
         return _cached(downloaded, lambda: _downloaded(name, source.cache / "downloads"), name)
@@ -108,9 +74,6 @@ def prepare(name: str, source: Source) -> Path | None:
     raise FileNotFoundError(
         f"{name}: no data: give --data {name}=PATH, a folder or an archive with train/<class>/ and test/<class>/{how}"
     )
-
-
-Place = tuple[str, str, str]  # part, class, name
 
 
 def _digits() -> tuple[Images, Images]:
@@ -133,107 +96,6 @@ def _identity(path: Path) -> str:
     return hashlib.sha256(f"{path.resolve()} {found.st_size} {found.st_mtime_ns}".encode()).hexdigest()[:8]
 
 
-def _listed(path: Path) -> tuple[list[str], Callable[[list[str]], Iterator[tuple[str, bytes]]]]:
-    """The names of the files in a folder or an archive, and a function that reads those chosen, in any order."""
-    if path.is_dir():
-        names = [p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file()]
-        return names, lambda chosen: ((name, (path / name).read_bytes()) for name in chosen)
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist(), lambda chosen: _unzip(path, chosen)
-    if tarfile.is_tarfile(path):
-        with tarfile.open(path) as archive:
-            return [m.name for m in archive if m.isfile()], lambda chosen: _untar(path, set(chosen))
-    raise ValueError(f"--data: expected a folder, a tar or a zip archive, got {path}")
-
-
-def _unzip(path: Path, chosen: list[str]) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(path) as archive:
-        for name in chosen:
-            yield name, archive.read(name)
-
-
-def _untar(path: Path, chosen: set[str]) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(path) as archive:
-        for member in archive:  # in the order of the archive: going back would decompress it again
-            file = archive.extractfile(member) if member.name in chosen else None
-            if file is not None:
-                yield member.name, file.read()
-
-
-def _place(name: str) -> Place | None:
-    """Part, class and name of an image, from its path: ``.../train/<class>/.../<name>``."""
-    parts = PurePosixPath(name).parts
-    for index, part in enumerate(parts[:-2]):
-        if part in ("train", "test", "val"):
-            return ("train" if part == "train" else "test"), parts[index + 1], name
-    return None
-
-
-def _examples(path: Path, kind: Kind) -> tuple[list[tuple[str, int]], Iterator[tuple[int, Tensor]]]:
-    """Part and label of every image, sorted; and the decoded images with their places in that order."""
-    names, read = _listed(path)
-    found = [(name, _place(name)) for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    if any("val/images/" in name for name in names):
-        found = _published_tiny_imagenet(found, names, read)
-    places = sorted((place[0] != "train", place[1], name) for name, place in found if place)
-    classes = sorted({label for _, label, _ in places})
-    parts = {test for test, _, _ in places}
-    if parts != {False, True} or len(classes) != kind.classes:
-        raise ValueError(
-            f"--data: expected train/<class>/ and test/<class>/ with images of {kind.classes} classes, got "
-            f"{len(classes)} classes in {['no part', 'one part', 'two parts'][len(parts)]} in {path}"
-        )
-    where = {name: i for i, (_, _, name) in enumerate(places)}
-    rows = [("test" if test else "train", classes.index(label)) for test, label, _ in places]
-
-    def decoded() -> Iterator[tuple[int, Tensor]]:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            chunk: list[tuple[int, bytes]] = []
-            for name, content in read([name for _, _, name in places]):
-                chunk.append((where[name], content))
-                if len(chunk) == 512:
-                    yield from pool.map(lambda item: (item[0], _decode(item[1], kind)), chunk)
-                    chunk = []
-            yield from pool.map(lambda item: (item[0], _decode(item[1], kind)), chunk)
-
-    return rows, decoded()
-
-
-def _published_tiny_imagenet(
-    found: list[tuple[str, Place | None]], names: list[str], read: Callable[[list[str]], Iterator[tuple[str, bytes]]]
-) -> list[tuple[str, Place | None]]:
-    """Places in Tiny ImageNet as it is published: the labels of its validation images are in a text file.
-
-    What it calls test has no labels; the validation images are what everybody tests on.
-    """
-    ((_, text),) = read([name for name in names if name.endswith("val_annotations.txt")])
-    labels = dict(line.split("\t")[:2] for line in text.decode().splitlines())
-    places: list[tuple[str, Place | None]] = []
-    for name, place in found:
-        if "val/images/" in name:
-            places.append((name, ("test", labels[PurePosixPath(name).name], name)))
-        elif place is not None and place[0] == "train":
-            places.append((name, place))
-    return places
-
-
-def _decode(content: bytes, kind: Kind) -> Tensor:
-    """One image as bytes: the shorter side scaled to the stored side, and the middle cut out."""
-    import numpy as np
-    from PIL import Image
-
-    with Image.open(BytesIO(content)) as opened:
-        image: Any = opened.convert("RGB" if kind.channels == 3 else "L")
-    side = kind.stored
-    if min(image.size) != side:
-        scale = side / min(image.size)
-        image = image.resize([max(side, round(length * scale)) for length in image.size], Image.Resampling.BILINEAR)
-    left, top = ((length - side) // 2 for length in image.size)
-    pixels = torch.from_numpy(np.array(image.crop((left, top, left + side, top + side))))
-    return pixels.view(side, side, kind.channels).permute(2, 0, 1)
-
-
 def _downloaded(name: str, folder: Path) -> tuple[list[tuple[str, int]], Iterator[tuple[int, Tensor]]]:
     """Part and label of every image, and the images, as torchvision downloads them, with its progress bar."""
     from torchvision import datasets
@@ -242,7 +104,7 @@ def _downloaded(name: str, folder: Path) -> tuple[list[tuple[str, int]], Iterato
     folder.mkdir(parents=True, exist_ok=True)
     if name == "tinyimagenet":
         download_url(TINY_IMAGENET, str(folder))
-        return _examples(folder / "tiny-imagenet-200.zip", KINDS[name])
+        return examples(folder / "tiny-imagenet-200.zip", KINDS[name])
     dataset = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     rows: list[tuple[str, int]] = []
     images: list[Tensor] = []
@@ -255,14 +117,14 @@ def _downloaded(name: str, folder: Path) -> tuple[list[tuple[str, int]], Iterato
 
 
 def _cached(
-    folder: Path, examples: Callable[[], tuple[list[tuple[str, int]], Iterable[tuple[int, Tensor]]]], name: str
+    folder: Path, listed: Callable[[], tuple[list[tuple[str, int]], Iterable[tuple[int, Tensor]]]], name: str
 ) -> Path:
     """Write the decoded images into a new folder, which gets its name when it is whole."""
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     kind = KINDS[name]
-    rows, decoded = examples()
+    rows, decoded = listed()
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
     try:
         counts = {part: sum(row[0] == part for row in rows) for part in ("train", "test")}

@@ -11,7 +11,7 @@ from statistics import mean
 import torch
 import torch.nn.functional as F
 
-from benchmarks.datasets import KINDS
+from benchmarks.kinds import KINDS
 from benchmarks.measure import new_network
 from benchmarks.store import Store
 from benchmarks.trial import Trial

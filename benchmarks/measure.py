@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.datasets import KINDS, Source, load
+from benchmarks.datasets import Source, load
 from benchmarks.images import Images
+from benchmarks.kinds import KINDS
 from benchmarks.methods import METHODS
 from benchmarks.networks import NETWORKS, initialise
 from benchmarks.recipes import Recipe

@@ -47,9 +47,7 @@ METHODS = {
     "grasp": Method("GraSP", prune.GraSP, "#009E73", "v", examples=EXAMPLES),
     "synflow": Method("SynFlow", prune.SynFlow, "#0072B2", "o", iterations=100),
     "iterative_snip": Method("Iterative SNIP", prune.IterativeSNIP, "#D55E00", "P", iterations=100, examples=EXAMPLES),
-    "grasp_magnitude": Method(
-        "GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES
-    ),
+    "grasp_magnitude": Method("GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),
     "saliency": Method("dL/dw * w", EvaluationSaliency, "#F0E442", "*", examples=EXAMPLES),
 }
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")

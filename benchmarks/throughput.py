@@ -21,12 +21,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.choice import split
-from benchmarks.cli import RESULTS, positive
+from benchmarks.cli import RESULTS
 from benchmarks.datasets import Source, load
 from benchmarks.estimate import default_device
 from benchmarks.executors import versions
 from benchmarks.images import Images
 from benchmarks.measure import new_network
+from benchmarks.options import positive
 from benchmarks.recipes import Recipe, synflow
 from benchmarks.training import accuracy, train
 from benchmarks.trial import Trial

@@ -27,7 +27,7 @@ class Trial:
 
     Attributes:
         measure: one of ``MEASURES``.
-        dataset, network: names of ``datasets.KINDS`` and ``networks.NETWORKS``.
+        dataset, network: names of ``kinds.KINDS`` and ``networks.NETWORKS``.
         recipe: initialisation and training.
         seed: of the weights, the examples for scoring, the order of the images and the ablation.
         method: one of ``methods.METHODS``.

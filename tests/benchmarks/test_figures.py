@@ -13,10 +13,12 @@ pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
 from benchmarks.choice import Choice
-from benchmarks.datasets import KINDS, Source
+from benchmarks.datasets import Source
 from benchmarks.executors import InProcess
 from benchmarks.figures import FIGURES
-from benchmarks.figures.drawing import Reference, picture, shade
+from benchmarks.figures.drawing import shade
+from benchmarks.figures.picture import Reference, picture
+from benchmarks.kinds import KINDS
 from benchmarks.methods import METHODS
 from benchmarks.store import Store
 from benchmarks.sweep import run
