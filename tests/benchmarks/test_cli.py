@@ -109,3 +109,19 @@ def test_a_reference_that_does_not_fit_is_refused(tmp_path: Path, capsys: pytest
     assert main(["run", *which, "--device", "cpu", "--threads", "1"]) == 0
     assert main(["plot", *which, "--reference", str(path)]) == 2
     assert "--reference: has no effect on frankle-15" in capsys.readouterr().err
+
+
+def test_the_authors_accuracies_are_drawn_beside_ours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "reference.csv"
+    rows = "".join(f"digits,vgg_small,magnitude,{x},{90 - 20 * x},{92 - 20 * x}\n" for x in (0, 1, 2))
+    path.write_text(f"dataset,model,method,log10_compression,top1_run1,top1_run2\n{rows}")
+    which = ["synflow-6", *DIGITS, "--seeds", "1", "--methods", "magnitude", "--log10-compressions", "0", "1"]
+    which += ["--epochs", "1", "--results", str(tmp_path / "results")]
+    assert main(["run", *which, "--device", "cpu", "--threads", "1"]) == 0
+    dashes = []
+    for extra in ([], ["--reference", str(path)]):
+        out = tmp_path / f"{len(extra)}.svg"
+        assert main(["plot", *which, *extra, "--out", str(out)]) == 0
+        dashes.append(out.read_text().count("stroke-dasharray"))
+    assert dashes[1] > dashes[0]
+    assert "2 of 2 trials drawn" in capsys.readouterr().out
