@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -44,7 +45,7 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
         return 0
     for dataset in sorted({t.dataset for t in trials if needs_data(t) and store.read(t) is None}):
         prepare(dataset, source)  # once, before any worker asks for it
-    with _logging_to(store.folder / "log.txt"):
+    with _logging_to(store.folder / "log.txt"), _termination_as_interrupt():
         summary = run(trials, store, start(), bar=sys.stderr.isatty())
     print(f"{figure.name}: {len(trials)} trials in {store.folder}\n{summary}")
     return 1 if summary.failed or summary.stopped else 0
@@ -81,6 +82,16 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     )  # fmt: skip
     print(f"{figure.name}: {len(records)} of {len(trials)} trials drawn to {out}")
     return 0
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Schedulers of clusters end a job by SIGTERM; it is to end like one that a person interrupts."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
