@@ -53,14 +53,21 @@ def accuracy_axis(ax: Any, label: str) -> None:
     """Accuracy in percent, with more room the nearer to 100: distances are of the logarithm of the error and two."""
     import numpy as np
 
+    def placed(accuracy: Any) -> Any:
+        return -np.log10(np.maximum(102 - accuracy, 1e-3))
+
     bottom, top = ax.dataLim.intervaly
-    ax.set_yscale("function", functions=(lambda a: -np.log10(np.maximum(102 - a, 1e-3)), lambda t: 102 - 10 ** (-t)))
+    ax.set_yscale("function", functions=(placed, lambda place: 102 - 10 ** (-place)))
     low, high = max(0.0, bottom - 0.05 * (102 - bottom)), min(100.0, top + 0.25 * (101 - top))
     if np.isfinite([low, high]).all():
         ax.set_ylim(low, high)
-        ticks = [t for t in (0, 20, 40, 60, 70, 80, 85, 90, 92, 94, 96, 98, 99) if low <= t <= high]
-        if len(ticks) > 2:
-            ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
+        ticks: list[float] = []
+        for tick in (98, 96, 90, 80, 60, 20, 0, 99, 94, 92, 85, 70, 40):  # the first that fit, none too near another
+            apart = [abs(placed(tick) - placed(other)) for other in ticks]
+            if low <= tick <= high and min(apart, default=1) > 0.07 * (placed(high) - placed(low)):
+                ticks.append(tick)
+        if len(ticks) > 1:
+            ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.minorticks_off()
     ax.set_ylabel(label)
 
@@ -106,6 +113,7 @@ def limits(ax: Any, panel: Panel, records: Records) -> None:
         ax.set_yticks(range(len(panel.limits)), [line.label for line in panel.limits])
         ax.set_ylim(-0.6, len(panel.limits) - 0.4)
         ax.set_xlim(left=1)
+        ax.set_title(f"critical compression, {panel.title}")
 
 
 def accuracy_by_density(ax: Any, panel: Panel, records: Records) -> None:
