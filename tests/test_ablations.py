@@ -364,3 +364,17 @@ def test_inverting_torchs_class_respects_earlier_masks() -> None:
 def test_only_a_method_can_be_inverted() -> None:
     with pytest.raises(TypeError, match="pruning_method: expected a BasePruningMethod class, got 3"):
         ablations.inverted(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("ablation", ABLATIONS.values(), ids=ABLATIONS)
+def test_generators_on_another_device(ablation: Callable[..., None]) -> None:
+    """What is drawn is drawn where the generator is, and moved; masks do not depend on where the model is."""
+    on_cpu, on_gpu, by_gpu = pruned(MODELS[7]), pruned(MODELS[7]).cuda(), pruned(MODELS[7])
+    ablation(on_cpu, generator(1))
+    ablation(on_gpu, generator(1))
+    ablation(by_gpu, torch.Generator("cuda").manual_seed(1))
+    masks = [[bits(mask_of(pair).cpu()) for pair in distinct(model)] for model in (on_cpu, on_gpu)]
+    assert masks[0] == masks[1]
+    assert all(parameter.is_cuda for parameter in on_gpu.parameters())
+    assert not any(parameter.is_cuda for parameter in by_gpu.parameters())

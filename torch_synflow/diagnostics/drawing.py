@@ -38,8 +38,9 @@ def fractions(ax: Any, values: Sequence[float], label: str) -> float:
         Where its lower end is, for what is zero.
     """
     positive = [value for value in values if value > 0]
-    bottom = min(positive, default=0.1) / 3
-    ax.set_yscale("log")
+    bottom = min(positive) / 3 if positive else 0.0
+    if positive:
+        ax.set_yscale("log")
     ax.set_ylim(bottom, 1.5)
     ax.set_ylabel(label)
     return bottom

@@ -108,8 +108,8 @@ def effective_sparsity(model: nn.Module, example_inputs: Any, parameters: Any = 
 
     Kept weights are read as ones, and an entry counts if the gradient of the sum of the outputs is positive there.
     Exact: values and gradients are boolean, biases are left out (a path starts at an input), a maximum may
-    choose any of its entries. The shape of the input matters: the rim of a kernel that only ever sees padding is on
-    no path.
+    choose any of its entries, where a gradient reaches only the one that it did choose. The shape of the input
+    matters: the rim of a kernel that only ever sees padding is on no path.
 
     Args:
         model: any model, pruned or not; it is only read.

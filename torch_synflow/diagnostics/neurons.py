@@ -104,6 +104,8 @@ class NeuronCollapse:
 def neuron_collapse(model: nn.Module, parameters: Any = None) -> NeuronCollapse:
     """What is kept of each neuron of a model, an output channel being one.
 
+    The paper counts the channels of convolutions; pass these as ``parameters`` to compare with it.
+
     Args:
         model: any model; a parameter without a mask of ``torch.nn.utils.prune`` is dense.
         parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
