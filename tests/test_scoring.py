@@ -414,6 +414,17 @@ def test_vgg_scores_are_conserved_from_layer_to_layer() -> None:
     assert totals == pytest.approx([totals[0]] * len(totals), rel=1e-9)
 
 
+@every_data_method
+def test_scores_have_the_layout_of_contiguous_weights(method: Any) -> None:
+    """As torch's ``global_unstructured`` needs it; autograd's second derivatives of convolutions have others."""
+    layers = [layer for _ in range(3) for layer in (nn.Conv2d(2, 2, 3, padding=1), nn.ReLU())]
+    model = nn.Sequential(*layers, nn.Flatten())
+    inputs = torch.randn(6, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    scores = method.scores(model, data=(inputs, torch.arange(6)), loss_fn=F.cross_entropy)
+    assert all(score.is_contiguous() for score in scores.values())
+    prune.global_unstructured(list(scores), method, importance_scores=scores, amount=0.5)
+
+
 # --- in chunks ----------------------------------------------------------------------------------------------
 
 

@@ -122,8 +122,14 @@ class Differentiable(ABC):
         return self._masked(mean_over_examples(data, prepared))
 
     def _masked(self, values: Weights) -> Weights:
-        """``values`` where a mask is one, zero elsewhere, in new tensors; each old one is let go on the way."""
-        return {name: values.pop(name) * self.masks[name] for name in list(values)}
+        """``values`` where a mask is one, zero elsewhere, in new tensors; each old one is let go on the way.
+
+        They have the layout of the weights, where autograd's may have another one that ``view`` refuses.
+        """
+        return {
+            name: torch.mul(values.pop(name).detach(), self.masks[name], out=torch.empty_like(self.weights[name]))
+            for name in list(values)
+        }
 
 
 def _scalar(value: Any, name: str) -> Tensor:
