@@ -1,9 +1,9 @@
 """Whether anything but the network costs time: ``python -m benchmarks.throughput --pair cifar10/resnet20``.
 
-Measured in one process, in turns: loading and augmenting batches alone; the bare training loop; the same on a pruned
-network, whose hooks multiply weights and masks; and, with ``--peer`` and a checkout of
-github.com/ganguli-lab/Synaptic-Flow, a whole trial as that script runs it (prune by SynFlow, train an epoch, test)
-beside the same trial here, on the same images.
+Measured in one process and in turns, on a CPU as the time of the process: loading and augmenting batches alone; the
+bare training loop; the same on a pruned network, whose hooks multiply weights and masks; and, with ``--peer`` and a
+checkout of github.com/ganguli-lab/Synaptic-Flow, a whole trial as that script runs it (prune by SynFlow, train an
+epoch, test) beside the same trial here, on the same images.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.choice import split
 from benchmarks.cli import RESULTS
@@ -40,44 +41,38 @@ def part(images: Images, count: int) -> Images:
     return Images(images.images[chosen], images.labels[chosen], *list(vars(images).values())[2:])
 
 
-def wait(device: torch.device) -> None:
-    """For the work that a GPU still has."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def loading(images: Images, recipe: Recipe, device: torch.device) -> float:
-    """Seconds of an epoch of batches that nobody uses."""
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """What work takes: on a GPU until it is done there; on the CPU its own time, as other processes may run beside."""
+    if device.type == "cpu":
+        start = time.process_time()
+        work()
+        return time.process_time() - start
     start = time.perf_counter()
-    for _ in images.training_batches(recipe.batch, recipe.augmentation, torch.Generator().manual_seed(0), device):
-        pass
-    wait(device)
+    work()
+    torch.cuda.synchronize()
     return time.perf_counter() - start
 
 
-def bare(model: nn.Module, images: Images, recipe: Recipe, device: torch.device) -> float:
-    """Seconds of an epoch of the plainest loop, over batches that are ready."""
+def loading(images: Images, recipe: Recipe, device: torch.device) -> list[Any]:
+    """The batches of an epoch."""
     generator = torch.Generator().manual_seed(0)
-    batches = list(images.training_batches(recipe.batch, recipe.augmentation, generator, device))
+    return list(images.training_batches(recipe.batch, recipe.augmentation, generator, device))
+
+
+def bare(model: nn.Module, batches: list[Any], recipe: Recipe) -> None:
+    """The plainest loop over batches that are ready."""
     optimiser = torch.optim.SGD(model.parameters(), recipe.rate, recipe.momentum, weight_decay=recipe.decay)
     model.train()
-    wait(device)
-    start = time.perf_counter()
     for x, y in batches:
         optimiser.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimiser.step()
-    wait(device)
-    return time.perf_counter() - start
 
 
-def whole(model: nn.Module, images: Images, test: Images, recipe: Recipe, shape: tuple[int, ...]) -> float:
-    """Seconds of a trial here: prune by SynFlow to a tenth, train an epoch, test."""
-    start = time.perf_counter()
-    ones = torch.ones(1, *shape, device=next(model.parameters()).device)
+def whole(model: nn.Module, images: Images, test: Images, recipe: Recipe, ones: Tensor) -> None:
+    """A trial here: prune by SynFlow to a tenth, train an epoch, test."""
     prune.global_iterative_unstructured(model, prune.SynFlow, 0.9, example_inputs=ones)
     train(model, images, recipe, 0, test=test)
-    return time.perf_counter() - start
 
 
 class Plain(torch.utils.data.Dataset[Any]):
@@ -106,8 +101,8 @@ class Plain(torch.utils.data.Dataset[Any]):
 
 def theirs(
     checkout: Path, model: nn.Module, images: Images, test: Images, recipe: Recipe, device: torch.device
-) -> float:
-    """Seconds of the same trial by the authors' pruner and training loop."""
+) -> None:
+    """The same trial by the authors' pruner and training loop."""
     sys.path.insert(0, str(checkout))
     try:
         import prune as their_pruning
@@ -120,7 +115,6 @@ def theirs(
     modules = [module for module, _ in prune.prunable_parameters(model)]
     for module in modules:
         prune.identity(module, "weight")
-    start = time.perf_counter()
     augment = recipe.augmentation == "shift"
     loaders = [
         torch.utils.data.DataLoader(Plain(part, a), batch_size=b, shuffle=a is not None)
@@ -134,8 +128,6 @@ def theirs(
     )
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimiser, [], 0.1)
     their_training.train_eval_loop(model, loss, optimiser, scheduler, *loaders, device, 1, False)
-    wait(device)
-    return time.perf_counter() - start
 
 
 def measure(
@@ -151,19 +143,26 @@ def measure(
     def fresh() -> nn.Module:
         return new_network(trial).to(device)
 
-    seconds: dict[str, list[float]] = {}
-    shape = (images.images.shape[1], images.size, images.size)
-    accuracy(fresh(), test, recipe)  # the first pass of a process is slow
+    ones = torch.ones(1, images.images.shape[1], images.size, images.size, device=device)
+    batches = loading(images, recipe, device)
+    for model in (fresh(), fresh()):  # the first passes of a process are slow
+        bare(model, batches, recipe)
+        accuracy(model, test, recipe)
+    found: dict[str, list[float]] = {}
     for _ in range(runs):
-        pruned = fresh()
+        pruned, model, ours, peers = fresh(), fresh(), fresh(), fresh()
         prune.global_iterative_unstructured(pruned, prune.L1Unstructured, 0.9)
-        seconds.setdefault("loading", []).append(loading(images, recipe, device))
-        seconds.setdefault("bare", []).append(bare(fresh(), images, recipe, device))
-        seconds.setdefault("pruned", []).append(train(pruned, images, recipe, 0)["training_seconds"])
+        parts: dict[str, Callable[[], object]] = {
+            "loading": lambda: loading(images, recipe, device),
+            "bare": lambda model=model: bare(model, batches, recipe),
+            "pruned": lambda model=pruned: train(model, images, recipe, 0),
+        }
         if peer is not None:
-            seconds.setdefault("trial", []).append(whole(fresh(), images, test, recipe, shape))
-            seconds.setdefault("trial_peer", []).append(theirs(peer, fresh(), images, test, recipe, device))
-    times = {key: median(values) for key, values in seconds.items()}
+            parts["trial"] = lambda model=ours: whole(model, images, test, recipe, ones)
+            parts["trial_peer"] = lambda model=peers: theirs(peer, model, images, test, recipe, device)
+        for name, work in parts.items():
+            found.setdefault(name, []).append(seconds(work, device))
+    times = {key: median(values) for key, values in found.items()}
     row = {
         "pair": pair, "images": len(images), "runs": runs, "seconds": times,
         "images_per_second": {key: len(images) / times[key] for key in ("loading", "bare", "pruned")},
