@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import Network, Weights
+from torch_synflow.scoring import Network
 from torch_synflow.selection import check_amount, to_remove
+from torch_synflow.task import Weights
 
 
 def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]:

@@ -13,7 +13,8 @@ from torch_synflow.mode import Flow, Reading
 from torch_synflow.names import CONVOLUTIONS
 from torch_synflow.parameters import Entry
 from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import Network, Task
+from torch_synflow.scoring import Network
+from torch_synflow.task import Task
 
 _JOINS = frozenset(
     ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "where", "masked_fill", "setitem")
