@@ -110,17 +110,22 @@ def stock_loop(model: nn.Module, shape: tuple[int, ...], density: float, iterati
     return time.perf_counter() - start
 
 
-def peer(checkout: Path, model: nn.Module, shape: tuple[int, ...], density: float, iterations: int) -> float:
-    """Seconds of the authors' ``Pruner`` on the same network, its masks attached by ``prune.identity``."""
+def authors(checkout: Path, model: nn.Module, method: str) -> Any:
+    """The authors' pruner called ``method`` for a network, its masks attached by ``prune.identity``."""
     spec = importlib.util.spec_from_file_location("pruners", checkout / "Pruners" / "pruners.py")
     if spec is None or spec.loader is None:
         raise SystemExit(f"--peer: expected a checkout with Pruners/pruners.py, got {checkout}")
     pruners = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(pruners)
-    modules = [module for module, _ in prune.prunable_parameters(model.eval())]
+    modules = [module for module, _ in prune.prunable_parameters(model)]
     for module in modules:
         torch_prune.identity(module, "weight")
-    pruner = pruners.SynFlow([(module.weight_mask, module.weight_orig) for module in modules])
+    return getattr(pruners, method)([(module.weight_mask, module.weight_orig) for module in modules])
+
+
+def peer(checkout: Path, model: nn.Module, shape: tuple[int, ...], density: float, iterations: int) -> float:
+    """Seconds of the authors' SynFlow on the same network."""
+    pruner = authors(checkout, model.eval(), "SynFlow")
     batches = [(torch.ones(1, *shape), None)]
     start = time.perf_counter()
     for step in range(1, iterations + 1):

@@ -374,22 +374,37 @@ class MethodCase:
         method: the class.
         arguments: keyword arguments for ``global_iterative_unstructured`` on a model of the table.
         scored: whether it is one of ours, which reads the model.
+        masks_matter: whether weights that are zero without a mask change the scores: GraSP's gradient is that of
+            the kept weights, and GraSP-It's score of a weight is not zero where the weight is.
     """
 
     method: type[torch_prune.BasePruningMethod]
     arguments: Callable[[ModelCase], dict[str, Any]]
     scored: bool
+    masks_matter: bool = False
 
     @property
     def name(self) -> str:
         """In the ids of the tests."""
         return self.method.__name__
 
+    @property
+    def returning(self) -> bool:
+        """Whether pruned entries may return within one call."""
+        return self.scored and self.method.pruned_may_return  # type: ignore[attr-defined,no-any-return]
+
 
 METHODS = [
     MethodCase(prune.SynFlow, _example_inputs, scored=True),
     MethodCase(prune.SNIP, _data, scored=True),
-    MethodCase(prune.GraSP, _data, scored=True),
+    MethodCase(prune.GraSP, _data, scored=True, masks_matter=True),
+    MethodCase(prune.GraSPLowest, _data, scored=True, masks_matter=True),
+    MethodCase(prune.GraSPMagnitude, _data, scored=True, masks_matter=True),
+    MethodCase(prune.IterativeSNIP, _data, scored=True),
+    MethodCase(prune.FORCE, _data, scored=True),
+    MethodCase(prune.GraSPIt, _data, scored=True, masks_matter=True),
+    MethodCase(prune.SynapticSaliency, _data, scored=True),
+    MethodCase(prune.TaylorFO, _data, scored=True),
     MethodCase(torch_prune.L1Unstructured, _nothing, scored=False),
     MethodCase(torch_prune.RandomUnstructured, _nothing, scored=False),
     MethodCase(LargestUnstructured, _nothing, scored=False),

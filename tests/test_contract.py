@@ -153,7 +153,7 @@ def test_callback_is_told_each_step_and_counts_never_rise(method: MethodCase, ca
     assert [report.kept for report in reports] == [round(density ** (k / 4) * alive) for k in steps]
     assert reports[-1] == final
     for before, after in pairwise(reports):
-        assert all(a.kept <= b.kept for a, b in zip(after.layers, before.layers, strict=True))
+        assert method.returning or all(a.kept <= b.kept for a, b in zip(after.layers, before.layers, strict=True))
 
 
 # --- masks --------------------------------------------------------------------------------------------------
@@ -192,7 +192,9 @@ def test_masks_are_nested_over_repeated_pruning(method: MethodCase, case: ModelC
 
 
 @every_model
-@every_method
+@pytest.mark.parametrize(
+    "method", [method for method in METHODS if not method.returning], ids=lambda method: method.name
+)
 def test_iterating_is_pruning_again_and_again(method: MethodCase, case: ModelCase) -> None:
     """Each iteration scores what the one before has left, as if that had been attached to the model."""
     counts: list[int] = []
@@ -306,8 +308,7 @@ def test_scores_are_of_dense_weight_times_mask_whatever_the_module_holds(method:
             dense(pair).mul_(1.5).add_(0.01)
     torch.manual_seed(3)
     scores = score_case(method, case, model)
-    # GraSP's g is that of the kept weights, so a copy without masks has other scores
-    for masked in (True,) if method.method is prune.GraSP else (True, False):
+    for masked in (True,) if method.masks_matter else (True, False):
         copied = case.build()
         with torch.no_grad():
             for pair, source in zip(places(copied), places(model), strict=True):
@@ -583,7 +584,7 @@ def test_torchs_remove_makes_the_pruning_permanent(method: MethodCase, case: Mod
 def test_an_optimiser_made_before_goes_on_training_what_is_kept(method: MethodCase, case: ModelCase) -> None:
     model = case.build()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-    prune_case(method, case, model, 0.2)  # so few that no method cuts the network in two
+    prune_case(method, case, model, 0.03)  # so few that no method cuts the network in two
     model = case.runnable(model).train()
     before = {pair: dense(pair).detach().clone() for pair in distinct(model)}
     for _ in range(2):
@@ -683,7 +684,7 @@ def test_only_what_is_listed_is_pruned(method: MethodCase, case: ModelCase) -> N
 @pytest.mark.parametrize(
     # GraSP's Hessian is by definition that of the listed parameters
     "method",
-    [method for method in SCORED if method.method is not prune.GraSP],
+    [method for method in SCORED if not issubclass(method.method, prune.GraSP)],
     ids=lambda method: method.name,
 )
 def test_scores_do_not_depend_on_which_parameters_are_asked_for(method: MethodCase, case: ModelCase) -> None:

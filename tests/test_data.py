@@ -76,6 +76,8 @@ def test_draws_that_are_not_possible() -> None:
         prune.class_balanced_batch(Plain(), 0)
     with pytest.raises(TypeError, match="examples_per_class: expected an int"):
         prune.class_balanced_batch(Plain(), 2.5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"generator: expected a torch\.Generator or None, got int"):
+        prune.class_balanced_batch(Plain(), 2, generator=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="map-style dataset, got Stream"):
         prune.class_balanced_batch(Stream())
     with pytest.raises(ValueError, match="expected at least one example"):

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch_synflow import prune
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/index.rst", "docs/guide.rst", "docs/methods.rst"]
+PAGES = ["README.md", "docs/index.rst", "docs/guide.rst", "docs/methods.rst", "docs/diagnostics.rst"]
 
 
 def snippets(page: str) -> list[str]:
@@ -68,10 +68,11 @@ def test_every_page_with_snippets_is_run() -> None:
     assert [page for page in pages if snippets(page)] == PAGES[:1] + sorted(PAGES[1:])
 
 
-def test_the_taylor_method_of_the_page_is_the_square_of_snip() -> None:
-    names: dict[str, Any] = {"prune": prune}
-    exec(snippets("docs/methods.rst")[1], names)
-    model = nn.Linear(3, 2)
-    batch = {"data": (torch.rand(4, 3), torch.tensor([0, 1, 1, 0])), "loss_fn": F.cross_entropy}
-    taylor = names["TaylorFO"].scores(model, **batch)[model, "weight"]
-    torch.testing.assert_close(taylor, prune.SNIP.scores(model, **batch)[model, "weight"] ** 2)
+def test_the_method_of_the_page_is_the_synaptic_saliency_of_its_scalar() -> None:
+    names: dict[str, Any] = {"prune": prune, "model": nn.Linear(3, 2), "x": torch.rand(4, 3)}
+    (code,) = [code for code in snippets("docs/methods.rst") if "OutputPower" in code]
+    exec(code, names)
+    model, x = names["model"], names["x"]
+    power = model(x).square().sum()
+    (gradient,) = torch.autograd.grad(power, [model.weight])
+    torch.testing.assert_close(names["scores"][model, "weight"].as_subclass(torch.Tensor), gradient * model.weight)

@@ -13,7 +13,12 @@ from torch.func import functional_call
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.networks import initialise, resnet, vgg
+from tests.cases import SCORED
 from torch_synflow import prune
+
+every_data_method = pytest.mark.parametrize(
+    "method", [case.method for case in SCORED if "data" in case.method.needs], ids=lambda method: method.__name__
+)
 
 
 def mlp(*widths: int, bias: bool = True, dtype: torch.dtype = torch.float64) -> nn.Sequential:
@@ -170,7 +175,7 @@ def test_grasp_removes_the_highest_of_minus_w_hg() -> None:
     assert removal[pruned].min() >= removal[~pruned].max()
 
 
-@pytest.mark.parametrize("method", [prune.SNIP, prune.GraSP])
+@every_data_method
 @pytest.mark.parametrize("size", [1, 5, 12])
 def test_batches_give_the_gradient_of_the_mean_over_all_examples(method: Any, size: int) -> None:
     model = mlp(5, 7, 3)
@@ -407,3 +412,139 @@ def test_vgg_scores_are_conserved_from_layer_to_layer() -> None:
     scores = prune.synflow_scores(model, torch.rand(1, 1, 8, 8))
     totals = [float(score.sum()) for score in scores.values()]
     assert totals == pytest.approx([totals[0]] * len(totals), rel=1e-9)
+
+
+@every_data_method
+def test_scores_have_the_layout_of_contiguous_weights(method: Any) -> None:
+    """As torch's ``global_unstructured`` needs it; autograd's second derivatives of convolutions have others."""
+    layers = [layer for _ in range(3) for layer in (nn.Conv2d(2, 2, 3, padding=1), nn.ReLU())]
+    model = nn.Sequential(*layers, nn.Flatten())
+    inputs = torch.randn(6, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    scores = method.scores(model, data=(inputs, torch.arange(6)), loss_fn=F.cross_entropy)
+    assert all(score.is_contiguous() for score in scores.values())
+    prune.global_unstructured(list(scores), method, importance_scores=scores, amount=0.5)
+
+
+# --- in chunks ----------------------------------------------------------------------------------------------
+
+
+@every_data_method
+@pytest.mark.parametrize("size", [1, 5, 12, 100])
+def test_chunks_of_one_batch_give_its_gradient(method: Any, size: int) -> None:
+    """In evaluation mode, BatchNorm included; float64 to rounding."""
+
+    class Chunked(method):  # type: ignore[misc]
+        batch_size = size
+        training = False
+
+    class Whole(method):  # type: ignore[misc]
+        training = False
+
+    model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.ReLU(), nn.Linear(7, 3)).double()
+    model(data()[0])  # statistics that are not zero and one
+    sizes: list[int] = []
+    model.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    expected = Whole.scores(model, data=data(), loss_fn=F.cross_entropy)
+    # GraSP passes one batch through once, and cut ones twice
+    assert sizes == [12]
+    sizes.clear()
+    close(
+        Chunked.scores(model, data=data(), loss_fn=F.cross_entropy),
+        {p: s.as_subclass(Tensor) for p, s in expected.items()},
+    )
+    chunks = [min(size, 12 - start) for start in range(0, 12, size)]
+    assert sizes == chunks * (2 if issubclass(method, prune.GraSP) and len(chunks) > 1 else 1)
+
+
+def test_chunks_of_nested_inputs_and_targets() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(5, 3)
+
+        def forward(self, x: Tensor, scale: Tensor, y: Tensor) -> Tensor:
+            return self.layer(x * scale + y)
+
+    class Chunked(prune.SNIP):
+        batch_size = 5
+
+    x, targets = data()
+    model = Net().double()
+    inputs = {"x": x, "scale": torch.tensor(2.0, dtype=torch.float64), "y": x.flip(0)}
+
+    def loss_fn(outputs: Tensor, targets: Any) -> Tensor:
+        return (F.cross_entropy(outputs, targets["label"], reduction="none") * targets["weight"]).mean()
+
+    batch = [(inputs, {"label": targets, "weight": torch.rand(12, dtype=torch.float64)})]
+    whole = prune.snip_scores(model, batch, loss_fn)
+    close(Chunked.scores(model, data=batch, loss_fn=loss_fn), {p: s.as_subclass(Tensor) for p, s in whole.items()})
+
+
+@pytest.mark.parametrize("size", [None, 6])
+def test_grasp_has_the_same_dropout_in_both_derivatives(size: int | None) -> None:
+    """By an explicit Hessian under the dropout that the same random state draws."""
+
+    class AtOne(prune.GraSP):
+        temperature = 1.0
+        batch_size = size
+
+    model = nn.Sequential(nn.Linear(5, 7, bias=False), nn.Dropout(0.5), nn.Linear(7, 3, bias=False)).double()
+    inputs, targets = data()
+    shapes = [model[0].weight.shape, model[2].weight.shape]
+
+    def loss(vector: Tensor) -> Tensor:
+        torch.manual_seed(5)
+        first, second = (v.view(s) for v, s in zip(vector.split([35, 21]), shapes, strict=True))
+        parts = []
+        for x, y in zip(inputs.split(size or 12), targets.split(size or 12), strict=True):
+            hidden = F.dropout(x @ first.T, 0.5, training=True)
+            parts.append(F.cross_entropy(hidden @ second.T, y))
+        return torch.stack(parts).mean()
+
+    flat = torch.cat([model[0].weight.detach().reshape(-1), model[2].weight.detach().reshape(-1)])
+    gradient = torch.autograd.functional.jacobian(loss, flat)
+    reference = flat * (torch.autograd.functional.hessian(loss, flat) @ gradient)
+    torch.manual_seed(5)
+    scores = AtOne.scores(model, data=(inputs, targets), loss_fn=F.cross_entropy)
+    ours = torch.cat([score.as_subclass(Tensor).reshape(-1) for score in scores.values()])
+    torch.testing.assert_close(ours, reference, rtol=1e-8, atol=1e-14)
+
+
+def test_grasp_of_a_loss_without_curvature_in_some_weights() -> None:
+    """A gradient that depends on no weight has a Hessian of zero, wherever it is."""
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bent, self.straight = nn.Linear(5, 3, bias=False), nn.Linear(5, 3, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.bent(x).square() + self.straight(x)
+
+    model = Two().double()
+    inputs, targets = data()
+    batch = (inputs, targets)
+    scores = prune.GraSP.scores(model, [(model.bent, "weight")], data=batch, loss_fn=lambda out, _: out.mean())
+    assert bool(scores[model.bent, "weight"].any())
+    with pytest.raises(ValueError, match=r"straight\.weight: every one of its GraSP"):
+        prune.grasp_scores(model, batch, lambda out, _: out.mean())
+    with pytest.raises(ValueError, match=r"straight\.weight: every one of its GraSP"):
+        prune.GraSP.scores(model, [(model.straight, "weight")], data=batch, loss_fn=lambda out, _: out.mean())
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.0, True, "4"])
+def test_batch_sizes_that_are_none(size: Any) -> None:
+    class Odd(prune.SNIP):
+        batch_size = size
+
+    with pytest.raises(ValueError, match=r"Odd\.batch_size: expected None or an int of at least 1, got"):
+        Odd.scores(mlp(5, 3), data=data(), loss_fn=F.cross_entropy)
+
+
+def test_a_batch_whose_tensors_do_not_all_hold_its_examples_is_not_cut() -> None:
+    class Chunked(prune.SNIP):
+        batch_size = 5
+
+    inputs, targets = data()
+    with pytest.raises(ValueError, match=r"a batch of 12 examples by batch_size, .* got one of shape \(11,\)"):
+        Chunked.scores(mlp(5, 3), data=(inputs, targets[:11]), loss_fn=F.cross_entropy)

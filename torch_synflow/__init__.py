@@ -1,8 +1,19 @@
 """Pruning at initialisation as a drop-in extension of :mod:`torch.nn.utils.prune`."""
 
-from torch_synflow import flow, prune, schedules
+from torch_synflow import ablations, diagnostics, flow, prune, rewinding, schedules
 from torch_synflow.methods import SNIP, GraSP, SynFlow
 
 __version__ = "0.1.0"
 
-__all__ = ["SNIP", "GraSP", "SynFlow", "__version__", "flow", "prune", "schedules"]
+__all__ = [
+    "SNIP",
+    "GraSP",
+    "SynFlow",
+    "__version__",
+    "ablations",
+    "diagnostics",
+    "flow",
+    "prune",
+    "rewinding",
+    "schedules",
+]

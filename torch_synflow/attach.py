@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -33,3 +34,26 @@ def ones_where(kept: Tensor, parameter: nn.Parameter) -> Tensor:
     """A 0/1 mask with the dtype, device and memory format of ``parameter`` from a boolean one."""
     with torch.inference_mode(False):
         return torch.zeros_like(parameter, requires_grad=False).masked_fill_(kept, 1)
+
+
+@contextmanager
+def overwriting(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Let the code inside write to the values of ``tensors``; if it fails or is interrupted they are put back.
+
+    :func:`all_or_nothing` remembers tensors by reference, which is of no help against writing in place.
+    """
+    before = [(tensor, tensor.detach().clone()) for tensor in tensors]
+    try:
+        with torch.no_grad():
+            yield
+    except BaseException:
+        with torch.no_grad():
+            for tensor, values in before:
+                tensor.copy_(values)
+        raise
+
+
+def refresh(pair: Pair, mask: Tensor | None = None) -> None:
+    """Bring ``module.name`` of a pruned parameter up to date, under another mask where one is given."""
+    module, name = pair
+    attach(pair, lambda: None, getattr(module, f"{name}_mask") if mask is None else mask)

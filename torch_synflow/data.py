@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
 
 Batch = tuple[Any, Any]
@@ -21,13 +21,52 @@ def is_batch(data: object) -> bool:
     return isinstance(data, (tuple, list)) and len(data) == 2 and isinstance(data[1], Tensor)
 
 
-def rereadable(data: Any) -> Iterable[Any]:
-    """``data`` as an iterable of batches that can be read again for each iteration: an iterator is listed once."""
+def rereadable(data: Any, at_most: int | None = None) -> Iterable[Any]:
+    """``data`` as an iterable of batches that can be read again for each iteration: an iterator is listed once.
+
+    With ``at_most``, larger batches are cut into ones of so many examples.
+    """
     if is_batch(data):
-        return [tuple(data)]
-    if isinstance(data, (str, Mapping, Tensor)) or not isinstance(data, Iterable):
+        data = [tuple(data)]
+    elif isinstance(data, (str, Mapping, Tensor)) or not isinstance(data, Iterable):
         raise TypeError(f"data: {EXPECTED}, got {type(data).__name__}")
-    return list(data) if isinstance(data, Iterator) else data
+    elif isinstance(data, Iterator):
+        data = list(data)
+    return data if at_most is None or isinstance(data, Cut) else Cut(data, at_most)
+
+
+class Cut:
+    """Batches of at most ``size`` examples, made of larger ones by views.
+
+    Example:
+        >>> [len(inputs) for inputs, targets in Cut([(torch.rand(5, 3), torch.arange(5))], 2)]
+        [2, 2, 1]
+    """
+
+    def __init__(self, data: Iterable[Any], size: int) -> None:
+        self.data = data
+        self.size = size
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Read the batches once more."""
+        for batch in batches(self.data):
+            examples = batch_size(batch[0])
+            leaves, spec = tree_flatten(batch)
+            for start in range(0, examples, self.size):
+                stop = min(start + self.size, examples)
+                yield tree_unflatten([_part(leaf, examples, start, stop) for leaf in leaves], spec)
+
+
+def _part(leaf: Any, examples: int, start: int, stop: int) -> Any:
+    """Some examples of a tensor of a batch; what has no dimension is the same for all examples."""
+    if not isinstance(leaf, Tensor) or not leaf.dim():
+        return leaf
+    if leaf.shape[0] != examples:
+        raise ValueError(
+            f"data: to cut a batch of {examples} examples by batch_size, expected that many first in each of its "
+            f"tensors, got one of shape {tuple(leaf.shape)}; pass a list of smaller batches instead"
+        )
+    return leaf[start:stop]
 
 
 def batches(data: Iterable[Any]) -> Iterator[Batch]:
@@ -63,7 +102,7 @@ def class_balanced_batch(
         dataset: a map-style dataset of ``(input, label)`` items with integer labels. Labels are read from
             its ``targets`` (as torchvision's datasets have) where there are such, else item by item.
         examples_per_class: how many examples of each class.
-        generator: draws the examples; torch's global one by default.
+        generator: draws the examples, on whichever device it is; torch's global one of the CPU by default.
 
     Returns:
         ``(inputs, targets)``, collated as a ``DataLoader`` does, ordered by class.
@@ -85,6 +124,8 @@ def class_balanced_batch(
         raise TypeError(f"examples_per_class: expected an int, got {examples_per_class!r}")
     if examples_per_class < 1:
         raise ValueError(f"examples_per_class: expected at least 1, got {examples_per_class}")
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
     if not hasattr(dataset, "__len__"):
         raise TypeError(
             f"dataset: expected a map-style dataset, got {type(dataset).__name__}, which has no length; "
@@ -103,7 +144,8 @@ def class_balanced_batch(
                 f"dataset: expected at least {examples_per_class} examples of class {label}, got {len(indices)}; "
                 "lower examples_per_class"
             )
-        order = torch.randperm(len(indices), generator=generator)[:examples_per_class]
+        device = "cpu" if generator is None else generator.device
+        order = torch.randperm(len(indices), generator=generator, device=device)[:examples_per_class]
         chosen += [indices[i] for i in order.tolist()]
     inputs, targets = default_collate([_item(dataset, i) for i in chosen])
     return inputs, targets

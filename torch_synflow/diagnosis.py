@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from torch_synflow.depth import ScaledFlow
 from torch_synflow.flow import measure
-from torch_synflow.scoring import Network, Weights
+from torch_synflow.scoring import Network
+from torch_synflow.task import Weights
 from torch_synflow.trace import Plan
 
 

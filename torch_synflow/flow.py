@@ -27,8 +27,9 @@ from torch.func import grad, vjp
 
 from torch_synflow.mode import Flow, Reading
 from torch_synflow.names import REGISTERED
-from torch_synflow.scoring import Network, Weights
+from torch_synflow.scoring import Network
 from torch_synflow.tape import Recorder, Tape
+from torch_synflow.task import Weights
 from torch_synflow.trace import Plan
 
 #: how often a forward pass may run until the operations of two passes agree

@@ -9,17 +9,19 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
 
+from torch_synflow.allocation import LayerDensities, kept_of_layers
 from torch_synflow.attach import attach, ones_where
-from torch_synflow.parameters import Entry, Parameters, prunable_parameters, resolve, unwrap
+from torch_synflow.parameters import Entry, Parameters, as_pairs, prunable_parameters, resolve, unwrap
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.schedules import Schedule, exponential, kept_counts
 from torch_synflow.scores import require_finite
-from torch_synflow.scoring import LossFunction, Network, Task
+from torch_synflow.scoring import Network
 from torch_synflow.selection import Survivors, check_amount, to_remove
+from torch_synflow.task import LossFunction, Task
 from torch_synflow.transaction import all_or_nothing
 
 Callback = Callable[[int, PruningReport], object]
@@ -36,6 +38,7 @@ def global_iterative_unstructured(
     loss_fn: LossFunction | None = None,
     iterations: int | None = None,
     schedule: Schedule | None = None,
+    layer_densities: LayerDensities | None = None,
     progress: bool = False,
     callback: Callback | None = None,
 ) -> PruningReport:
@@ -58,9 +61,14 @@ def global_iterative_unstructured(
         example_inputs: what the model is called with (SynFlow).
         data: one batch ``(inputs, targets)`` or an iterable of batches such as a ``DataLoader`` (SNIP, GraSP).
         loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch (SNIP, GraSP).
-        iterations: how many rounds; by default the method's own (100 for SynFlow, 1 for all others).
+        iterations: how many rounds; by default the method's own: 100 for SynFlow and IterativeSNIP, 60 for FORCE and
+            GraSPIt, 1 for all others.
         schedule: a function ``schedule(step, steps, density) -> density`` such as those of
             ``torch_synflow.schedules``; by default the method's own, exponential.
+        layer_densities: kept / total of each layer by qualified name or ``(module, name)`` pair, such as the
+            ``densities`` of a report, or a rule ``rule(parameters, density)`` that gives them, such as ``prune.erk``.
+            The lowest scores of each layer are then pruned rather than those of all together, and the schedule is
+            each layer's own. Together they must keep what ``amount`` leaves; by default there is no such limit.
         progress: show a progress bar (needs tqdm).
         callback: called as ``callback(step, report)`` after each iteration, ``step`` from 1.
 
@@ -101,11 +109,19 @@ def global_iterative_unstructured(
         steps, density_after = pruning_method.iterations, pruning_method.schedule
     elif task.model is not None and not isinstance(task.model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(task.model).__name__}")
-    entries = resolve(parameters, unwrap(task.model) if task.model is not None else None)
+    pairs = as_pairs(parameters)
+    inner = unwrap(task.model) if task.model is not None else None
+    entries = resolve(pairs, inner)
     steps = _checked_iterations(steps if iterations is None else iterations)
     alive = sum(int(entry.mask.sum()) for entry in entries)
     kept = alive - to_remove(amount, alive)
-    counts = kept_counts(density_after if schedule is None else schedule, steps, alive, kept)
+    density_after = density_after if schedule is None else schedule
+    if layer_densities is None:
+        parts = [(alive, kept)]
+    else:
+        left = [int(entry.mask.sum()) for entry in entries]
+        parts = list(zip(left, kept_of_layers(layer_densities, entries, pairs, inner, kept), strict=True))
+    counts = list(zip(*(kept_counts(density_after, steps, *part) for part in parts), strict=True))
     modules = [module for entry in entries for module, _ in entry.locations]
     with all_or_nothing([*modules, task.model] if task.model is not None else modules):
         with _bar(progress, steps, pruning_method.__name__) as advance:
@@ -113,9 +129,9 @@ def global_iterative_unstructured(
             network = None
             if issubclass(pruning_method, SaliencyUnstructured) and kept < alive:
                 network = pruning_method.network(task, entries, survivors.masks)
-            for step, count in enumerate(counts, start=1):
+            for step, keeps in enumerate(counts, start=1):
                 with torch.autocast(entries[0].parameter.device.type, enabled=False):
-                    _one_iteration(pruning_method, network, entries, survivors, count)
+                    survivors = _one_iteration(pruning_method, network, entries, survivors, keeps)
                 advance()
                 if callback is not None:
                     callback(step, _report(entries, survivors))
@@ -128,29 +144,43 @@ def _one_iteration(
     network: Network | None,
     entries: Sequence[Entry],
     survivors: Survivors,
-    keep: int,
-) -> None:
-    """Score what is left and leave ``keep`` entries of it."""
-    alive = sum(survivors.counts)
-    if keep == alive:
-        return
+    keeps: Sequence[int],
+) -> Survivors:
+    """Score what is left and leave ``keeps`` entries of it: one number for all layers, or one for each."""
+    returning = issubclass(method, SaliencyUnstructured) and method.pruned_may_return
+    if returning:
+        survivors = Survivors([entry.mask for entry in entries])
+    sizes = survivors.counts if len(keeps) == len(entries) else [sum(survivors.counts)]
+    if list(keeps) == sizes:
+        return survivors
     if network is not None and issubclass(method, SaliencyUnstructured):
         scores = method.score_entries(entries, network)
-        survivors.keep_highest(scores, keep)
-        network.remove(survivors, zeroed=scores.drops)
-        return
+        survivors.keep_highest(scores, keeps)
+        with torch.inference_mode(False):  # autograd saves no tensor that was made in that mode
+            if returning:
+                network.leave(survivors)
+            else:
+                network.remove(survivors, zeroed=scores.drops)
+        return survivors
     weights = [entry.parameter.detach() for entry in entries]
     require_finite(entries, weights, "weights")
-    vector = survivors.of(weights)
+    parts = survivors.of(weights).split(sizes)
+    survivors.keep(torch.cat([_computed_mask(method, part, keep) for part, keep in zip(parts, keeps, strict=True)]))
+    return survivors
+
+
+def _computed_mask(method: type[BasePruningMethod], vector: Tensor, keep: int) -> Tensor:
+    """The entries that a method of torch's kind keeps of a vector of weights."""
+    alive = vector.numel()
     selected = method(amount=alive - keep)  # type: ignore[call-arg]
-    kept = selected.compute_mask(vector, default_mask=torch.ones_like(vector)) != 0
+    kept: Tensor = selected.compute_mask(vector, default_mask=torch.ones_like(vector)) != 0
     if kept.shape != vector.shape or int(kept.sum()) != keep:
         raise ValueError(
             f"pruning_method: expected {method.__name__}.compute_mask to keep {keep} of {alive} entries, "
             f"got a mask of shape {tuple(kept.shape)} that keeps {int(kept.sum())}; "
             "it must honour an integer amount"
         )
-    survivors.keep(kept)
+    return kept
 
 
 def _attach(entries: Sequence[Entry], survivors: Survivors) -> None:

@@ -9,44 +9,45 @@ from torch_synflow import attention, products, readings
 from torch_synflow.call import Call
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """A set of names, written as one text."""
     return frozenset(text.split())
 
 
 #: what a product of two flows takes for its gate first
-GATES = _words("sigmoid hardsigmoid special_expit softmax special_softmax")
+GATES = words("sigmoid hardsigmoid special_expit softmax special_softmax")
 #: what it takes for its gate next
-BOUNDED = _words("tanh relu6 hardtanh clamp clip erf special_erf reciprocal rsqrt")
-_ACTIVATIONS = _words(
+BOUNDED = words("tanh relu6 hardtanh clamp clip erf special_erf reciprocal rsqrt")
+_ACTIVATIONS = words(
     "gelu silu hardswish elu selu celu leaky_relu prelu rrelu rrelu_with_noise softplus mish log_sigmoid logsigmoid "
     "softsign tanhshrink hardshrink softshrink threshold hardswish exp expm1 log1p sqrt square atan arctan "
     "log_softmax special_log_softmax clamp_min clamp_max relu6 hardtanh tanh clamp clip erf special_erf sigmoid "
     "hardsigmoid special_expit"
 )
-_DROPOUT = _words("dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout")
+_DROPOUT = words("dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout")
 #: what moves some entries of its first argument elsewhere and leaves others out
-SELECT = _words(
+SELECT = words(
     "getitem chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unbind select narrow hsplit vsplit "
     "dsplit iter unsafe_split_with_sizes"
 )
 #: what moves all entries of its first argument
-SHAPE = _words(
+SHAPE = words(
     "reshape view view_as reshape_as permute transpose flatten unflatten contiguous squeeze unsqueeze expand expand_as "
     "clone t get movedim moveaxis swapaxes swapdims roll flip adjoint to type type_as float double half bfloat16 "
     "repeat tile broadcast_to pad constant_pad_nd unfold channel_shuffle pixel_shuffle pixel_unshuffle rot90 ravel "
     "alias requires_grad cpu cuda repeat_interleave native_channel_shuffle"
 )
 #: linear maps with a weight, of which a constant input is an input of the network too
-CONVOLUTIONS = _words("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
-LAYERS = CONVOLUTIONS | _words("linear embedding embedding_bag")
+CONVOLUTIONS = words("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
+LAYERS = CONVOLUTIONS | words("linear embedding embedding_bag")
 #: whose degree is the sum of the degrees of its flows
-PRODUCTS = _words("mul matmul mm bmm mv einsum div")
+PRODUCTS = words("mul matmul mm bmm mv einsum div")
 #: of degree zero, as it is divided by its own magnitude
-NORMALISED = _words(
+NORMALISED = words(
     "softmax special_softmax layer_norm rms_norm group_norm instance_norm batch_norm normalize embedding"
 )
 #: homogeneous as it is
-LINEAR = _words(
+LINEAR = words(
     "relu cat concat concatenate stack hstack vstack dstack mean sum nansum amax max maximum topk sort abs absolute "
     "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d max_pool1d "
     "max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d lp_pool3d "
@@ -56,7 +57,7 @@ LINEAR = _words(
     "tolist size dim numel new_zeros new_ones zeros_like ones_like min minimum amin argmax"
 )
 #: through what a gate stays a gate
-THROUGH = SHAPE | SELECT | _DROPOUT | _words("add sub mul div neg where masked_fill mean")
+THROUGH = SHAPE | SELECT | _DROPOUT | words("add sub mul div neg where masked_fill mean")
 
 READINGS: dict[str, Callable[[Call], Any]] = {
     **dict.fromkeys(_ACTIVATIONS, readings.activation),

@@ -15,8 +15,9 @@ from torch_synflow.flow import measure, record
 from torch_synflow.mode import Flow
 from torch_synflow.parameters import Entry
 from torch_synflow.replay import Replay
-from torch_synflow.scoring import Network, Task, Weights, opened
+from torch_synflow.scoring import Network, opened
 from torch_synflow.selection import Channels, ScoreReader, Survivors
+from torch_synflow.task import Task, Weights
 from torch_synflow.trace import Plan
 
 Reading = Callable[[Plan], Flow]
@@ -43,7 +44,7 @@ class FlowNetwork(Network):
         self.reading: Reading | None = None
         self._replay: Replay | None = None
         self._held: dict[str, int] = {}
-        self._dense = {entry.key: entry.parameter.detach() for entry in entries}
+        self._given = {entry.key: entry.parameter.detach() for entry in entries}
 
     def scores(self, reading: Reading) -> ScoreReader:
         """``dR/dw * w`` for each weight, or for the block that it is held as.
@@ -124,17 +125,17 @@ class FlowNetwork(Network):
 
     def _spread(self, name: str, block: Tensor) -> Tensor:
         outputs, inputs = self.channels[name]
-        whole = block.new_zeros(self._dense[name].shape)
+        whole = block.new_zeros(self._given[name].shape)
         whole[outputs[:, None], inputs] = block
         return whole
 
-    def _restore(self) -> None:
-        """Fill the weights again from the model's, under the masks."""
-        for name, weight in self.weights.items():
-            weight.copy_(_block(self._dense[name], self.channels.get(name))).abs_()
-            if name in self.read_as_ones:
-                weight.fill_(1)
-            weight.masked_fill_(~self.masks[name], 0)
+    def _restore(self, number: int) -> None:
+        """Fill a weight again from the model's, under its mask."""
+        name, weight = list(self.weights.items())[number]
+        weight.copy_(_block(self._given[name], self.channels.get(name))).abs_()
+        if name in self.read_as_ones:
+            weight.fill_(1)
+        weight.masked_fill_(~self.masks[name], 0)
 
 
 def _block(tensor: Tensor, channels: Channels | None) -> Tensor:

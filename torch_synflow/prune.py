@@ -11,14 +11,29 @@ from typing import TYPE_CHECKING, Any
 import torch.nn.utils.prune as _torch_prune
 
 from torch_synflow.data import class_balanced_batch
+from torch_synflow.densities import er, erk, layer_densities, proportional, uniform
 from torch_synflow.iterative import global_iterative_unstructured
 from torch_synflow.methods import (
+    FORCE,
     SNIP,
+    FORCEUnstructured,
     GraSP,
+    GraSPIt,
+    GraSPItUnstructured,
+    GraSPLowest,
+    GraSPLowestUnstructured,
+    GraSPMagnitude,
+    GraSPMagnitudeUnstructured,
     GraSPUnstructured,
+    IterativeSNIP,
+    IterativeSNIPUnstructured,
     SNIPUnstructured,
+    SynapticSaliency,
+    SynapticSaliencyUnstructured,
     SynFlow,
     SynFlowUnstructured,
+    TaylorFO,
+    TaylorFOUnstructured,
     grasp_scores,
     grasp_unstructured,
     snip_scores,
@@ -36,9 +51,19 @@ if TYPE_CHECKING:
     from torch.nn.utils.prune import *  # noqa: F403
 
 __all__ = [
+    "FORCE",
     "SNIP",
+    "FORCEUnstructured",
     "GraSP",
+    "GraSPIt",
+    "GraSPItUnstructured",
+    "GraSPLowest",
+    "GraSPLowestUnstructured",
+    "GraSPMagnitude",
+    "GraSPMagnitudeUnstructured",
     "GraSPUnstructured",
+    "IterativeSNIP",
+    "IterativeSNIPUnstructured",
     "LayerReport",
     "Parameters",
     "PruningReport",
@@ -47,17 +72,26 @@ __all__ = [
     "Scores",
     "SynFlow",
     "SynFlowUnstructured",
+    "SynapticSaliency",
+    "SynapticSaliencyUnstructured",
+    "TaylorFO",
+    "TaylorFOUnstructured",
     "class_balanced_batch",
+    "er",
+    "erk",
     "exponential",
     "global_iterative_unstructured",
     "grasp_scores",
     "grasp_unstructured",
+    "layer_densities",
     "linear",
+    "proportional",
     "prunable_parameters",
     "snip_scores",
     "snip_unstructured",
     "synflow_scores",
     "synflow_unstructured",
+    "uniform",
 ]
 __all__ += [name for name in vars(_torch_prune) if not name.startswith("_")]
 

@@ -72,9 +72,16 @@ def instance_norm(call: Call) -> Tensor:
 
 
 def batch_norm(call: Call) -> Tensor:
-    """With running statistics an affine layer, as it is; with those of the batch as :func:`layer_norm`."""
+    """With running statistics an affine layer; with those of the batch as :func:`layer_norm`."""
     if not call.get(5, "training", False):
-        return call.run()  # type: ignore[no-any-return]
+        # written out, as torch's own has a wrong gradient where only one of input and gradient is channels-last
+        x, mean, var = (call.get(k, name) for k, name in enumerate(("input", "running_mean", "running_var")))
+        weight, bias = call.get(3, "weight"), call.get(4, "bias")
+        scale = (var + call.get(7, "eps", 1e-5)).rsqrt()
+        scale = scale if weight is None else scale * weight
+        offset = -mean * scale if bias is None else bias - mean * scale
+        shape = (-1, *[1] * (x.dim() - 2))
+        return torch.addcmul(offset.reshape(shape), x, scale.reshape(shape))
     x = call.get(0, "input")
     normed = _over_rms(x, (0, *range(2, x.dim())), call.get(7, "eps", 1e-5))
     return _affine(normed, call.get(3, "weight"), call.get(4, "bias"), (1, -1, *[1] * (x.dim() - 2)))

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from torch_synflow.layers import Layer
-from torch_synflow.scoring import Weights
 from torch_synflow.selection import Channels, ScoreReader
 from torch_synflow.tape import Slot, Step, Tape
+from torch_synflow.task import Weights
 
 #: so many entries are scored at a time that they stay in the processor's cache
 _PART = 1 << 19
@@ -74,7 +74,7 @@ class FlowScores(ScoreReader):
 
     drops: ClassVar[bool] = True
 
-    def __init__(self, measured: Sequence[Measured], restore: Callable[[], object]) -> None:
+    def __init__(self, measured: Sequence[Measured], restore: Callable[[int], object]) -> None:
         self._measured = measured
         self._restore = restore
         self._part = self._weight = torch.empty(0)  # the last part
@@ -97,9 +97,9 @@ class FlowScores(ScoreReader):
         """Set others to zero."""
         self._measured[number].weight.view(-1).index_fill_(0, places, 0)
 
-    def restore(self) -> None:
-        """Put the weights back."""
-        self._restore()
+    def restore(self, number: int) -> None:
+        """Put the weights of one tensor back."""
+        self._restore(number)
 
 
 class Replay:
@@ -124,7 +124,8 @@ class Replay:
         self._uses: dict[str, list[int]] = {}
         for name, slot in self._slots.items():
             uses = tape.consumers(slot)
-            if all(i in layers and layers[i].weight == slot and tape.steps[i].slots.count(slot) == 1 for i in uses):
+            of_this = (i in layers and layers[i].weight == slot and tape.steps[i].slots.count(slot) == 1 for i in uses)
+            if all(of_this):
                 self._uses[name] = uses
         self.in_layers = frozenset(self._uses)
         self._name_of = {index: name for name, uses in self._uses.items() for index in uses}
@@ -133,7 +134,9 @@ class Replay:
         self.result = math.nan
         self.sound = False
 
-    def scores(self, weights: Weights, channels: Mapping[str, Channels], restore: Callable[[], object]) -> FlowScores:
+    def scores(
+        self, weights: Weights, channels: Mapping[str, Channels], restore: Callable[[int], object]
+    ) -> FlowScores:
         """``dR/dw * w`` for each weight, or block of some channels; ``restore`` undoes what selection sets to zero."""
         taps = {index: layer.tap(weights[self._name_of[index]]) for index, layer in self._layers.items()}
         others = {name: weight for name, weight in weights.items() if name not in self._uses}

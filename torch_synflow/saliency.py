@@ -15,8 +15,9 @@ from torch_synflow.data import rereadable
 from torch_synflow.parameters import Entry, Pair, prunable_parameters, resolve, unwrap
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scores import Scores, require_finite, require_nonzero
-from torch_synflow.scoring import LossFunction, Network, Task, Weights, opened
+from torch_synflow.scoring import Network, opened
 from torch_synflow.selection import ScoreReader, check_amount, keep_highest, to_remove
+from torch_synflow.task import LossFunction, Task, Weights
 
 Method = TypeVar("Method", bound="SaliencyUnstructured")
 
@@ -44,6 +45,10 @@ class SaliencyUnstructured(BasePruningMethod):
     training: ClassVar[bool] = True
     #: the least precision of the scores
     dtype: ClassVar[torch.dtype] = torch.float32
+    #: whether an iteration may keep what one before it in the same call has pruned
+    pruned_may_return: ClassVar[bool] = False
+    #: the most examples of one pass (larger batches are cut, which in training mode BatchNorm sees), or None
+    batch_size: ClassVar[int | None] = None
     #: the arguments that scoring needs besides the model
     needs: ClassVar[tuple[str, ...]] = ("data", "loss_fn")
 
@@ -147,7 +152,7 @@ class SaliencyUnstructured(BasePruningMethod):
             saliency = cls.saliency(network)
         scores = [saliency[entry.key].detach() for entry in entries]
         require_finite(entries, scores, f"{cls.__name__} scores")
-        if network.dense:
+        if network.unpruned:
             used = [(e, score) for e, score in zip(entries, scores, strict=True) if e.key not in network.unused]
             require_nonzero([e for e, _ in used], [score for _, score in used], cls.__name__)
             return ScoreReader(scores)
@@ -167,7 +172,10 @@ class SaliencyUnstructured(BasePruningMethod):
             raise TypeError(f"model: expected an nn.Module, got {type(task.model).__name__}")
         if "loss_fn" in cls.needs and not callable(task.loss_fn):
             raise TypeError(f"loss_fn: expected a function loss_fn(outputs, targets), got {task.loss_fn!r}")
-        data = rereadable(task.data) if "data" in cls.needs else None
+        size = cls.batch_size
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise ValueError(f"{cls.__name__}.batch_size: expected None or an int of at least 1, got {size!r}")
+        data = rereadable(task.data, size) if "data" in cls.needs else None
         return Task(task.model, task.example_inputs, data, task.loss_fn)
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
@@ -245,13 +253,9 @@ class SaliencyUnstructured(BasePruningMethod):
     def _refusal(cls) -> str:
         return (
             f"{cls.__name__} ranks scores, not weights, and it was given no scores and is bound to no model; pass "
-            f"importance_scores from prune.{cls._short_name()}_scores (tensors of your own: "
+            f"importance_scores from {cls.__name__}.scores(...) (tensors of your own: "
             f"tensor.as_subclass(prune.Scores)), or use {cls._call_that_works()}"
         )
-
-    @classmethod
-    def _short_name(cls) -> str:
-        return cls.__name__.removesuffix("Unstructured").lower()
 
     @classmethod
     def _call_that_works(cls) -> str:

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value
+from torch import Tensor
+from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 from torch.utils._pytree import tree_leaves, tree_map
 
-from torch_synflow.data import batch_size, batches
+from torch_synflow.gradients import Differentiable
 from torch_synflow.parameters import Entry, unwrap
 from torch_synflow.selection import Survivors
+from torch_synflow.task import Task, Weights
 from torch_synflow.transaction import unchanged
 
-Weights = dict[str, Tensor]
-LossFunction = Callable[[Any, Any], Tensor]
 
-
-@dataclass(frozen=True)
-class Task:
-    """What a method scores with: the model, and whichever of an input and data the method needs.
-
-    Attributes:
-        model: the model that holds the parameters.
-        example_inputs: what it is called with, the first dimension being the batch.
-        data: one batch ``(inputs, targets)`` or an iterable of such batches.
-        loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch.
-    """
-
-    model: nn.Module | None = None
-    example_inputs: Any = None
-    data: Any = None
-    loss_fn: LossFunction | None = None
-
-
-class Network:
+class Network(Differentiable):
     """A model as a pure function of some of its weights.
 
     Everything that the forward pass can reach is a copy in the scoring precision, so that nothing it does
@@ -50,7 +30,8 @@ class Network:
         model: the model without its wrapper.
         weights: the scored weights by qualified name, ``name_orig * name_mask``.
         masks: their boolean masks, by the same names.
-        dense: whether these are all true.
+        unpruned: whether these are all true.
+        dense: ``weights`` themselves, but those that the call began with where pruned ones may return.
         unused: the names of those that the outputs do not depend on in this mode, as far as a method found out.
         dtype: the precision that inputs are cast to.
         device: where the scored weights lie.
@@ -66,6 +47,7 @@ class Network:
             entry.key: widened(entry.parameter, floor).masked_fill_(~mask, 0)
             for entry, mask in zip(entries, masks, strict=True)
         }
+        self.dense = self.weights
         self.unused: set[str] = set()
         self._others = {
             name: widened(_materialised(parameter, name), floor)
@@ -83,7 +65,7 @@ class Network:
         ]
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floating, key=lambda dtype: torch.finfo(dtype).bits)
-        self.dense = all(bool(mask.all()) for mask in masks)
+        self.unpruned = all(bool(mask.all()) for mask in masks)
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
         """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread."""
@@ -95,9 +77,15 @@ class Network:
             return functional_call(self.model, state, (), dict(inputs))
         return functional_call(self.model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
 
+    def leave(self, survivors: Survivors) -> None:
+        """Set ``weights`` to the ``dense`` ones under the masks of what is left, where pruned ones may return."""
+        self.unpruned = False
+        pairs = zip(self.dense.items(), survivors.masks, strict=True)
+        self.weights = {name: weight * mask for (name, weight), mask in pairs}
+
     def remove(self, survivors: Survivors, *, zeroed: bool) -> None:
         """Follow the masks of what is left: set the weights to zero that have gone, unless they are ``zeroed``."""
-        self.dense = False
+        self.unpruned = False
         self.masks = dict(zip(self.weights, survivors.masks, strict=True))
         if not zeroed:
             for name, weight in self.weights.items():
@@ -114,53 +102,6 @@ class Network:
             return leaf.to(self.device, self.dtype) if leaf.is_floating_point() else leaf.to(self.device)
 
         return tree_map(prepare, tree)
-
-    def loss(self, weights: Weights, inputs: Any, targets: Any, *, temperature: float = 1.0) -> Tensor:
-        """The loss of a prepared batch, its outputs divided by ``temperature``; checked to be a usable scalar."""
-        assert self.task.loss_fn is not None  # SaliencyUnstructured.require saw to it
-        outputs = self(weights, inputs)
-        if temperature != 1.0:
-            outputs = tree_map(lambda out: out / temperature if _is_floating(out) else out, outputs)
-        loss = self.task.loss_fn(outputs, targets)
-        if not isinstance(loss, Tensor):
-            raise TypeError(f"loss_fn: expected a scalar tensor, got {type(loss).__name__}")
-        if loss.numel() != 1:
-            raise ValueError(
-                f"loss_fn: expected a scalar, got a tensor of shape {tuple(loss.shape)}; "
-                'use the mean over the batch (reduction="mean")'
-            )
-        if not loss.requires_grad:
-            raise ValueError(
-                "loss_fn: expected a loss that depends on the model's outputs, got one without a gradient; "
-                "leave out detach(), item(), argmax and no_grad"
-            )
-        return loss.reshape(())
-
-    def mean_gradient(self, data: Iterable[Any], *, temperature: float = 1.0) -> Weights:
-        """The gradient of the mean loss over all examples of ``data``, zero where a mask is."""
-        gradient = grad_and_value(self.loss)
-
-        def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
-            gradients, loss = gradient(self.weights, inputs, targets, temperature=temperature)
-            if not bool(torch.isfinite(loss)):
-                raise ValueError(
-                    f"data: expected a finite loss, got {float(loss)} for batch {index}; look for NaN or infinite "
-                    "inputs, targets out of range, or weights that overflow"
-                )
-            return dict(gradients)
-
-        return self.mean_over_examples(data, of_batch)
-
-    def mean_over_examples(self, data: Iterable[Any], function: Callable[[int, Any, Any], Weights]) -> Weights:
-        """The mean of ``function(index, inputs, targets)`` over batches, weighted by their sizes, masked."""
-        mean: Weights = {name: torch.zeros_like(weight) for name, weight in self.weights.items()}
-        examples = 0
-        for index, (inputs, targets) in enumerate(batches(data)):
-            size = batch_size(inputs)
-            examples += size
-            for name, value in function(index, self.prepared(inputs), self.prepared(targets)).items():
-                mean[name].add_(value.detach(), alpha=size)
-        return {name: total.div_(examples).mul_(self.masks[name]) for name, total in mean.items()}
 
 
 @contextmanager

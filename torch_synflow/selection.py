@@ -48,8 +48,8 @@ class ScoreReader:
     def drop_at(self, number: int, places: Tensor) -> None:
         """Told of others of one tensor that are not kept."""
 
-    def restore(self) -> None:
-        """Told that the bracket was wrong, so that nothing of what was told holds."""
+    def restore(self, number: int) -> None:
+        """Told that the bracket was wrong, so that nothing of what was told of a tensor holds."""
 
     def whole(self, number: int) -> Tensor:
         """All scores of one tensor as one vector."""
@@ -71,7 +71,7 @@ def keep_highest(scores: Tensor, keep: int) -> Tensor:
         tensor([False,  True,  True, False, False])
     """
     survivors = Survivors([torch.ones(scores.shape, dtype=torch.bool, device=scores.device)])
-    survivors.keep_highest(ScoreReader([scores]), keep)
+    survivors.keep_highest(ScoreReader([scores]), [keep])
     return survivors.masks[0]
 
 
@@ -108,44 +108,48 @@ class Survivors:
             mask.view(-1)[_positions(mask)] = part
         self.counts = _counts(self.masks)
 
-    def keep_highest(self, scores: ScoreReader, keep: int) -> None:
-        """Keep the ``keep`` highest scores; of equal ones those of the earlier tensor, then of the lower index.
+    def keep_highest(self, scores: ScoreReader, keeps: Sequence[int]) -> None:
+        """Keep the highest scores; of equal ones those of the earlier tensor, then of the lower index.
 
         A sample brackets the threshold, so that only what lies in the bracket is ranked.
 
         Args:
             scores: of tensors of the masks' shapes.
-            keep: how many to keep in all.
+            keeps: how many to keep: of all tensors together, or of each.
         """
-        if keep == sum(self.counts):
-            return
-        for low, high in (self._bracket(scores, keep), (-math.inf, math.inf)):
-            between, places, above = self._between(scores, low, high)
+        every = range(len(self.masks))
+        groups = [[number] for number in every] if len(keeps) == len(self.masks) else [list(every)]
+        for group, keep in zip(groups, keeps, strict=True):
+            if keep != sum(self.counts[number] for number in group):
+                self._keep_highest(scores, group, keep)
+        self.counts = _counts(self.masks)
+
+    def _keep_highest(self, scores: ScoreReader, group: Sequence[int], keep: int) -> None:
+        for low, high in (self._bracket(scores, group, keep), (-math.inf, math.inf)):
+            between, places, above = self._between(scores, group, low, high)
             if above <= keep <= above + len(between):
                 break
-            scores.restore()
+            for number in group:
+                scores.restore(number)
         else:
             raise ValueError("scores: expected finite ones, got NaN")
         goes = _lowest(between, len(between) - (keep - above))
-        start = 0
-        for number, place in enumerate(places):
-            kept = self._next[number]
+        for number, place, going in zip(group, places, goes.split([len(place) for place in places]), strict=True):
+            kept, gone = self._next[number], place[going]
             assert kept is not None  # _between has just made it
-            gone = place[goes[start : start + len(place)]]
             kept.view(-1)[gone] = False
             scores.drop_at(number, gone)
-            start += len(place)
             self.masks[number], self._next[number] = kept, self.masks[number]
-        self.counts = _counts(self.masks)
 
-    def _bracket(self, scores: ScoreReader, keep: int) -> tuple[float, float]:
+    def _bracket(self, scores: ScoreReader, group: Sequence[int], keep: int) -> tuple[float, float]:
         """Two values between which a sample says that the ``keep``-th highest score lies."""
-        blocks, alive = sum(mask.numel() for mask in self.masks), sum(self.counts)
+        masks = [self.masks[number] for number in group]
+        blocks, alive = sum(mask.numel() for mask in masks), sum(self.counts[number] for number in group)
         if alive <= 4 * _SAMPLE:
             return -math.inf, math.inf
-        generator = torch.Generator(self.masks[0].device).manual_seed(0)
+        generator = torch.Generator(masks[0].device).manual_seed(0)
         parts = []
-        for number, mask in enumerate(self.masks):
+        for number, mask in zip(group, masks, strict=True):
             size = -(-_SAMPLE * mask.numel() // blocks)
             places = torch.randint(mask.numel(), (size,), generator=generator, device=mask.device)
             parts.append(scores.at(number, places[mask.view(-1)[places]]))
@@ -158,14 +162,16 @@ class Survivors:
             float(sample[above]) if above >= 0 else math.inf,
         )
 
-    def _between(self, scores: ScoreReader, low: float, high: float) -> tuple[Tensor, list[Tensor], int]:
+    def _between(
+        self, scores: ScoreReader, group: Sequence[int], low: float, high: float
+    ) -> tuple[Tensor, list[Tensor], int]:
         """The survivors' scores from ``low`` to ``high``, where they are, and how many are above.
 
         Leaves in ``_next`` the masks of those from ``low`` up.
         """
         values, places, above = [], [], 0
-        for number, mask in enumerate(self.masks):
-            whole = self._next[number]
+        for number in group:
+            mask, whole = self.masks[number], self._next[number]
             if whole is None or whole.shape != mask.shape:
                 whole = self._next[number] = torch.empty_like(mask)
             start, here = 0, []
@@ -179,7 +185,7 @@ class Survivors:
                 here.append(place.add_(start))
                 start += len(part)
                 scores.drop(low)
-            places.append(torch.cat(here) if here else mask.new_empty(0, dtype=torch.long))
+            places.append(torch.cat(here) if here else torch.empty(0, dtype=torch.long, device=mask.device))
             above += int(whole.count_nonzero()) - len(places[-1])
         return torch.cat(values), places, above
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
-from torch.func import grad, vjp
 
 from torch_synflow.data import batches
 from torch_synflow.parameters import Pair
 from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import LossFunction, Network, Weights
+from torch_synflow.scoring import Network
+from torch_synflow.task import LossFunction, Weights
 
 
 class GraSPUnstructured(SaliencyUnstructured):
@@ -49,23 +48,68 @@ class GraSPUnstructured(SaliencyUnstructured):
     @classmethod
     def saliency(cls, network: Network) -> Weights:
         """``w * Hg``."""
-        data = list(batches(network.task.data))  # kept: both passes need the same examples in the same order
-        devices = [network.device.index or 0] if network.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):  # and the second the dropout of the first
-            gradient = network.mean_gradient(data, temperature=cls.temperature)
-
-        def hessian_times_gradient(index: int, inputs: Any, targets: Any) -> Weights:
-            def gradient_of_batch(weights: Weights) -> Weights:
-                return grad(network.loss)(weights, inputs, targets, temperature=cls.temperature)  # type: ignore[no-any-return]
-
-            pull_back = vjp(gradient_of_batch, network.weights)[1]
-            return dict(pull_back(gradient)[0])
-
-        products = network.mean_over_examples(data, hessian_times_gradient)
+        data = list(batches(network.task.data))  # kept: two passes need the same examples in the same order
+        products = network.mean_product_with_hessian(data, temperature=cls.temperature)
         return {name: product.mul_(network.weights[name]) for name, product in products.items()}
 
 
 GraSP = GraSPUnstructured
+
+
+class GraSPLowestUnstructured(GraSPUnstructured):
+    r"""GraSP the other way round: what it finds most important is pruned first.
+
+    .. math:: S(\theta) = -\theta \odot H g
+
+    The inversion experiment: the lowest of the paper's ``-w * Hg`` are pruned rather than the highest.
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: Frankle et al. 2021, section 5 and appendix H.
+
+    Example:
+        >>> model = nn.Linear(4, 3)
+        >>> data = {"data": (torch.rand(9, 4), torch.arange(9) % 3), "loss_fn": nn.functional.cross_entropy}
+        >>> scores = prune.GraSPLowest.scores(model, **data)[model, "weight"]
+        >>> bool((scores == -prune.GraSP.scores(model, **data)[model, "weight"]).all())
+        True
+    """
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``-w * Hg``."""
+        return {name: score.neg_() for name, score in super().saliency(network).items()}
+
+
+GraSPLowest = GraSPLowestUnstructured
+
+
+class GraSPMagnitudeUnstructured(GraSPUnstructured):
+    r"""GraSP without the sign: keep the weights whose removal would change the gradient flow the most.
+
+    .. math:: S(\theta) = \left| \theta \odot H g \right|
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: Frankle et al. 2021, appendix H: pruning the lowest magnitudes, their improvement of GraSP.
+
+    Example:
+        >>> model = nn.Linear(4, 3)
+        >>> data = {"data": (torch.rand(9, 4), torch.arange(9) % 3), "loss_fn": nn.functional.cross_entropy}
+        >>> scores = prune.GraSPMagnitude.scores(model, **data)[model, "weight"]
+        >>> bool((scores == prune.GraSP.scores(model, **data)[model, "weight"].abs()).all())
+        True
+    """
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``abs(w * Hg)``."""
+        return {name: score.abs_() for name, score in super().saliency(network).items()}
+
+
+GraSPMagnitude = GraSPMagnitudeUnstructured
 
 
 def grasp_scores(model: nn.Module, data: Any, loss_fn: LossFunction, parameters: Any = None) -> dict[Pair, Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
 from torch_synflow.parameters import Pair
 from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import LossFunction, Network, Weights
+from torch_synflow.scoring import Network
+from torch_synflow.task import LossFunction, Weights
 
 
 class SNIPUnstructured(SaliencyUnstructured):
@@ -45,6 +46,40 @@ class SNIPUnstructured(SaliencyUnstructured):
 
 
 SNIP = SNIPUnstructured
+
+
+class IterativeSNIPUnstructured(SNIPUnstructured):
+    r"""SNIP, scored anew after each of 100 small prunings.
+
+    .. math:: S(\theta) = \left| \frac{\partial L}{\partial \theta} \odot \theta \right|
+              \text{ at the weights that are left}
+
+    The data are read once an iteration: a loader that shuffles, or an iterable that draws, gives fresh examples
+    each time; one batch, or an iterator, gives the same ones. The schedule is exponential, as SynFlow's.
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: Frankle et al. 2021, appendix G; Verdenius et al. 2020, "Pruning via iterative ranking of sensitivity
+    statistics"; de Jorge et al. 2020, "Progressive skeletonization".
+
+    Example:
+        >>> from torch_synflow import prune
+        >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+        >>> loader = torch.utils.data.DataLoader(
+        ...     torch.utils.data.TensorDataset(torch.rand(40, 8), torch.arange(40) % 4), 40, shuffle=True
+        ... )
+        >>> report = prune.global_iterative_unstructured(
+        ...     model, prune.IterativeSNIP, amount=0.5, data=loader, loss_fn=nn.functional.cross_entropy
+        ... )
+        >>> report.kept
+        192
+    """
+
+    iterations: ClassVar[int] = 100
+
+
+IterativeSNIP = IterativeSNIPUnstructured
 
 
 def snip_scores(model: nn.Module, data: Any, loss_fn: LossFunction, parameters: Any = None) -> dict[Pair, Tensor]:

@@ -17,8 +17,9 @@ from torch_synflow.network import FlowNetwork
 from torch_synflow.parameters import Entry, Pair
 from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.scores import require_finite
-from torch_synflow.scoring import Network, Task, Weights, differentiating, opened
+from torch_synflow.scoring import Network, differentiating, opened
 from torch_synflow.selection import ScoreReader
+from torch_synflow.task import Task, Weights
 
 
 class SynFlowUnstructured(SaliencyUnstructured):
@@ -92,12 +93,12 @@ class SynFlowUnstructured(SaliencyUnstructured):
             if network.reading is ScaledFlow and reading is Flow:
                 continue
             scores = network.scores(reading)
-            if network.sound and not network.dense:
+            if network.sound and not network.unpruned:
                 return scores
             faults = {
                 name: fault
                 for number, name in enumerate(network.weights)
-                if (fault := _fault(scores.parts(number), zero=network.dense and name not in network.unused))
+                if (fault := _fault(scores.parts(number), zero=network.unpruned and name not in network.unused))
             }
             if not faults or not all(bool(torch.isfinite(weight).all()) for weight in network.weights.values()):
                 break
@@ -107,7 +108,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
                 reason = explain(network, network.whole(), network.inputs)
             where = f"; {reason}" if reason else ""
             raise ValueError(f"{_bare(name)}: expected positive and finite SynFlow scores, got {fault}{where}")
-        if network.dense:
+        if network.unpruned:
             _warn(network.read_as_ones, sorted(network.unused))
         return scores
 

@@ -1,0 +1,96 @@
+"""How long trials will take: from results that are there, else from a few steps of each network on this device."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from functools import cache
+from statistics import mean
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks.kinds import KINDS
+from benchmarks.measure import new_network
+from benchmarks.store import Store
+from benchmarks.trial import Trial
+
+#: images of the training sets
+COUNTS = {
+    "digits": 1437, "mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000, "tinyimagenet": 100_000,
+    "imagenet": 1_281_167,
+}  # fmt: skip
+TEST_SHARE = 0.1  # of the time of an epoch that its test adds
+
+
+def default_device() -> str:
+    """The GPU if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def report(trials: Sequence[Trial], store: Store, device: str, workers: int) -> str:
+    """The trials, their number, and the time of those without a result."""
+    lines = []
+    known: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
+    missing = []
+    for trial in trials:
+        record = store.read(trial)
+        if record is None:
+            missing.append(trial)
+        else:
+            known[_alike(trial)].append(record["origin"]["seconds"]["all"])
+        lines.append(f"{trial.name}  {'there' if record else '     '}  {trial}")
+    seconds = 0.0
+    for alike, count in Counter(map(_alike, missing)).items():
+        example = next(trial for trial in missing if _alike(trial) == alike)
+        each = mean(known[alike]) if alike in known else predicted(example, device)
+        seconds += count * each
+    lines.append(f"{len(trials)} trials, {len(trials) - len(missing)} there, {len(missing)} to run")
+    lines.append(f"about {duration(seconds / workers)} on {device}" + (f", {workers} at a time" if workers > 1 else ""))
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+def _alike(trial: Trial) -> tuple[str, str, str, int]:
+    return trial.measure, trial.pair, trial.method, trial.recipe.epochs
+
+
+def predicted(trial: Trial, device: str) -> float:
+    """Seconds of a trial, from the time of a step."""
+    step, passed = _step(trial.pair, trial.recipe.batch, device)
+    epochs = trial.recipe.epochs * (1 + TEST_SHARE)
+    if trial.prune_epoch:
+        epochs += trial.prune_epoch * trial.levels
+    training = epochs * COUNTS[trial.dataset] / trial.recipe.batch * step
+    examples = trial.examples * KINDS[trial.dataset].classes
+    scoring = trial.iterations * (max(1, examples) * passed)
+    return training + scoring * (12 if trial.measure == "limit" else 1)
+
+
+@cache
+def _step(pair: str, batch: int, device: str) -> tuple[float, float]:
+    """Seconds of a training step, and of one example's share of it."""
+    dataset, network = pair.split("/")
+    from benchmarks.recipes import frankle
+
+    trial = Trial(measure="accuracy", dataset=dataset, network=network, recipe=frankle(dataset, network))
+    model = new_network(trial).to(device).train()
+    some = min(batch, 32 if KINDS[dataset].size > 32 else batch)  # enough to tell, without the memory of a whole batch
+    x, y = torch.rand(some, *KINDS[dataset].shape, device=device), torch.zeros(some, dtype=torch.long, device=device)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        F.cross_entropy(model(x), y).backward()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    each = min(times[1:]) / some
+    return each * batch, each

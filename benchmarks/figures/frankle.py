@@ -1,0 +1,252 @@
+"""Figures of Frankle et al. 2021, "Pruning neural networks at initialization: why are we missing the mark?"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from benchmarks import recipes
+from benchmarks.choice import Choice, split
+from benchmarks.figures import drawing
+from benchmarks.figures.panels import Figure, Line, Panel
+from benchmarks.methods import FIVE, METHODS
+from benchmarks.recipes import Recipe
+from benchmarks.trial import Trial
+
+MAIN = ("cifar10/resnet20", "cifar10/vgg16_bn", "tinyimagenet/torchvision_resnet18", "imagenet/torchvision_resnet50")
+PAIRS = (*MAIN, "mnist/lenet_300_100", "tinyimagenet/resnet18")  # with appendices K and L
+SMALL = tuple(pair for pair in PAIRS if not pair.startswith("imagenet"))  # ResNet-50 was not run for all
+SWEEP = tuple(0.8**step for step in range(19))  # 0 to 98.2 % pruned, as the axes of the figures
+#: the highest densities at which magnitude pruning after training matches (footnote 2), by network; 0.8 ** n
+MATCHING = {"resnet20": 6, "vgg16_bn": 12, "torchvision_resnet18": 15, "torchvision_resnet50": 5, "resnet18": 4}
+#: the iteration that lottery tickets are rewound to (appendix A.3), over those of an epoch
+REWIND = {
+    "resnet20": 1000 / 391, "vgg16_bn": 2000 / 391, "torchvision_resnet18": 1000 / 391, "resnet18": 1000 / 391,
+    "torchvision_resnet50": 6255 / 1251,
+}  # fmt: skip
+#: when figures 6 and 10 prune, as shares of the schedule
+TIMES = (0.0, 0.003, 0.006, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+END = "end"
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to prune that a figure shows.
+
+    Attributes:
+        label, colour, marker, dash: of its line.
+        method: that prunes.
+        settings: of its trials; a ``prune_epoch`` of ``END`` is the end of training.
+        rewound: to the paper's iteration.
+        fixed_variance: whether every weight starts with variance one.
+    """
+
+    label: str
+    colour: str
+    marker: str
+    method: str
+    dash: str = "-"
+    settings: dict[str, Any] = field(default_factory=dict)
+    rewound: bool = False
+    fixed_variance: bool = False
+
+
+def _at_start(name: str) -> Way:
+    method = METHODS[name]
+    return Way(method.title, method.colour, method.marker, name)
+
+
+AFTER = Way("Magnitude after training", "#000000", "h", "magnitude", "--", {"prune_epoch": END})
+TICKET = Way("Lottery ticket rewinding", "#44AA99", "p", "magnitude", "--", {"prune_epoch": END}, rewound=True)
+#: Paul Tol's muted colours, for what is done to a pruned network
+ABLATIONS = {
+    "shuffle": ("shuffled", "#332288", "s", "--"),
+    "reinitialise": ("reinitialised", "#882255", "D", ":"),
+    "invert": ("inverted", "#999933", "v", "-."),
+}
+
+
+def _ablated(way: Way, kinds: Sequence[str]) -> list[Way]:
+    """A way, and the same with each of the ablations."""
+    ways = [way]
+    for kind in kinds:
+        label, colour, marker, dash = ABLATIONS[kind]
+        ways.append(Way(label, colour, marker, way.method, dash, {**way.settings, "ablation": kind}, way.rewound))
+    return ways
+
+
+def recipe_of(choice: Choice, pair: str) -> Recipe:
+    """The paper's recipe for a pair, with the choices."""
+    return choice.adjusted(recipes.frankle(*split(pair)))
+
+
+def seeds_of(choice: Choice, pair: str) -> range:
+    """Five, or three for the larger data sets (section 3)."""
+    return range(choice.seeds or (3 if split(pair)[0] in ("tinyimagenet", "imagenet") else 5))
+
+
+def _trials(choice: Choice, pair: str, way: Way, density: float, measure: str = "accuracy") -> tuple[Trial, ...]:
+    recipe, settings = recipe_of(choice, pair), dict(way.settings)
+    if settings.get("prune_epoch") == END:
+        settings["prune_epoch"] = float(recipe.epochs)
+    if way.rewound:
+        original = recipes.frankle(*split(pair)).epochs
+        settings["rewind_epoch"] = REWIND.get(split(pair)[1], 0.0) * recipe.epochs / original
+    if way.fixed_variance:
+        recipe = Recipe(**{**vars(recipe), "initialisation": "variance_one"})
+    return tuple(
+        choice.trial(measure, pair, recipe, seed, way.method, density=density, **settings)
+        for seed in seeds_of(choice, pair)
+    )
+
+
+def _line(choice: Choice, pair: str, way: Way, densities: Sequence[float], measure: str = "accuracy") -> Line:
+    points = tuple((density, _trials(choice, pair, way, density, measure)) for density in densities)
+    return Line(way.label, points, way.colour, way.marker, way.dash)
+
+
+def _of(choice: Choice, ways: Sequence[Way]) -> list[Way]:
+    return [way for way in ways if choice.methods is None or way.method in choice.methods]
+
+
+def _sweep(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way]) -> list[Panel]:
+    """Accuracy against density, a panel a pair (figures 3, 8, 11, 13, 14)."""
+    return [
+        Panel(
+            pair,
+            tuple(_line(choice, pair, way, choice.densities or SWEEP) for way in _of(choice, ways)),
+            note={"recipe": str(recipe_of(choice, pair))},
+        )
+        for pair in pairs
+    ]
+
+
+def _by_method(
+    choice: Choice, pairs: tuple[str, ...], *, groups: Callable[[str], Sequence[tuple[str, Sequence[Way]]]]
+) -> list[Panel]:
+    """Accuracy against density, a panel a pair and method (figures 4, 9, 12)."""
+    panels = []
+    for pair in pairs:
+        for title, group in groups(pair):
+            if ways := _of(choice, group):
+                lines = tuple(_line(choice, pair, way, choice.densities or SWEEP) for way in ways)
+                panels.append(Panel(f"{title}\n{pair}", lines, note={"recipe": str(recipe_of(choice, pair))}))
+    return panels
+
+
+def _figure_4(pair: str) -> list[tuple[str, Sequence[Way]]]:
+    groups = []
+    for name in ("magnitude", "snip", "grasp", "synflow"):
+        ways = _ablated(_at_start(name), ("shuffle", "reinitialise", "invert"))
+        if "lenet" not in pair:  # without normalisation, weights of variance one do not train
+            ways.append(Way("variance one", "#AA4499", "X", name, ":", fixed_variance=True))
+        groups.append((METHODS[name].title, ways))
+    return [*groups, (AFTER.label, _ablated(AFTER, ("shuffle", "reinitialise")))]
+
+
+def _figure_9(pair: str) -> list[tuple[str, Sequence[Way]]]:
+    groups = []
+    for name in ("magnitude", "snip", "grasp", "synflow"):
+        method = METHODS[name]
+        way = Way(method.title, method.colour, method.marker, name, "-", {"prune_epoch": END})
+        groups.append((f"{method.title} after training", _ablated(way, ("shuffle", "reinitialise"))))
+    return groups
+
+
+def _figure_12(pair: str) -> list[tuple[str, Sequence[Way]]]:
+    return [
+        (METHODS[name].title, _ablated(_at_start(name), ("shuffle", "reinitialise")))
+        for name in ("snip", "iterative_snip")
+    ]
+
+
+def _matching(choice: Choice, pair: str) -> float:
+    """The density of the figures that show one; 0.8 ** 12 for networks of which the paper's text names none."""
+    if choice.densities:
+        return choice.densities[0]
+    return 0.8 ** MATCHING.get(split(pair)[1], 12)
+
+
+def _at_matching(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way]) -> list[Panel]:
+    """Masks at one density, a panel a pair (figures 5 and 15)."""
+    panels = []
+    for pair in pairs:
+        density = _matching(choice, pair)
+        lines = tuple(_line(choice, pair, way, (density,), "masks") for way in _of(choice, ways))
+        panels.append(Panel(f"{pair}, {100 - 100 * density:.1f} % pruned", lines))
+    return panels
+
+
+def _over_time(choice: Choice, pairs: tuple[str, ...], *, groups: Sequence[tuple[str, Sequence[Way]]]) -> list[Panel]:
+    """Accuracy against the time of pruning, at one density (figures 6 and 10)."""
+    panels = []
+    for pair in pairs:
+        recipe, density = recipe_of(choice, pair), _matching(choice, pair)
+        for title, group in groups:
+            lines = []
+            for way in _of(choice, group):
+                points = []
+                for share in TIMES:
+                    epoch = round(share * recipe.epochs, 4)
+                    ticket = {"prune_epoch": END, "rewind_epoch": epoch}
+                    settings = {**way.settings, **(ticket if way.rewound else {"prune_epoch": epoch})}
+                    at = Way(way.label, way.colour, way.marker, way.method, way.dash, settings)
+                    points.append((epoch, _trials(choice, pair, at, density)))
+                lines.append(Line(way.label, tuple(points), way.colour, way.marker, way.dash))
+            if lines:
+                note = {"recipe": str(recipe), "drops": recipe.drops}
+                title_of = f"{title}\n{pair}" if title else f"{pair}, {100 - 100 * density:.1f} % pruned"
+                panels.append(Panel(title_of, tuple(lines), note=note))
+    return panels
+
+
+def _effective(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
+    """Effective parameters after shuffling over those before (figure 16): two lines of trials a method."""
+    panels = []
+    for pair in pairs:
+        lines = []
+        for name in choice.chosen(("magnitude", "snip", "grasp", "synflow")):
+            plain, shuffled = _ablated(_at_start(name), ("shuffle",))
+            densities = choice.densities or SWEEP[1:]
+            lines += [_line(choice, pair, way, densities, "masks") for way in (plain, shuffled)]
+        panels.append(Panel(pair, tuple(lines)))
+    return panels
+
+
+EARLY = [_at_start(name) for name in FIVE]
+SHUFFLED_SYNFLOW = Way("SynFlow, shuffled", METHODS["synflow"].colour, "o", "synflow", "--", {"ablation": "shuffle"})
+BEST = [*map(_at_start, ("random", "magnitude", "snip", "grasp_magnitude")), SHUFFLED_SYNFLOW, AFTER]
+INVERTED_GRASP = _ablated(_at_start("grasp"), ("invert",))[1]
+OVER_TIME = [*EARLY, Way(TICKET.label, TICKET.colour, TICKET.marker, "magnitude", "--", rewound=True)]
+ABLATIONS_OVER_TIME = [
+    (METHODS[name].title, _ablated(_at_start(name), ("shuffle", "reinitialise")))
+    for name in ("magnitude", "snip", "grasp", "synflow")
+]
+NEURONS = [*map(_at_start, ("magnitude", "snip", "grasp", "synflow")), SHUFFLED_SYNFLOW]
+_accuracy = drawing.accuracy_by_density
+FIGURES = (
+    Figure("frankle-3", "accuracy of the methods at initialisation", PAIRS, partial(_sweep, ways=[*EARLY, AFTER]),
+           _accuracy),
+    Figure("frankle-4", "ablations at initialisation", PAIRS, partial(_by_method, groups=_figure_4), _accuracy),
+    Figure("frankle-5", "neurons by sparsity", PAIRS, partial(_at_matching, ways=NEURONS), drawing.neuron_sparsity),
+    Figure("frankle-6", "accuracy by the time of pruning", SMALL, partial(_over_time, groups=[("", OVER_TIME)]),
+           drawing.accuracy_by_time),
+    Figure("frankle-8", "baselines", PAIRS,
+           partial(_sweep, ways=[*map(_at_start, ("random", "magnitude")), AFTER, TICKET]), _accuracy),
+    Figure("frankle-9", "ablations after training", SMALL, partial(_by_method, groups=_figure_9), _accuracy,
+           columns=4),
+    Figure("frankle-10", "ablations by the time of pruning", SMALL,
+           partial(_over_time, groups=ABLATIONS_OVER_TIME), drawing.accuracy_by_time, columns=4),
+    Figure("frankle-11", "iterative SNIP", PAIRS, partial(_sweep, ways=[*map(_at_start, ("snip", "iterative_snip"))]),
+           _accuracy),
+    Figure("frankle-12", "ablations of iterative SNIP", SMALL, partial(_by_method, groups=_figure_12), _accuracy,
+           columns=2),
+    Figure("frankle-13", "variants of GraSP", PAIRS,
+           partial(_sweep, ways=[_at_start("grasp"), INVERTED_GRASP, _at_start("grasp_magnitude")]), _accuracy),
+    Figure("frankle-14", "the best variants", PAIRS, partial(_sweep, ways=BEST), _accuracy),
+    Figure("frankle-15", "sparsity of each layer", PAIRS, partial(_at_matching, ways=EARLY),
+           drawing.layer_sparsity, columns=1),
+    Figure("frankle-16", "effective parameters after shuffling", PAIRS, _effective, drawing.effective_ratio),
+)  # fmt: skip

@@ -1,0 +1,93 @@
+"""One picture of several panels, and the authors' accuracies beside ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.figures.panels import Panel, Records
+from benchmarks.methods import METHODS
+
+STYLE = {
+    "font.size": 8, "axes.titlesize": 8, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.6, "lines.linewidth": 1.3,
+    "lines.markersize": 3.5, "legend.frameon": False, "legend.fontsize": 7, "figure.dpi": 100, "savefig.dpi": 200,
+    "svg.hashsalt": "torch_synflow", "axes.axisbelow": True,
+}  # fmt: skip
+
+
+def picture(
+    panels: Sequence[Panel], records: Records, draw: Callable[..., None], *, title: str, caption: str, columns: int,
+    path: Path, reference: Reference | None = None,
+) -> None:  # fmt: skip
+    """Draw all panels into one file, PNG, SVG or PDF by its suffix."""
+    from matplotlib import pyplot as plt
+
+    plt.switch_backend("Agg")  # a file, no window
+    wide = columns == 1  # panels that need the whole width
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    with plt.rc_context(STYLE):
+        width = 7.2 if wide or columns > 1 else 4.6
+        figure, axes = plt.subplots(rows, columns, figsize=(width, 2.5 * rows + 0.7), squeeze=False)
+        for ax, panel in zip(axes.flat, panels, strict=False):
+            ax.set_title(panel.title)
+            if reference is not None:
+                reference.draw(ax, panel)
+            draw(ax, panel, records)
+        for ax in list(axes.flat)[len(panels) :]:
+            ax.axis("off")
+        handles = {label: h for ax in axes.flat for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+        across = 5 if columns > 1 else 3
+        lines = -(-len(handles) // across)
+        figure.suptitle(title, fontsize=9)
+        inches = figure.get_figheight()
+        bottom = 0.12 + 0.11 * (caption.count("\n") + 1)
+        figure.text(0.01, 0.06 / inches, caption, fontsize=6, color="#444444", va="bottom")
+        if handles:
+            figure.legend(
+                handles.values(), handles, loc="lower center", ncols=min(across, len(handles)),
+                bbox_to_anchor=(0.5, bottom / inches),
+            )  # fmt: skip
+        figure.tight_layout(rect=(0, (bottom + 0.06 + 0.17 * lines) / inches, 1, 1))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        plt.close(figure)
+
+
+class Reference:
+    """The authors' accuracies of figure 6, from a CSV; drawn as dashed lines.
+
+    The columns are ``dataset, model, method, log10_compression`` and then one accuracy a run.
+    """
+
+    COLUMNS = ("dataset", "model", "method", "log10_compression")
+
+    def __init__(self, path: Path) -> None:
+        import csv
+
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        if not rows or not set(self.COLUMNS) < set(rows[0]):
+            raise ValueError(f"--reference: expected a CSV with columns {', '.join(self.COLUMNS)} and runs, got {path}")
+        self.points: dict[tuple[str, str], list[tuple[float, list[float]]]] = {}
+        for row in rows:
+            runs = [float(v) for key, v in row.items() if key not in self.COLUMNS and v]
+            key = (f"{row['dataset']}/{row['model']}", METHODS[row["method"]].title)
+            self.points.setdefault(key, []).append((float(row["log10_compression"]), runs))
+
+    def has(self, pair: str) -> bool:
+        """Whether there is anything of a pair."""
+        return any(key[0] == pair for key in self.points)
+
+    def draw(self, ax: Any, panel: Panel) -> None:
+        """Dashed lines for the methods of a panel."""
+        for line in panel.lines:
+            if points := sorted(self.points.get((panel.title, line.label), [])):
+                ax.plot(
+                    [10**x for x, _ in points], [mean(runs) for _, runs in points], "--", color=line.colour,
+                    linewidth=0.9, alpha=0.8,
+                )  # fmt: skip

@@ -1,0 +1,168 @@
+"""Figures of Tanaka et al. 2020, "Pruning neural networks without any data by iteratively conserving synaptic flow"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from benchmarks import recipes
+from benchmarks.choice import Choice, split
+from benchmarks.figures import drawing
+from benchmarks.figures.panels import Figure, Line, Panel
+from benchmarks.methods import FIVE, METHODS
+from benchmarks.recipes import Recipe
+from benchmarks.trial import Trial
+
+SEEDS = 3
+SEVENTEEN = tuple(10 ** -(step / 4) for step in range(17))  # section 7
+THIRTEEN = tuple(10 ** -(step / 2) for step in range(13))  # figure 2
+TWELVE = tuple(
+    f"{dataset}/{network}"
+    for network in ("vgg11_bn", "vgg16_bn", "resnet18", "wide_resnet18")
+    for dataset in ("cifar10", "cifar100", "tinyimagenet")
+)
+IMP_LEVELS = (1, 2, 4, 8, 16)
+
+
+def recipe_of(choice: Choice, pair: str) -> Recipe:
+    """The authors' recipe for a pair, with the choices."""
+    return choice.adjusted(recipes.synflow(*split(pair)))
+
+
+def _seeds(choice: Choice) -> range:
+    return range(choice.seeds or SEEDS)
+
+
+def _line(name: str, points: Sequence[tuple[float, tuple[Trial, ...]]]) -> Line:
+    method = METHODS[name]
+    return Line(method.title, tuple(points), method.colour, method.marker)
+
+
+def _accuracies(
+    choice: Choice, pairs: tuple[str, ...], *, methods: tuple[str, ...], limits: bool = False
+) -> list[Panel]:
+    """Accuracy against compression, and the critical compression of each method (figures 1, 6, 7)."""
+    panels = []
+    for pair in pairs:
+        recipe, lines, arrows = recipe_of(choice, pair), [], []
+        for name in choice.chosen(methods):
+            points = [
+                (d, tuple(choice.trial("accuracy", pair, recipe, s, name, density=d) for s in _seeds(choice)))
+                for d in choice.densities or SEVENTEEN
+            ]
+            lines.append(_line(name, points))
+            if limits:
+                arrows.append(_line(name, [(0, _limits(choice, pair, recipe, name))]))
+        panels.append(Panel(pair, tuple(lines), tuple(arrows), {"recipe": str(recipe)}))
+    return panels
+
+
+def _limits(choice: Choice, pair: str, recipe: Recipe, name: str) -> tuple[Trial, ...]:
+    return tuple(choice.trial("limit", pair, recipe, seed, name) for seed in _seeds(choice))
+
+
+def _layers(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
+    """What is left of each layer, a panel a method (figure 2)."""
+    panels = []
+    for pair in pairs:
+        recipe = recipe_of(choice, pair)
+        for name in choice.chosen(FIVE):
+            trials = [
+                (d, (choice.trial("masks", pair, recipe, s, name, density=d),))
+                for d in choice.densities or THIRTEEN
+                for s in range(choice.seeds or 1)
+            ]
+            panels.append(Panel(f"{METHODS[name].title}\n{pair}", (_line(name, trials),)))
+    return panels
+
+
+def _scores(choice: Choice, pairs: tuple[str, ...], *, methods: tuple[str, ...]) -> list[Panel]:
+    """Scores of the unpruned network, a panel a method (figures 3 and 4)."""
+    panels = []
+    for pair in pairs:
+        recipe = recipe_of(choice, pair)
+        for name in choice.chosen(methods):
+            trials = tuple(
+                choice.trial("scores", pair, recipe, s, name, iterations=1) for s in range(choice.seeds or 1)
+            )
+            panels.append(Panel(f"{METHODS[name].title}\n{pair}", (_line(name, [(0, trials)]),)))
+    return panels
+
+
+def _imp(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
+    """Iterative magnitude pruning with more and more cycles of training (figure 5a)."""
+    panels = []
+    for pair in pairs:
+        recipe, lines = recipe_of(choice, pair), []
+        for number, levels in enumerate(IMP_LEVELS):
+            cycle = {"prune_epoch": float(recipe.epochs), "rewind_epoch": 0.0, "levels": levels}
+            points = []
+            for density in choice.densities or SEVENTEEN:
+                trials = tuple(
+                    choice.trial("accuracy", pair, recipe, s, "magnitude", density=density, **cycle)
+                    for s in _seeds(choice)
+                )
+                points.append((density, trials))
+            plural = "" if levels == 1 else "s"
+            colour = drawing.shade(METHODS["magnitude"].colour, 1.15 - 0.2 * number)
+            lines.append(Line(f"{levels} cycle{plural}", tuple(points), colour, "osD^v"[number]))
+        panels.append(Panel(pair, tuple(lines), note={"recipe": str(recipe)}))
+    return panels
+
+
+def _squares(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
+    """The mean square of each layer's weights against its size, before and after training (figure 5b)."""
+    panels = []
+    for pair in pairs:
+        recipe = recipe_of(choice, pair)
+        trials = tuple(choice.trial("magnitudes", pair, recipe, s) for s in range(choice.seeds or 1))
+        line = replace(_line("magnitude", [(0, trials)]), label="")
+        panels.append(Panel(pair, (line,), note={"recipe": str(recipe)}))
+    return panels
+
+
+VGG19 = ("imagenet/vgg19_bn",)
+FIGURES = (
+    Figure(
+        "synflow-1",
+        "accuracy and critical compression of five methods",
+        ("cifar100/vgg16_bn",),
+        partial(_accuracies, methods=FIVE, limits=True),
+        drawing.accuracy_by_compression,
+    ),
+    Figure("synflow-2", "what is left of each layer", VGG19, _layers, drawing.layer_profile),
+    Figure(
+        "synflow-3",
+        "scores into and out of hidden units",
+        VGG19,
+        partial(_scores, methods=("saliency", "snip", "grasp", "synflow")),
+        drawing.units,
+        columns=4,
+    ),
+    Figure(
+        "synflow-4",
+        "average score of a layer against its size",
+        VGG19,
+        partial(_scores, methods=("random", "magnitude", "snip", "grasp", "synflow")),
+        drawing.layer_scores,
+        columns=3,
+    ),
+    Figure("synflow-5a", "iterative magnitude pruning by cycles", ("cifar10/vgg19_bn",), _imp,
+           drawing.accuracy_by_compression),
+    Figure("synflow-5b", "squared weights of layers by training", ("cifar10/vgg19_bn",), _squares, drawing.squares),
+    Figure(
+        "synflow-6",
+        "accuracy against compression, 12 pairs",
+        TWELVE,
+        partial(_accuracies, methods=FIVE),
+        drawing.accuracy_by_compression,
+    ),
+    Figure(
+        "synflow-7",
+        "SNIP with one and a hundred iterations",
+        ("cifar100/vgg16_bn",),
+        partial(_accuracies, methods=("snip", "iterative_snip", "synflow"), limits=True),
+        drawing.accuracy_by_compression,
+    ),
+)  # fmt: skip

@@ -1,0 +1,53 @@
+"""The methods that the figures compare: what prunes, how often, with how many examples, and how it is drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch_synflow import prune
+
+EXAMPLES = 10  # of each class (Frankle et al. 2021, appendices B.2 and C.2)
+
+
+class EvaluationSaliency(prune.SynapticSaliency):
+    """Synaptic saliency of the loss, ``dL/dw * w``, by BatchNorm's running statistics.
+
+    Those of the batch would depend on the weights, and sum the scores into each unit to zero (Tanaka et al. 2020,
+    section 4 and appendix 10).
+    """
+
+    training: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to prune.
+
+    Attributes:
+        title: its name in pictures.
+        pruning_method: the class.
+        colour, marker: the same in every picture; Okabe and Ito's colours, which the colour-blind tell apart.
+        iterations: rounds of scoring and pruning.
+        examples: of each class, 0 if it needs no data.
+    """
+
+    title: str
+    pruning_method: type[prune.BasePruningMethod]
+    colour: str
+    marker: str
+    iterations: int = 1
+    examples: int = 0
+
+
+METHODS = {
+    "random": Method("Random", prune.RandomUnstructured, "#888888", "s"),
+    "magnitude": Method("Magnitude", prune.L1Unstructured, "#CC79A7", "D"),
+    "snip": Method("SNIP", prune.SNIP, "#E69F00", "^", examples=EXAMPLES),
+    "grasp": Method("GraSP", prune.GraSP, "#009E73", "v", examples=EXAMPLES),
+    "synflow": Method("SynFlow", prune.SynFlow, "#0072B2", "o", iterations=100),
+    "iterative_snip": Method("Iterative SNIP", prune.IterativeSNIP, "#D55E00", "P", iterations=100, examples=EXAMPLES),
+    "grasp_magnitude": Method("GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),
+    "saliency": Method("dL/dw * w", EvaluationSaliency, "#F0E442", "*", examples=EXAMPLES),
+}
+FIVE = ("random", "magnitude", "snip", "grasp", "synflow")

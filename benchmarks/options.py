@@ -1,0 +1,212 @@
+"""The options: which are there, what they choose, and which of them have no effect."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import estimate
+from benchmarks.choice import Choice, split
+from benchmarks.datasets import Source
+from benchmarks.executors import Executor, InProcess, OnRay
+from benchmarks.figures import FIGURES
+from benchmarks.figures.panels import Figure
+from benchmarks.methods import METHODS
+from benchmarks.recipes import Recipe
+from benchmarks.trial import MEASURES, Trial
+
+
+def positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A number above zero."""
+
+    def parsed(text: str) -> Any:
+        if (value := kind(text)) <= 0:
+            raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+        return value
+
+    return parsed
+
+
+def density(text: str) -> float:
+    """Kept / total."""
+    if not 0 < (value := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"expected kept / total, above 0 and at most 1, got {text}")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and options. Options without a value given are absent, so that those given are known."""
+    whole = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, argument_default=argparse.SUPPRESS
+    )
+    commands = whole.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the figures")
+    for command, what in (("run", "run the trials of a figure that have no result"), ("plot", "draw a figure")):
+        sub = commands.add_parser(command, help=what, argument_default=argparse.SUPPRESS)
+        sub.add_argument("figure", choices=FIGURES, metavar="FIGURE", help="one of those that `list` shows")
+        sub.add_argument("--results", type=Path, help="folder of the results (default benchmarks/results/trials)")
+        _which(sub)
+        if command == "run":
+            _where(sub)
+        else:
+            sub.add_argument("--out", type=Path, help="file to draw to: .png, .svg or .pdf")
+            sub.add_argument("--reference", type=Path, help="CSV of the authors' accuracies, drawn as dashed lines")
+    return whole
+
+
+def _which(sub: argparse.ArgumentParser) -> None:
+    """Options that decide the trials."""
+    group = sub.add_argument_group("which trials (defaults are the paper's)")
+    add = group.add_argument
+    add("--pair", nargs="+", metavar="DATASET/NETWORK")
+    add("--seeds", type=positive(int), help="how many")
+    add("--methods", nargs="+", choices=METHODS)
+    add("--densities", nargs="+", type=density, help="kept / total")
+    add("--log10-compressions", nargs="+", type=float, help="log10 of total / kept, instead of --densities")
+    add("--iterations", type=positive(int), help="of the methods that iterate")
+    add("--examples", type=positive(int), help="of each class, for scoring")
+    add("--measure", choices=MEASURES, help="run this alone, of what the figure measures")
+    add("--epochs-scale", type=positive(float), help="makes schedules shorter or longer, in proportion")
+    for field in fields(Recipe):
+        flag = "--" + field.name.replace("_", "-")
+        if field.type == "bool":
+            add(flag, action=argparse.BooleanOptionalAction)
+        elif field.name == "drops":
+            add(flag, nargs="*", type=float, metavar="EPOCH")
+        else:
+            add(
+                flag,
+                type={"int": positive(int), "float": float, "str": str}[str(field.type)],
+                choices=CHOICES.get(field.name),
+            )
+
+
+def _where(sub: argparse.ArgumentParser) -> None:
+    """Options that decide where the trials run."""
+    group = sub.add_argument_group("where they run")
+    add = group.add_argument
+    add("--dry-run", action="store_true", help="print the trials, their number and an estimate of the time")
+    add("--executor", choices=("process", "ray"), help="in this process (default), or on Ray")
+    add("--device", help="cpu, cuda, ... (default: cuda if there is one)")
+    add("--threads", type=positive(int), help="of torch, in this process")
+    add("--address", help="of a Ray cluster; `auto` finds one; without it Ray is started on this machine")
+    add("--workers", type=positive(int), help="CPUs that Ray may use on this machine")
+    add("--cpus-per-trial", type=positive(float))
+    add("--gpus-per-trial", type=positive(float), help="0.25 lets four trials share a GPU")
+    add("--retries", type=int, help="of a trial whose process died (default 2)")
+    add("--data", nargs="+", metavar="NAME=PATH", help="a folder or archive with train/<class>/ and test/<class>/")
+    add("--cache", type=Path, help="folder of decoded data")
+    add("--download", action="store_true", help="download data that are not there")
+
+
+CHOICES = {
+    "initialisation": ("fan_in", "fan_out", "variance_one"), "gamma": ("one", "uniform"),
+    "augmentation": ("none", "shift", "resized_crop"), "precision": ("float32", "bfloat16"),
+}  # fmt: skip
+
+
+def choice_of(given: dict[str, Any]) -> Choice:
+    """The choices among the options given."""
+    if "densities" in given and "log10_compressions" in given:
+        raise ValueError("--densities, --log10-compressions: expected one of them, got both")
+    for pair in given.get("pair", ()):
+        split(pair)
+    densities = given.get("densities") or [10**-ratio for ratio in given.get("log10_compressions", ())]
+    if any(not 0 < d <= 1 for d in densities):
+        raise ValueError(f"--log10-compressions: expected numbers of at least 0, got {given['log10_compressions']}")
+    recipe = {field.name: given[field.name] for field in fields(Recipe) if field.name in given}
+    if "drops" in recipe:
+        recipe["drops"] = tuple(recipe["drops"])
+    plain = {key: given.get(key) for key in ("seeds", "iterations", "examples", "measure")}
+    return Choice(
+        pair=tuple(given["pair"]) if "pair" in given else None,
+        methods=tuple(given["methods"]) if "methods" in given else None,
+        densities=tuple(densities) or None,
+        epochs_scale=given.get("epochs_scale", 1.0),
+        recipe=recipe,
+        **plain,
+    )
+
+
+def refuse_without_effect(figure: Figure, choice: Choice, given: dict[str, Any]) -> None:
+    """Raise for an option that decides nothing of this figure's trials: another value gives the same trials."""
+    names = {trial.name for trial in figure.trials(choice)}
+    if not names:
+        raise ValueError(f"{figure.name}: no trial is left: --methods or --measure leave out all that it shows")
+    elsewhere = "digits/vgg_small" if choice.pair == ("digits/resnet_small",) else "digits/resnet_small"
+    others = {
+        "pair": (elsewhere,), "methods": tuple(METHODS), "densities": (0.123,),
+        "measure": None, "seeds": (choice.seeds or 0) + 1,
+    }  # fmt: skip
+    for key in ("pair", "seeds", "methods", "densities", "iterations", "examples", "measure", "epochs_scale"):
+        flag = "log10_compressions" if key == "densities" and "densities" not in given else key
+        if flag not in given:
+            continue
+        value = others[key] if key in others else getattr(choice, key) * 3 + 1
+        if key == "methods" and set(choice.methods or ()) == set(METHODS):
+            value = tuple(METHODS)[:1]
+        _refuse(figure, replace(choice, **{key: value}), names, flag.replace("_", "-"))
+        if key == "methods":
+            for method in given["methods"]:
+                rest = tuple(m for m in given["methods"] if m != method)
+                _refuse(figure, replace(choice, methods=rest), names, f"methods {method}")
+    for key, value in choice.recipe.items():
+        other: Any = (1.5,) if isinstance(value, tuple) else value * 3 + 1 if not isinstance(value, str) else None
+        if isinstance(value, bool):
+            other = not value
+        if other is None:
+            other = next(option for option in CHOICES[key] if option != value)
+        _refuse(figure, replace(choice, recipe={**choice.recipe, key: other}), names, key.replace("_", "-"))
+
+
+def _refuse(figure: Figure, other: Choice, names: set[str], flag: str) -> None:
+    if {trial.name for trial in figure.trials(other)} == names:
+        raise ValueError(f"--{flag}: has no effect on {figure.name} with these options; leave it out")
+
+
+def source_of(given: dict[str, Any], trials: Sequence[Trial]) -> Source:
+    """Where the data are, refusing what no trial needs."""
+    needed = {trial.dataset for trial in trials if needs_data(trial)}
+    paths = []
+    for item in given.get("data", ()):
+        name, equals, path = item.partition("=")
+        if not equals or not path:
+            raise ValueError(f"--data: expected NAME=PATH, got {item}")
+        if name not in needed or name == "digits":
+            raise ValueError(f"--data {name}: has no effect: no trial reads {name}; leave it out")
+        paths.append((name, Path(path).expanduser().absolute()))
+    if "download" in given and not needed - {name for name, _ in paths} - {"digits", "imagenet"}:
+        raise ValueError("--download: has no effect: nothing to download for these trials; leave it out")
+    if "cache" in given and not needed - {"digits"}:
+        raise ValueError("--cache: has no effect: no trial reads data that are decoded; leave it out")
+    plain = Source()
+    return Source(tuple(paths), Path(given.get("cache", plain.cache)).expanduser().absolute(), "download" in given)
+
+
+def needs_data(trial: Trial) -> bool:
+    """Whether a trial reads images."""
+    return trial.measure in ("accuracy", "magnitudes") or trial.examples > 0
+
+
+def executor_of(given: dict[str, Any], source: Source) -> Callable[[], Executor]:
+    """What makes the executor, options checked before anything starts."""
+    device = given.get("device") or estimate.default_device()
+    if given.get("executor") == "ray":
+        if "threads" in given:
+            raise ValueError("--threads: has no effect with --executor ray; --cpus-per-trial gives each its threads")
+        if "workers" in given and "address" in given:
+            raise ValueError("--workers: has no effect on a cluster; leave it out")
+        gpus = given.get("gpus_per_trial", 1 if device.startswith("cuda") else 0)
+        if gpus and not device.startswith("cuda"):
+            raise ValueError("--gpus-per-trial: has no effect on the CPU; leave it out, or give --device cuda")
+        return lambda: OnRay(
+            source, device, given.get("address"), given.get("cpus_per_trial", 1), gpus, given.get("retries", 2),
+            given.get("workers"),
+        )  # fmt: skip
+    for flag in ("address", "workers", "cpus_per_trial", "gpus_per_trial", "retries"):
+        if flag in given:
+            raise ValueError(f"--{flag.replace('_', '-')}: has no effect in this process; give --executor ray")
+    return lambda: InProcess(source, device, given.get("threads"))

@@ -1,0 +1,238 @@
+"""Real drivers on real folders: killed, crowded, out of space or with damaged files, the next run completes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("sklearn")
+
+ROOT = Path(__file__).parent.parent.parent
+SMALL = ["synflow-2", "--pair", "digits/vgg_small", "--methods", "random", "magnitude", "snip"]
+TRAINED = [
+    "frankle-3", "--pair", "digits/vgg_small", "--seeds", "2", "--methods", "random", "magnitude", "--densities", "1",
+    "0.5", "0.2", "--epochs", "8",
+]  # fmt: skip
+TRAINED_COUNT = 2 * (1 + 3 * 2)  # two seeds of: unpruned, and three lines at two densities
+
+
+def command(*arguments: str, results: Path) -> list[str]:
+    own = [] if "ray" in arguments else ["--threads", "1"]
+    return [sys.executable, "-m", "benchmarks", "run", *arguments, "--results", str(results), "--device", "cpu", *own]
+
+
+def finish(*arguments: str, results: Path, status: int = 0) -> str:
+    done = subprocess.run(command(*arguments, results=results), cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout
+
+
+def drive(*arguments: str, results: Path) -> subprocess.Popen[str]:
+    """A driver in a process group of its own."""
+    return subprocess.Popen(
+        command(*arguments, results=results), cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def results_in(folder: Path) -> dict[str, int]:
+    """The results that are there, whole, with the time of their last change."""
+    found = {}
+    for path in folder.glob("*.json"):
+        assert isinstance(json.loads(path.read_text())["result"], dict)
+        found[path.stem] = path.stat().st_mtime_ns
+    return found
+
+
+def wait_for(folder: Path, count: int, driver: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 300
+    while len(list(folder.glob("*.json"))) < count:
+        assert driver.poll() is None, "the driver ended early"
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def ended(folder: Path) -> list[str]:
+    """The trials that were run to their end, in the log, one entry each time."""
+    return re.findall(r" done +(\w{16}) ", (folder / "log.txt").read_text())
+
+
+def count_of(text: str, what: str) -> int:
+    found = re.search(rf"^{what} +(\d+)$", text, re.M)
+    return int(found[1]) if found else 0
+
+
+def test_a_second_run_runs_nothing_and_a_larger_one_only_the_rest(tmp_path: Path) -> None:
+    part = [*SMALL, "--log10-compressions", "1", "2"]
+    assert count_of(finish(*part, results=tmp_path), "run now") == 6
+    before = results_in(tmp_path)
+    again = finish(*part, results=tmp_path)
+    assert (count_of(again, "run now"), count_of(again, "there before")) == (0, 6)
+    assert results_in(tmp_path) == before
+    more = finish(*[*SMALL, "--log10-compressions", "1", "2", "3"], results=tmp_path)
+    assert (count_of(more, "run now"), count_of(more, "there before")) == (3, 6)
+    assert before.items() <= results_in(tmp_path).items()
+
+
+def test_a_killed_driver_loses_nothing_that_was_finished(tmp_path: Path) -> None:
+    driver = drive(*TRAINED, results=tmp_path)
+    wait_for(tmp_path, 3, driver)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    before = results_in(tmp_path)
+    assert 3 <= len(before) < TRAINED_COUNT
+    out = finish(*TRAINED, results=tmp_path)
+    after = results_in(tmp_path)
+    assert before.items() <= after.items()  # not even rewritten
+    assert len(after) == TRAINED_COUNT
+    assert count_of(out, "run now") == TRAINED_COUNT - len(before)
+
+
+def test_a_terminated_driver_says_how_to_go_on(tmp_path: Path) -> None:
+    driver = drive(*TRAINED, results=tmp_path)
+    wait_for(tmp_path, 1, driver)
+    driver.terminate()  # what a scheduler sends; SIGINT is ignored by what a shell runs in the background
+    out, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 1
+    assert "STOPPED: interrupted; the same command goes on from here" in out
+    assert len(results_in(tmp_path)) < TRAINED_COUNT
+
+
+def test_damaged_results_are_run_again_and_no_others(tmp_path: Path) -> None:
+    part = [*SMALL, "--log10-compressions", "1", "2"]
+    finish(*part, results=tmp_path)
+    before = results_in(tmp_path)
+    half, garbage, *rest = sorted(before)
+    whole = (tmp_path / f"{half}.json").read_bytes()
+    (tmp_path / f"{half}.json").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / f"{garbage}.json").write_bytes(b"\x00\xff")
+    assert count_of(finish(*part, results=tmp_path), "run now") == 2
+    after = results_in(tmp_path)
+    assert after.keys() == before.keys()
+    assert all(after[name] == before[name] for name in rest)
+    assert len(re.findall("is damaged and will be run again", (tmp_path / "log.txt").read_text())) == 2
+
+
+def test_two_drivers_share_a_folder(tmp_path: Path) -> None:
+    drivers = [drive(*TRAINED, results=tmp_path) for _ in range(2)]
+    outs = [driver.communicate(timeout=400)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0]
+    assert len(results_in(tmp_path)) == TRAINED_COUNT
+    assert sorted(ended(tmp_path)) == sorted(results_in(tmp_path))  # each ran once
+    assert sum(count_of(out, "run now") for out in outs) == TRAINED_COUNT
+
+
+def test_a_trial_that_fails_is_listed_with_its_error_and_the_others_run(tmp_path: Path) -> None:
+    part = [*SMALL, "--log10-compressions", "1", "--examples", "1000"]  # more than there are of a class
+    out = finish(*part, results=tmp_path, status=1)
+    assert (count_of(out, "run now"), count_of(out, "failed")) == (2, 1)
+    assert re.search(
+        r"FAILED \w{16} masks, digits/vgg_small, snip, density 0.1, seed 0\n +ValueError: examples_per", out
+    )
+    assert "Traceback" in (tmp_path / "log.txt").read_text()
+    assert len(results_in(tmp_path)) == 2
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = shutil.which("mount") and os.geteuid() == 0 and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(place)], capture_output=True
+    ).returncode == 0  # fmt: skip
+    if not mounted:
+        pytest.skip("needs the right to mount a small file system")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_stops_the_run_and_the_next_one_completes(small_disk: Path) -> None:
+    (small_disk / "ballast").write_bytes(bytes(16 * 1024))
+    part = [*SMALL, "--log10-compressions", "0.5", "1", "1.5", "2", "2.5", "3"]
+    out = finish(*part, results=small_disk, status=1)
+    assert "No space left on device" in out
+    assert "STOPPED" in out
+    before = results_in(small_disk)  # all of them whole
+    assert len(before) < 18
+    assert not list(small_disk.glob(".*.part"))
+    (small_disk / "ballast").unlink()
+    subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
+    finish(*part, results=small_disk)
+    assert before.items() <= results_in(small_disk).items()
+    assert len(results_in(small_disk)) == 18
+
+
+def children(pid: int) -> dict[int, str]:
+    """All processes below one, with their command lines."""
+    parents, names = {}, {}
+    for path in Path("/proc").iterdir():
+        if path.name.isdigit():
+            try:
+                fields = (path / "stat").read_text().rpartition(")")[2].split()
+                names[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                parents[int(path.name)] = int(fields[1])
+            except OSError:  # it has ended
+                continue
+    found: dict[int, str] = {}
+    level = {pid}
+    while level:
+        level = {child for child, parent in parents.items() if parent in level}
+        found |= {child: names[child] for child in level}
+    return found
+
+
+def wait_for_worker(pid: int) -> int:
+    """A worker of Ray that runs a trial."""
+    end = time.monotonic() + 240
+    while time.monotonic() < end:
+        for child, name in children(pid).items():
+            if name.startswith("ray::perform"):
+                return child
+        time.sleep(0.02)
+    raise AssertionError("no worker of Ray began a trial")
+
+
+RAY = [*TRAINED, "--executor", "ray", "--workers", "2"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers through /proc")
+def test_a_killed_worker_of_ray_is_replaced(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    driver = drive(*RAY, results=tmp_path)
+    for _ in range(2):
+        os.kill(wait_for_worker(driver.pid), signal.SIGKILL)
+        time.sleep(1)
+    out, _ = driver.communicate(timeout=580)
+    assert driver.returncode == 0, out
+    assert len(results_in(tmp_path)) == TRAINED_COUNT
+    assert sorted(ended(tmp_path)) == sorted(results_in(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
+def test_a_killed_driver_of_ray_loses_nothing_and_leaves_no_process(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    driver = drive(*RAY, results=tmp_path)
+    wait_for(tmp_path, 2, driver)
+    below = children(driver.pid)
+    driver.send_signal(signal.SIGKILL)
+    driver.communicate()
+    before = results_in(tmp_path)
+    end = time.monotonic() + 90
+    while any(Path(f"/proc/{pid}").exists() for pid in below) and time.monotonic() < end:
+        time.sleep(0.5)
+    assert [name for pid, name in below.items() if Path(f"/proc/{pid}").exists()] == []
+    out = finish(*TRAINED, results=tmp_path)  # in this process: the results are the same
+    assert count_of(out, "there before") == len(before)
+    assert before.items() <= results_in(tmp_path).items()
+    assert len(results_in(tmp_path)) == TRAINED_COUNT

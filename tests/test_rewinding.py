@@ -1,0 +1,259 @@
+"""Rewinding: snapshots, the loop of iterative magnitude pruning, and what it is worth on real images."""
+
+from __future__ import annotations
+
+import copy
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torch.nn.utils.prune as torch_prune
+from torch import Tensor, nn
+
+from tests.cases import MODELS, ModelCase, bits, distinct, fingerprint, mask_of
+from torch_synflow import prune, rewinding, snapshots
+
+BATCH = (torch.rand(12, 5, generator=torch.Generator().manual_seed(3)), torch.arange(12) % 3)
+
+
+def step(model: nn.Module, optimizer: torch.optim.Optimizer, case: ModelCase) -> None:
+    optimizer.zero_grad()
+    case.loss_fn(case.outputs(model), case.batch()[1]).backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("case", [case for case in MODELS if not case.half], ids=lambda case: case.name)
+def test_rewinding_undoes_training_and_keeps_what_was_pruned_meanwhile(case: ModelCase) -> None:
+    model = case.build()
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1, momentum=0.9)
+    step(model, optimizer, case)
+    values = {name.replace("_orig", ""): t.clone() for name, t in model.state_dict().items() if "_mask" not in name}
+    momentum = copy.deepcopy(optimizer.state_dict())
+    start = rewinding.take_snapshot(model, optimizer)
+    step(model, optimizer, case)
+    prune.global_iterative_unstructured(prune.prunable_parameters(model), prune.L1Unstructured, 0.5)
+    parameters = [id(parameter) for parameter in model.parameters()]
+    masks = [mask_of(pair).clone() for pair in distinct(model)]
+    step(model, optimizer, case)
+    rewinding.rewind(model, start, optimizer)
+    after = {name.replace("_orig", ""): t for name, t in model.state_dict().items() if "_mask" not in name}
+    assert {name: bits(tensor) for name, tensor in after.items()} == {n: bits(t) for n, t in values.items()}
+    assert [id(parameter) for parameter in model.parameters()] == parameters
+    assert all(torch.equal(a, mask_of(pair)) for a, pair in zip(masks, distinct(model), strict=True))
+    for module, name in distinct(model):
+        assert torch.equal(getattr(module, name), getattr(module, f"{name}_orig") * getattr(module, f"{name}_mask"))
+    for number, state in momentum["state"].items():
+        assert torch.equal(optimizer.state_dict()["state"][number]["momentum_buffer"], state["momentum_buffer"])
+
+
+def test_training_from_a_rewound_state_is_training_from_that_step() -> None:
+    case = MODELS[7]
+    model = case.build()
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    step(model, optimizer, case)
+    start = rewinding.take_snapshot(model, optimizer)
+    runs = []
+    for _ in range(2):
+        for _ in range(3):
+            step(model, optimizer, case)
+        runs.append([bits(tensor) for tensor in model.state_dict().values()])
+        rewinding.rewind(model, start, optimizer)
+    assert runs[0] == runs[1]
+
+
+def test_a_snapshot_is_a_copy_and_can_be_used_again() -> None:
+    model = nn.Linear(5, 3)
+    start = rewinding.take_snapshot(model)
+    first = model.weight.detach().clone()
+    for _ in range(2):
+        with torch.no_grad():
+            model.weight.mul_(3)
+        rewinding.rewind(model, start)
+        assert torch.equal(model.weight, first)
+
+
+def test_learning_rates_are_rewound() -> None:
+    model = nn.Linear(5, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    start = rewinding.take_snapshot(model, optimizer)
+    optimizer.param_groups[0]["lr"] = 0.001
+    rewinding.rewind(model, start, optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.1
+
+
+OTHERS = {
+    r"weight: shape \(3, 4\), expected \(3, 5\)": lambda: nn.Linear(4, 3),
+    r"bias: the snapshot has no such tensor": lambda: nn.Linear(5, 3, bias=False),
+    r"0\.bias: the model has no such tensor": lambda: nn.Sequential(nn.Linear(5, 3)),
+}
+
+
+@pytest.mark.parametrize("message", OTHERS)
+def test_a_snapshot_of_another_model_is_one_error_and_changes_nothing(message: str) -> None:
+    model = nn.Linear(5, 3)
+    torch_prune.l1_unstructured(model, "weight", 0.5)
+    other = rewinding.take_snapshot(OTHERS[message]())
+    before = fingerprint(model)
+    with pytest.raises(ValueError, match=rf"snapshot: expected one of the same model, got one of another \({message}"):
+        rewinding.rewind(model, other)
+    assert fingerprint(model) == before
+
+
+def test_a_snapshot_of_another_optimiser_is_one_error_and_changes_nothing() -> None:
+    model = nn.Linear(5, 3)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    before = fingerprint(model)
+    with pytest.raises(ValueError, match=r"snapshot: expected one with an optimiser, got one without"):
+        rewinding.rewind(model, rewinding.take_snapshot(model), optimizer)
+    other = rewinding.take_snapshot(model, torch.optim.SGD([model.weight], 0.1))
+    with pytest.raises(ValueError, match=r"optimizer: expected groups of \[1\] parameters .*, got \[2\]"):
+        rewinding.rewind(model, other, optimizer)
+    assert fingerprint(model) == before
+
+
+def test_what_is_no_snapshot_or_model_is_refused() -> None:
+    with pytest.raises(TypeError, match="snapshot: expected what take_snapshot returns, got dict"):
+        rewinding.rewind(nn.Linear(2, 2), {})  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"model: expected an nn\.Module, got dict"):
+        rewinding.take_snapshot({})  # type: ignore[arg-type]
+
+
+def test_an_interrupted_rewind_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3))
+    start = rewinding.take_snapshot(model)
+    prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5)
+    with torch.no_grad():
+        model[0].weight_orig.mul_(3)
+    values = [bits(tensor) for tensor in model.state_dict().values()]
+
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(snapshots, "refresh", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rewinding.rewind(model, start)
+    assert [bits(tensor) for tensor in model.state_dict().values()] == values
+
+
+class Loop:
+    """A training that notes what it was asked, and multiplies the weights."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.calls: list[tuple[int, int | None]] = []
+
+    def __call__(self, start: int, stop: int | None) -> None:
+        self.calls.append((start, stop))
+        with torch.no_grad():
+            for parameter in self.model.parameters():
+                parameter.mul_(2 if stop is None else 3)
+
+
+def test_the_loop_trains_prunes_and_rewinds() -> None:
+    model = nn.Linear(10, 10, bias=False)
+    first = model.weight.detach().clone()
+    train = Loop(model)
+    seen: list[tuple[int, int, bool]] = []
+
+    def callback(level: int, report: prune.PruningReport) -> None:
+        seen.append((level, report.kept, torch.equal(model.weight_orig, 3 * first)))
+
+    report = rewinding.iterative_magnitude_pruning(model, train, levels=3, step=7, callback=callback)
+    assert train.calls == [(0, 7), (7, None), (7, None), (7, None)]
+    assert seen == [(1, 80, True), (2, 64, True), (3, 51, True)]
+    assert report.kept == 51
+    # magnitudes after training decide: here they are those of the start
+    assert torch.equal(model.weight_mask.bool(), first.abs() >= first.abs().flatten().sort().values[-51])
+
+
+def test_without_a_step_the_first_training_is_that_of_the_first_level() -> None:
+    train = Loop(nn.Linear(4, 4))
+    rewinding.iterative_magnitude_pruning(train.model, train, levels=2, amount=2)
+    assert train.calls == [(0, None), (0, None)]
+    assert int(train.model.weight_mask.sum()) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"levels": 0}, ValueError, "levels: expected at least 1, got 0"),
+        ({"levels": 1.5}, TypeError, r"levels: expected an int of at least 1, got 1\.5"),
+        ({"levels": 2, "step": -1}, ValueError, "step: expected at least 0, got -1"),
+        ({"levels": 2, "amount": 1.5}, ValueError, "amount"),
+        ({"levels": 2, "train": None}, TypeError, r"train: expected a function train\(start, stop\), got None"),
+        ({"levels": 2, "model": nn.ReLU()}, ValueError, "parameters: expected at least one"),
+    ],
+)
+def test_wrong_arguments_are_named_before_anything_is_trained(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    train = Loop(nn.Linear(3, 3))
+    before = fingerprint(train.model)
+    with pytest.raises(error, match=message):
+        rewinding.iterative_magnitude_pruning(**{"model": train.model, "train": train, **arguments})
+    assert train.calls == []
+    assert fingerprint(train.model) == before
+
+
+@pytest.mark.parametrize(("at", "calls"), [(0, [(0, None)]), (5, [(0, 5), (5, None)]), (None, [(0, None), (0, None)])])
+def test_pruning_at_a_step_of_training(at: int | None, calls: list[tuple[int, int | None]]) -> None:
+    model = nn.Linear(4, 4)
+    train = Loop(model)
+    report = rewinding.prune_at_step(
+        train, lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5), step=at
+    )
+    assert train.calls == calls
+    assert report.kept == 8
+
+
+def test_pruning_at_a_step_names_wrong_arguments() -> None:
+    with pytest.raises(TypeError, match="prune: expected a function without arguments"):
+        rewinding.prune_at_step(lambda start, stop: None, 0.5, step=0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="step: expected an int"):
+        rewinding.prune_at_step(lambda start, stop: None, lambda: None, step="end")  # type: ignore[arg-type, return-value]
+
+
+def _accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> float:
+    with torch.no_grad():
+        return float((model(data[0]).argmax(1) == data[1]).double().mean())
+
+
+def test_iterative_magnitude_pruning_improves_on_one_shot_magnitude_on_digits() -> None:
+    """Real training at 4 % density, three seeds: ten levels against one, and against magnitude at initialisation."""
+    pytest.importorskip("sklearn")
+    from benchmarks.digits import digits
+
+    train_set, test_set = digits()
+    images, labels = train_set.tensors
+    found: dict[str, list[float]] = {"ten levels": [], "one level": [], "at initialisation": []}
+    for seed, name in product(range(3), found):
+        torch.manual_seed(seed)
+        hidden = [nn.Linear(64, 100), nn.ReLU(), nn.Linear(100, 50), nn.ReLU()]
+        model = nn.Sequential(nn.Flatten(), *hidden, nn.Linear(50, 10))
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+
+        def train(
+            start: int, stop: int | None, model: nn.Module = model, optimizer: torch.optim.Optimizer = optimizer
+        ) -> None:
+            for number in range(start, 200 if stop is None else stop):
+                batch = torch.randperm(len(images), generator=torch.Generator().manual_seed(number))[:128]
+                optimizer.zero_grad()
+                F.cross_entropy(model(images[batch]), labels[batch]).backward()
+                optimizer.step()
+
+        if name == "at initialisation":
+            report = prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.96)
+            train(0, None)
+        else:
+            levels = 10 if name == "ten levels" else 1
+            report = rewinding.iterative_magnitude_pruning(
+                model, train, levels=levels, amount=1 - 0.04 ** (1 / levels), step=20, optimizer=optimizer
+            )
+            train(20, None)
+        assert abs(report.density - 0.04) < 0.001
+        found[name].append(_accuracy(model, test_set.tensors))
+    mean = {name: sum(values) / 3 for name, values in found.items()}
+    assert mean["ten levels"] > mean["one level"] + 0.005, found
+    assert mean["one level"] > mean["at initialisation"] + 0.005, found

@@ -1,0 +1,215 @@
+"""What a pruned model costs: parameters and FLOPs; and what finding its masks costs: passes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.prune import BasePruningMethod
+
+from torch_synflow.diagnostics.drawing import axes, positions
+from torch_synflow.diagnostics.from_inputs import Readings
+from torch_synflow.diagnostics.table import table
+from torch_synflow.network import positive_input
+from torch_synflow.parameters import unwrap
+from torch_synflow.pruned import entries_of
+from torch_synflow.saliency import SaliencyUnstructured
+from torch_synflow.scoring import opened
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What one layer costs.
+
+    Attributes:
+        name: of its weight.
+        kept: entries kept.
+        total: entries in all.
+        flops: floating-point operations of its module for one example, all weights counted.
+        sparse_flops: of these, those of the entries that are kept.
+    """
+
+    name: str
+    kept: int
+    total: int
+    flops: int
+    sparse_flops: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters and FLOPs of a model for one example, dense and sparse; ``print`` shows a table.
+
+    Attributes:
+        layers: one a tensor that is or may be pruned.
+        other_parameters: entries of all other parameters, which are dense.
+        other_flops: operations of all else that torch counts.
+    """
+
+    layers: tuple[LayerCost, ...]
+    other_parameters: int
+    other_flops: int
+
+    @property
+    def parameters(self) -> int:
+        """All parameters of the model."""
+        return sum(layer.total for layer in self.layers) + self.other_parameters
+
+    @property
+    def kept_parameters(self) -> int:
+        """All parameters that are not pruned."""
+        return sum(layer.kept for layer in self.layers) + self.other_parameters
+
+    @property
+    def flops(self) -> int:
+        """Dense FLOPs of one example."""
+        return sum(layer.flops for layer in self.layers) + self.other_flops
+
+    @property
+    def sparse_flops(self) -> float:
+        """FLOPs of one example if only kept entries cost any; a bound, as zeros alone save no time."""
+        return sum(layer.sparse_flops for layer in self.layers) + self.other_flops
+
+    def __str__(self) -> str:
+        """A table: a line a tensor, then all else and the sum."""
+        rows = [(layer.name, layer.kept, layer.total, layer.sparse_flops, layer.flops) for layer in self.layers]
+        rows.append(("other", self.other_parameters, self.other_parameters, float(self.other_flops), self.other_flops))
+        rows.append(("all", self.kept_parameters, self.parameters, self.sparse_flops, self.flops))
+        cells = [[name, *(f"{number:,.0f}" for number in numbers)] for name, *numbers in rows]
+        return table(["layer", "kept", "parameters", "sparse FLOPs", "FLOPs"], cells)
+
+    def draw(self, ax: Any = None) -> Any:
+        """Draw dense and sparse FLOPs of each layer.
+
+        Args:
+            ax: matplotlib axes; new ones by default.
+
+        Returns:
+            The axes.
+        """
+        ax = axes(ax)
+        places = positions(ax, [layer.name.removesuffix(".weight") for layer in self.layers])
+        ax.bar(places, [layer.flops for layer in self.layers], color="0.8", label="dense")
+        ax.bar(places, [layer.sparse_flops for layer in self.layers], width=0.5, label="sparse")
+        ax.set_ylabel("FLOPs for one example")
+        ax.legend()
+        return ax
+
+
+def cost(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Cost:
+    """Count the parameters that are kept, and the FLOPs of one example by torch's own counter.
+
+    A multiplication and an addition count as two. The sparse count takes the fraction of a layer's operations that
+    is its density; torch counts matrix products, convolutions and attention.
+
+    Args:
+        model: any model, pruned or not; it is only read.
+        example_inputs: what it is called with, the first dimension being the batch; only shapes matter.
+        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+
+    Returns:
+        Numbers of each layer, which print as a table.
+
+    Raises:
+        TypeError, ValueError: if the model has nothing prunable, or no example input is given.
+
+    Source: ``torch.utils.flop_counter``.
+
+    Example:
+        >>> from torch_synflow import diagnostics
+        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        >>> _ = prune.random_unstructured(model[0], "weight", amount=0.75)
+        >>> print(diagnostics.cost(model, torch.rand(16, 4)))
+        layer     kept  parameters  sparse FLOPs  FLOPs
+        0.weight     8          32            16     64
+        2.weight    16          16            32     32
+        other       10          10             0      0
+        all         34          58            48     96
+    """
+    from torch.utils.flop_counter import FlopCounterMode  # here, as it imports a lot
+
+    entries = entries_of(model, parameters)
+    network = Readings.read(model, example_inputs, entries)
+    spent: dict[nn.Module, int] = {}
+    with opened(network, training=False), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        handles: list[Any] = []
+        for module in {module for entry in entries for module, _ in entry.locations}:
+            started: list[int] = []
+
+            def start(module: nn.Module, args: Any, started: list[int] = started) -> None:
+                started.append(counter.get_total_flops())
+
+            def stop(module: nn.Module, args: Any, output: Any, started: list[int] = started) -> None:
+                spent[module] = spent.get(module, 0) + counter.get_total_flops() - started.pop()
+
+            handles += [module.register_forward_pre_hook(start), module.register_forward_hook(stop)]
+        try:
+            network(network.weights, network.prepared(positive_input(example_inputs)))
+        finally:
+            for handle in handles:
+                handle.remove()
+        every = counter.get_total_flops()
+    layers = []
+    for entry in entries:
+        kept = int(entry.mask.sum())
+        # of a module with several such parameters the largest, a weight, is what its operations go through
+        modules = {module for module, _ in entry.locations if _largest(entries, module) is entry}
+        flops = sum(spent.get(module, 0) for module in modules)
+        layers.append(LayerCost(entry.label, kept, entry.total, flops, flops * kept / max(entry.total, 1)))
+    parameters_in_all = sum(parameter.numel() for parameter in unwrap(model).parameters())
+    return Cost(
+        tuple(layers),
+        other_parameters=parameters_in_all - sum(entry.total for entry in entries),
+        other_flops=every - sum(layer.flops for layer in layers),
+    )
+
+
+def _largest(entries: list[Any], module: nn.Module) -> Any:
+    own = [entry for entry in entries if any(place is module for place, _ in entry.locations)]
+    return max(own, key=lambda entry: entry.total)
+
+
+def passes(
+    pruning_method: type[BasePruningMethod],
+    *,
+    examples: int | None = None,
+    iterations: int | None = None,
+) -> int:
+    """What finding the masks costs: iterations times examples of each iteration.
+
+    Args:
+        pruning_method: a method; one that reads no model, as magnitude and random pruning, costs no pass.
+        examples: how many examples an iteration reads, for methods that need data (ten of each class in the papers).
+        iterations: how many; the method's own by default.
+
+    Returns:
+        How many examples pass forward and backward, such as 100 for SynFlow, 1,000 for SNIP and GraSP on CIFAR-100
+        and 10,000 on ImageNet.
+
+    Raises:
+        TypeError, ValueError: if the method is none, or reads data and ``examples`` is not given.
+
+    Source: Tanaka et al. 2020, section 6, "Computational cost of SynFlow".
+
+    Example:
+        >>> from torch_synflow import diagnostics
+        >>> diagnostics.passes(prune.SynFlow), diagnostics.passes(prune.SNIP, examples=10 * 100)
+        (100, 1000)
+    """
+    if not (isinstance(pruning_method, type) and issubclass(pruning_method, BasePruningMethod)):
+        raise TypeError(f"pruning_method: expected a BasePruningMethod class, got {pruning_method!r}")
+    for name, value in (("examples", examples), ("iterations", iterations)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name}: expected at least 1, got {value}")
+    if not issubclass(pruning_method, SaliencyUnstructured):
+        return 0
+    if "data" not in pruning_method.needs:
+        examples = 1
+    if examples is None:
+        raise ValueError(
+            f"examples: {pruning_method.__name__} reads data, expected the number of its examples, got none; ten of "
+            "each class in the papers"
+        )
+    return (pruning_method.iterations if iterations is None else iterations) * examples

@@ -1,0 +1,46 @@
+"""The axes that diagnostics draw on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def axes(ax: Any = None) -> Any:
+    """The matplotlib axes to draw on: those given, or new ones.
+
+    Raises:
+        ImportError: if there are none and matplotlib is not installed.
+    """
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError(
+            'draw: a picture needs matplotlib, which is not installed: pip install "torch_synflow[draw]"'
+        ) from error
+    return pyplot.subplots(layout="constrained")[1]
+
+
+def positions(ax: Any, names: Sequence[str]) -> Sequence[int]:
+    """Label the horizontal axis with names of layers, as many as there is room for."""
+    places = list(range(len(names)))
+    every = max(1, -(-len(names) // 40))
+    ax.set_xticks(places[::every], names[::every], rotation=90, fontsize=7)
+    return places
+
+
+def fractions(ax: Any, values: Sequence[float], label: str) -> float:
+    """Make the vertical axis logarithmic for fractions such as densities, which span decades.
+
+    Returns:
+        Where its lower end is, for what is zero.
+    """
+    positive = [value for value in values if value > 0]
+    bottom = min(positive) / 3 if positive else 0.0
+    if positive:
+        ax.set_yscale("log")
+    ax.set_ylim(bottom, 1.5)
+    ax.set_ylabel(label)
+    return bottom

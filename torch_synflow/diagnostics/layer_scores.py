@@ -1,0 +1,106 @@
+"""Average score against inverse layer size: why scores that are conserved prune the largest layer first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from torch_synflow.diagnostics.drawing import axes
+from torch_synflow.diagnostics.table import table
+from torch_synflow.parameters import Pair
+from torch_synflow.pruned import entries_of
+
+
+@dataclass(frozen=True)
+class LayerScore:
+    """The scores of one layer.
+
+    Attributes:
+        name: of its weight.
+        size: entries that are not pruned.
+        total: the sum of their scores.
+    """
+
+    name: str
+    size: int
+    total: float
+
+    @property
+    def average(self) -> float:
+        """Total / size, zero for an empty layer."""
+        return self.total / self.size if self.size else 0.0
+
+
+@dataclass(frozen=True)
+class LayerScores:
+    """The average score of each layer and its size; ``print`` shows a table.
+
+    Attributes:
+        layers: one a tensor.
+    """
+
+    layers: tuple[LayerScore, ...]
+
+    def __str__(self) -> str:
+        """A table: a line a tensor."""
+        rows = [[layer.name, f"{layer.size:,}", f"{layer.total:.4g}", f"{layer.average:.4g}"] for layer in self.layers]
+        return table(["layer", "size", "total score", "average"], rows)
+
+    def draw(self, ax: Any = None) -> Any:
+        """Draw the absolute average score of each layer against the inverse of its size, as figure 4.
+
+        Args:
+            ax: matplotlib axes; new ones by default.
+
+        Returns:
+            The axes. The dotted line is what the same total in each layer would give.
+        """
+        ax = axes(ax)
+        shown = [layer for layer in self.layers if layer.size and layer.total]
+        inverse = [1 / layer.size for layer in shown]
+        ax.loglog(inverse, [abs(layer.average) for layer in shown], "o")
+        if shown:
+            middle = sorted(abs(layer.total) for layer in shown)[len(shown) // 2]
+            ends = [min(inverse), max(inverse)]
+            ax.loglog(ends, [middle * end for end in ends], "k:", linewidth=1)
+        ax.set_xlabel("1 / size of layer")
+        ax.set_ylabel("average score, absolute")
+        return ax
+
+
+def layer_scores(model: nn.Module, scores: Mapping[Pair, Tensor]) -> LayerScores:
+    """Average the scores of each layer over the entries that are not pruned.
+
+    Args:
+        model: the model that was scored.
+        scores: for each ``(module, name)`` pair a tensor, as ``prune.synflow_scores`` and any method's ``scores``
+            return them.
+
+    Returns:
+        Size, total and average score of each layer.
+
+    Raises:
+        ValueError: if ``scores`` is empty or holds a tensor that is not the shape of its parameter.
+
+    Source: Tanaka et al. 2020, section 4 and figure 4.
+
+    Example:
+        >>> from torch_synflow import diagnostics
+        >>> model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.ReLU(), nn.Linear(8, 2, bias=False))
+        >>> found = diagnostics.layer_scores(model, prune.synflow_scores(model, torch.ones(1, 4)))
+        >>> first, second = found.layers
+        >>> first.size, second.size, round(second.average / first.average, 6)  # totals are equal
+        (32, 16, 2.0)
+    """
+    found = []
+    for entry in entries_of(model, list(scores)):
+        score = next(scores[pair] for pair in entry.locations if pair in scores)
+        if score.shape != entry.parameter.shape:
+            raise ValueError(
+                f"scores: expected shape {tuple(entry.parameter.shape)} for {entry.label}, got {tuple(score.shape)}"
+            )
+        found.append(LayerScore(entry.label, int(entry.mask.sum()), float((score * entry.mask).sum())))
+    return LayerScores(tuple(found))

@@ -1,0 +1,145 @@
+"""Neuron collapse: output channels that are pruned whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvTransposeNd
+
+from torch_synflow.diagnostics.drawing import axes
+from torch_synflow.diagnostics.table import table
+from torch_synflow.pruned import entries_of
+
+
+@dataclass(frozen=True)
+class LayerNeurons:
+    """The neurons of one layer.
+
+    Attributes:
+        name: of its weight.
+        densities: kept / total of each neuron, an output channel (row).
+    """
+
+    name: str
+    densities: tuple[float, ...]
+
+    @property
+    def collapsed(self) -> int:
+        """How many neurons have nothing kept."""
+        return sum(density == 0 for density in self.densities)
+
+
+@dataclass(frozen=True)
+class NeuronCollapse:
+    """What is kept of each neuron; ``print`` shows a table.
+
+    Attributes:
+        layers: one a weight, from input to output.
+
+    Example:
+        >>> from torch_synflow import diagnostics
+        >>> model = nn.Linear(3, 4)
+        >>> _ = prune.ln_structured(model, "weight", amount=1, n=1, dim=0)
+        >>> found = diagnostics.neuron_collapse(model)
+        >>> found.fraction, found.at_least(0.5)
+        (0.25, 0.25)
+        >>> print(found)
+        layer   neurons  collapsed  fraction
+        weight        4          1    0.2500
+        all           4          1    0.2500
+    """
+
+    layers: tuple[LayerNeurons, ...]
+
+    @property
+    def neurons(self) -> int:
+        """Neurons in all layers."""
+        return sum(len(layer.densities) for layer in self.layers)
+
+    @property
+    def collapsed(self) -> int:
+        """Neurons with nothing kept."""
+        return sum(layer.collapsed for layer in self.layers)
+
+    @property
+    def fraction(self) -> float:
+        """Collapsed / all neurons."""
+        return self.collapsed / self.neurons
+
+    def at_least(self, pruned: float) -> float:
+        """The fraction of neurons of which at least the fraction ``pruned`` is pruned, as figure 5 plots it."""
+        densities = [density for layer in self.layers for density in layer.densities]
+        return sum(1 - density >= pruned - 1e-12 for density in densities) / len(densities)
+
+    def __str__(self) -> str:
+        """A table: a line a layer, then the sum."""
+        rows = [(layer.name, len(layer.densities), layer.collapsed) for layer in self.layers]
+        rows.append(("all", self.neurons, self.collapsed))
+        cells = [[name, f"{count:,}", f"{gone:,}", f"{gone / max(count, 1):.4f}"] for name, count, gone in rows]
+        return table(["layer", "neurons", "collapsed", "fraction"], cells)
+
+    def draw(self, ax: Any = None, *, label: str | None = None) -> Any:
+        """Draw the percentage of neurons that are pruned at least so far, as figure 5 of Frankle et al. 2021.
+
+        Args:
+            ax: matplotlib axes; new ones by default.
+            label: of the line, where several methods are drawn on the same axes.
+
+        Returns:
+            The axes.
+        """
+        ax = axes(ax)
+        steps = [step / 100 for step in range(101)]
+        ax.plot([100 * s for s in steps], [100 * self.at_least(s) for s in steps], label=label)
+        ax.set_xlabel("pruned at least, % of a neuron")
+        ax.set_ylabel("% of neurons")
+        ax.set_ylim(-2, 102)
+        if label is not None:
+            ax.legend()
+        return ax
+
+
+def neuron_collapse(model: nn.Module, parameters: Any = None) -> NeuronCollapse:
+    """What is kept of each neuron of a model, an output channel being one.
+
+    The paper counts the channels of convolutions; pass these as ``parameters`` to compare with it.
+
+    Args:
+        model: any model; a parameter without a mask of ``torch.nn.utils.prune`` is dense.
+        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+
+    Returns:
+        A report that prints as a table and draws figure 5.
+
+    Raises:
+        TypeError, ValueError: if ``model`` is none, or has nothing prunable.
+
+    Source: Frankle et al. 2021, section 5 and figure 5.
+    """
+    entries = entries_of(model, parameters)
+    layers = []
+    for entry in entries:
+        rows = by_output(entry.locations[0][0], entry.mask)
+        layers.append(LayerNeurons(entry.label, tuple(rows.double().mean(1).tolist())))
+    return NeuronCollapse(tuple(layers))
+
+
+def by_output(module: nn.Module, weight: Tensor) -> Tensor:
+    """A weight, or what has its shape, as ``(output channels, all else)``."""
+    if isinstance(module, _ConvTransposeNd) and weight.dim() > 1:
+        return _grouped(weight, module.groups).transpose(1, 2).reshape(module.groups * weight.shape[1], -1)
+    return weight.reshape(weight.shape[0], -1) if weight.dim() else weight.reshape(1, 1)
+
+
+def by_input(module: nn.Module, weight: Tensor) -> Tensor:
+    """A weight, or what has its shape, as ``(input channels, all else)``."""
+    if isinstance(module, _ConvTransposeNd):
+        return weight.reshape(weight.shape[0], -1)
+    groups = getattr(module, "groups", 1)
+    return _grouped(weight, groups).transpose(1, 2).reshape(groups * weight.shape[1], -1)
+
+
+def _grouped(weight: Tensor, groups: int) -> Tensor:
+    return weight.reshape(groups, weight.shape[0] // groups, weight.shape[1], -1)

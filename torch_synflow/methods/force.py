@@ -1,0 +1,85 @@
+"""FORCE and GraSP-It: progressive skeletonization (de Jorge et al. 2020)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch_synflow.saliency import SaliencyUnstructured
+from torch_synflow.scoring import Network
+from torch_synflow.task import Weights
+
+
+class FORCEUnstructured(SaliencyUnstructured):
+    r"""Keep the weights that matter most to the loss once the others are gone; a pruned weight may return.
+
+    .. math:: S(\theta) = \left| \frac{\partial L}{\partial \theta}(m \odot \theta) \odot \theta \right|
+
+    Each iteration takes the gradient at the weights that the mask :math:`m` of the one before keeps, but scores all
+    that the call began with by their own, unmasked values, so that a weight that was left out can come back. What
+    an earlier call pruned stays pruned. By default 60 iterations with the exponential schedule, in training mode;
+    the data are read once an iteration, as for ``IterativeSNIP``.
+
+    Scores of a model, outside of the loop, are those of SNIP.
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: de Jorge et al. 2020, "Progressive skeletonization: trimming more fat from a network at initialization";
+    60 iterations is what its authors' code recommends.
+
+    Example:
+        >>> from torch_synflow import prune
+        >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
+        >>> batch = (torch.rand(40, 8), torch.arange(40) % 4)
+        >>> report = prune.global_iterative_unstructured(
+        ...     model, prune.FORCE, amount=0.9, data=batch, loss_fn=nn.functional.cross_entropy
+        ... )
+        >>> report.kept
+        38
+    """
+
+    iterations: ClassVar[int] = 60
+    pruned_may_return: ClassVar[bool] = True
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``abs(dL/dw * w)``, the gradient at the kept weights, ``w`` all of them."""
+        gradients = network.mean_gradient(network.task.data)
+        return {name: gradient.mul_(network.dense[name]).abs_() for name, gradient in gradients.items()}
+
+
+FORCE = FORCEUnstructured
+
+
+class GraSPItUnstructured(SaliencyUnstructured):
+    r"""Keep the weights that hold most of the pruned network's gradient norm, scored anew after each small pruning.
+
+    .. math:: S(\theta) = \left( \frac{\partial L}{\partial \theta}(m \odot \theta) \right)^2
+
+    GraSP's aim, the squared norm of the gradient, is a sum over the weights that are kept; a weight's score is its
+    part of that sum. No second derivative is taken. By default 60 iterations with the exponential schedule, in
+    training mode; the data are read once an iteration, as for ``IterativeSNIP``.
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: de Jorge et al. 2020, "Progressive skeletonization: trimming more fat from a network at initialization",
+    where it is GRASP-It, as in its authors' code.
+
+    Example:
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[3.0, -2.0]]))
+        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))  # L = (3 - 4)^2, dL/dw = [-2, -4]
+        >>> prune.GraSPIt.scores(model, data=batch, loss_fn=nn.functional.mse_loss)[model, "weight"].tolist()
+        [[4.0, 16.0]]
+    """
+
+    iterations: ClassVar[int] = 60
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``(dL/dw)^2``."""
+        return {name: gradient.square_() for name, gradient in network.mean_gradient(network.task.data).items()}
+
+
+GraSPIt = GraSPItUnstructured

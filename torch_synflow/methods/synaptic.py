@@ -1,0 +1,70 @@
+"""Synaptic saliency of any scalar (Tanaka et al. 2020), and its square, Taylor-FO (Molchanov et al. 2019)."""
+
+from __future__ import annotations
+
+from torch_synflow.saliency import SaliencyUnstructured
+from torch_synflow.scoring import Network
+from torch_synflow.task import Weights
+
+
+class SynapticSaliencyUnstructured(SaliencyUnstructured):
+    r"""Keep the weights by the synaptic saliency of a scalar that you write as a function of the outputs.
+
+    .. math:: S(\theta) = \frac{\partial R}{\partial \theta} \odot \theta
+
+    ``loss_fn(outputs, targets)`` is R; of several batches it is the mean over all examples. Scores are signed and
+    ranked as they are: the weights that raise R the most are kept, to first order. Without biases they are conserved
+    at every unit and over every cut of the network. A method whose R is fixed is a subclass of
+    ``SaliencyUnstructured`` that returns ``dR/dw * w`` from ``network.gradient``.
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: Tanaka et al. 2020, section 4, equation 1.
+
+    Example:
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[3.0, -2.0]]))
+        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([0]))  # R = (3 - 4)^2, dR/dw = [-2, -4]
+        >>> power = lambda outputs, targets: outputs.square().sum()
+        >>> prune.SynapticSaliency.scores(model, data=batch, loss_fn=power)[model, "weight"].tolist()
+        [[-6.0, 8.0]]
+    """
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``dR/dw * w``."""
+        gradients = network.mean_gradient(network.task.data)
+        return {name: gradient.mul_(network.weights[name]) for name, gradient in gradients.items()}
+
+
+SynapticSaliency = SynapticSaliencyUnstructured
+
+
+class TaylorFOUnstructured(SynapticSaliencyUnstructured):
+    r"""Keep the weights whose removal would change the loss the most, squared: the order is SNIP's.
+
+    .. math:: S(\theta) = \left( \frac{\partial L}{\partial \theta} \odot \theta \right)^2
+
+    Squares of small scores are zero in float32 where SNIP's are not, and so tie.
+
+    Args:
+        amount: what to remove, a fraction of the entries not yet pruned or a count.
+
+    Source: Molchanov et al. 2019, "Importance estimation for neural network pruning", equation 8.
+
+    Example:
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[3.0, -2.0]]))
+        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))  # L = (3 - 4)^2, dL/dw = [-2, -4]
+        >>> prune.TaylorFO.scores(model, data=batch, loss_fn=nn.functional.mse_loss)[model, "weight"].tolist()
+        [[36.0, 64.0]]
+    """
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """``(dL/dw * w)^2``."""
+        return {name: score.square_() for name, score in super().saliency(network).items()}
+
+
+TaylorFO = TaylorFOUnstructured

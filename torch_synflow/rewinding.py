@@ -1,0 +1,143 @@
+"""Pruning during and after training: snapshots to rewind to, and iterative magnitude pruning.
+
+The training itself is the user's: a function ``train(start, stop)`` that trains the model from step ``start`` to
+step ``stop``, or to its end where ``stop`` is ``None``. What a step is, it decides.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.prune import L1Unstructured
+
+from torch_synflow.iterative import global_iterative_unstructured
+from torch_synflow.parameters import prunable_parameters, resolve, unwrap
+from torch_synflow.report import PruningReport
+from torch_synflow.selection import check_amount
+from torch_synflow.snapshots import TrainingSnapshot, rewind, take_snapshot
+
+#: trains the model from step ``start`` to step ``stop``, or to the end
+Train = Callable[[int, int | None], object]
+#: called after each level with its number, from 1, and the report
+LevelCallback = Callable[[int, PruningReport], object]
+
+__all__ = ["TrainingSnapshot", "iterative_magnitude_pruning", "prune_at_step", "rewind", "take_snapshot"]
+
+
+def iterative_magnitude_pruning(
+    model: nn.Module,
+    train: Train,
+    *,
+    levels: int,
+    amount: float = 0.2,
+    step: int = 0,
+    optimizer: torch.optim.Optimizer | None = None,
+    parameters: Any = None,
+    callback: LevelCallback | None = None,
+) -> PruningReport:
+    """Find a lottery ticket: train, prune the lowest magnitudes, rewind to an early step, and repeat.
+
+    ``train(0, step)`` once, then at each level ``train(step, None)``, prune globally by magnitude, and rewind
+    weights, buffers and optimiser to ``step``. Afterwards the model is pruned and rewound: ``train(step, None)``
+    trains the ticket.
+
+    Args:
+        model: the model, at its initial state.
+        train: ``train(start, stop)``, trains it from step ``start`` to ``stop``, to the end for ``None``.
+        levels: how often to train and prune.
+        amount: what each level removes: a fraction of the entries still there (the papers take 0.2), or a count.
+        step: to which to rewind; 0 is the original lottery ticket, a little later is better on larger networks.
+        optimizer: to be rewound too.
+        parameters: ``(module, name)`` pairs; all prunable weights by default.
+        callback: called as ``callback(level, report)`` after each level, ``level`` from 1, the model rewound.
+
+    Returns:
+        What is kept in the end.
+
+    Raises:
+        TypeError, ValueError: naming the argument, before anything is trained.
+
+    Source: Frankle and Carbin 2019, "The lottery ticket hypothesis"; rewinding as in Frankle et al. 2021,
+    appendix E.
+
+    Example:
+        >>> from torch_synflow import rewinding
+        >>> model = nn.Linear(10, 10)
+        >>> def train(start, stop):
+        ...     model.weight.data.mul_(2)  # a training of your own
+        >>> rewinding.iterative_magnitude_pruning(model, train, levels=3).kept
+        51
+    """
+    _check_train(train)
+    for name, value, least in (("levels", levels, 1), ("step", step, 0)):
+        _check_count(name, value, least)
+    check_amount(amount)
+    parameters = prunable_parameters(unwrap(model)) if parameters is None else list(parameters)
+    resolve(parameters, unwrap(model))
+    if step:
+        train(0, step)
+    start = take_snapshot(model, optimizer)
+    for level in range(1, levels + 1):
+        train(step, None)
+        report = global_iterative_unstructured(parameters, L1Unstructured, amount, model=model)
+        rewind(model, start, optimizer)
+        if callback is not None:
+            callback(level, report)
+    return report
+
+
+def prune_at_step(train: Train, prune: Callable[[], PruningReport], *, step: int | None) -> PruningReport:
+    """Train to a step, prune, and train on: from pruning at initialisation (step 0) to after training (``None``).
+
+    Args:
+        train: ``train(start, stop)``, trains the model from step ``start`` to ``stop``, to the end for ``None``.
+        prune: prunes the model, such as ``lambda: prune.global_iterative_unstructured(params, prune.SynFlow, 0.9)``.
+        step: when to prune; ``None`` is at the end, and the training that follows is all of it once more, from
+            step 0 with the trained weights (learning rate rewinding).
+
+    Returns:
+        What ``prune`` returned.
+
+    Raises:
+        TypeError, ValueError: naming the argument, before anything is trained.
+
+    Source: Frankle et al. 2021, figure 6 and section 6, pruning at a later iteration; after training as Renda et
+    al. 2020, "Comparing rewinding and fine-tuning in neural network pruning".
+
+    Example:
+        >>> from torch_synflow import rewinding
+        >>> model = nn.Linear(10, 10)
+        >>> def train(start, stop):
+        ...     print("train from", start, "to", stop)
+        >>> report = rewinding.prune_at_step(
+        ...     train, lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.9), step=100
+        ... )
+        train from 0 to 100
+        train from 100 to None
+    """
+    _check_train(train)
+    if not callable(prune):
+        raise TypeError(f"prune: expected a function without arguments that prunes the model, got {prune!r}")
+    if step is not None:
+        _check_count("step", step, 0)
+    if step != 0:
+        train(0, step)
+    report = prune()
+    train(0 if step is None else step, None)
+    return report
+
+
+def _check_train(train: Any) -> None:
+    if not callable(train):
+        raise TypeError(f"train: expected a function train(start, stop), got {train!r}")
+
+
+def _check_count(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected an int of at least {least}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")

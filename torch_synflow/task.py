@@ -1,0 +1,29 @@
+"""What a model is scored with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+Weights = dict[str, Tensor]
+LossFunction = Callable[[Any, Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method scores with: the model, and whichever of an input and data the method needs.
+
+    Attributes:
+        model: the model that holds the parameters.
+        example_inputs: what it is called with, the first dimension being the batch.
+        data: one batch ``(inputs, targets)`` or an iterable of such batches.
+        loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch.
+    """
+
+    model: nn.Module | None = None
+    example_inputs: Any = None
+    data: Any = None
+    loss_fn: LossFunction | None = None
