@@ -18,7 +18,7 @@ from torch_synflow.tape import Slot, Step, Tape
 from torch_synflow.task import Weights
 
 #: so many entries are scored at a time that they stay in the processor's cache
-_PART = 1 << 19
+_PART = 1 << 18
 
 
 @dataclass
