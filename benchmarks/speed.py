@@ -156,10 +156,15 @@ def peer_of_equal_counts(
     """
     pruner = authors(checkout, model.double().eval(), "SynFlow")
     total = sum(module.weight_orig.numel() for module, _ in prune.prunable_parameters(model))
-    for step in range(1, iterations + 1):
-        keep = round(total * density ** (step / iterations))
-        pruner.score(model, None, [(torch.ones(1, *shape, dtype=torch.float64), None)], "cpu")
-        pruner.mask((keep - 0.5) / total, "global")
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # of the ones that their code makes
+    try:
+        for step in range(1, iterations + 1):
+            keep = round(total * density ** (step / iterations))
+            pruner.score(model, None, [(torch.ones(1, *shape), None)], "cpu")
+            pruner.mask((keep - 0.5) / total, "global")
+    finally:
+        torch.set_default_dtype(usual)
 
 
 def overlap(first: nn.Module, second: nn.Module) -> float:

@@ -36,7 +36,7 @@ class ScoreReader:
 
     def at(self, number: int, places: Tensor) -> Tensor:
         """The scores at flat indices of one tensor."""
-        return self._flat[number][places]
+        return self._flat[number].index_select(0, places)
 
     def parts(self, number: int) -> Iterator[Tensor]:
         """All scores of one tensor in order, as vectors that hold until the next is asked for."""
@@ -154,7 +154,7 @@ class Survivors:
         for number, mask in zip(group, masks, strict=True):
             size = -(-_SAMPLE * mask.numel() // blocks)
             places = torch.randint(mask.numel(), (size,), generator=generator, device=mask.device)
-            parts.append(scores.at(number, places[mask.view(-1)[places]]))
+            parts.append(scores.at(number, places[mask.view(-1).index_select(0, places)]))
         sample = torch.cat(parts)
         rank = (1.0 - keep / alive) * len(sample)
         margin = 4.0 * math.sqrt(rank * keep / alive) + 4.0  # four standard deviations of the rank
@@ -183,7 +183,7 @@ class Survivors:
                 if low <= 0:  # else what is pruned, and scored zero, is below it
                     kept.logical_and_(alive)
                 place = _positions((part <= high).logical_and_(kept))
-                values.append(part[place])
+                values.append(part.index_select(0, place))
                 here.append(place.add_(start))
                 start += len(part)
                 scores.drop(low)
@@ -239,8 +239,8 @@ def _positions(marks: Tensor) -> Tensor:
     if len(flat) % 8 or flat.storage_offset() % 8:
         return flat.nonzero().squeeze(1)
     groups = flat.view(torch.int64).nonzero()  # eight marks at a time, which is quicker where few are
-    within = flat.view(-1, 8)[groups.squeeze(1)].nonzero()
-    return groups[within[:, 0], 0].mul_(8).add_(within[:, 1])
+    within = flat.view(-1, 8).index_select(0, groups.squeeze(1)).nonzero()
+    return groups.squeeze(1).index_select(0, within[:, 0]).mul_(8).add_(within[:, 1])
 
 
 def check_amount(amount: Any) -> None:
