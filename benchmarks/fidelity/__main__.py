@@ -134,14 +134,15 @@ def compare(wanted: Sequence[Row], given: dict[str, Any], command: str) -> int:
     absent = without_data(trials, source)
     ready = [trial for trial in trials if not (needs_data(trial) and trial.dataset in absent)]
     if ready:
-        print(run(ready, store, InProcess(source, given["device"], given.get("threads"))), flush=True)
+        executor = InProcess(source, given["device"], given.get("threads"))
+        print(run(ready, store, executor, bar=sys.stderr.isatty()), flush=True)
     print(HEADER)
     outcomes, without = [], 0
     for row in wanted:
         found = report(row, seeds, store, absent)
         if isinstance(found, str):
             without += 1
-            print(f"{row.name:<36}{row.paper:>12}  not run: {found}", flush=True)
+            print(f"{row.name:<38}{row.paper:>12}  not run: {found}", flush=True)
         else:
             outcomes.append(found)
             print(line(found), flush=True)
@@ -161,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         wanted = chosen(given.get("rows"))
         if "list" in given:
-            print("\n".join(f"{row.name:<36}{row.what} ({row.source})" for row in wanted))
+            print("\n".join(f"{row.name:<38}{row.what} ({row.source})" for row in wanted))
             return 0
         if "threads" in given:
             torch.set_num_threads(given["threads"])

@@ -68,10 +68,10 @@ def line(outcome: dict[str, Any]) -> str:
     low, high = outcome["range"]
     spread = f" [{number(low)}, {number(high)}]" if low != high else ""
     text = (
-        f"{outcome['name']:<36}{outcome['paper']:>12}{number(outcome['ours']):>10}{number(outcome['difference']):>10}"
+        f"{outcome['name']:<38}{outcome['paper']:>12}{number(outcome['ours']):>10}{number(outcome['difference']):>10}"
         f"{bound:>8}  {verdict:<8}  {outcome['what']} ({outcome['source']}){spread}"
     )
-    return text + (f"\n{'':<36}{outcome['detail']}" if outcome["detail"] else "")
+    return text + (f"\n{'':<38}{outcome['detail']}" if outcome["detail"] else "")
 
 
 def number(value: float) -> str:
@@ -81,4 +81,4 @@ def number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 2 else f"{value:.2f}"
 
 
-HEADER = f"{'row':<36}{'paper':>12}{'ours':>10}{'diff.':>10}{'bound':>8}  {'':<8}  what, and where the paper says it"
+HEADER = f"{'row':<38}{'paper':>12}{'ours':>10}{'diff.':>10}{'bound':>8}  {'':<8}  what, and where the paper says it"
