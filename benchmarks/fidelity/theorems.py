@@ -45,8 +45,8 @@ def network(name: str, *, offsets: bool) -> nn.Module:
             for module in model.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.bias.normal_()
-                    module.running_mean.normal_()  # type: ignore[union-attr, operator]
-                    module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr, operator]
+                    module.running_mean.normal_()  # type: ignore[union-attr]
+                    module.running_var.uniform_(0.5, 1.5)  # type: ignore[union-attr]
                 elif isinstance(module, nn.Linear):
                     module.bias.normal_()
     return model
