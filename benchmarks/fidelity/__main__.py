@@ -127,7 +127,7 @@ def merged(path: Path, outcomes: Sequence[dict[str, Any]], settings: dict[str, A
 
 
 def compare(wanted: Sequence[Row], given: dict[str, Any], command: str) -> int:
-    """Run what has no result, print the table, write it; returns the exit status."""
+    """Run what has no result, print the table, write it; returns the exit status: 1 if a row is missing."""
     store, seeds = Store(given["results"]), given["seeds"]
     source = source_of(given, [trial for row in wanted for trial in row.trials])
     trials = missing(wanted, seeds, store)
@@ -135,7 +135,10 @@ def compare(wanted: Sequence[Row], given: dict[str, Any], command: str) -> int:
     ready = [trial for trial in trials if not (needs_data(trial) and trial.dataset in absent)]
     if ready:
         executor = InProcess(source, given["device"], given.get("threads"))
-        print(run(ready, store, executor, bar=sys.stderr.isatty()), flush=True)
+        summary = run(ready, store, executor, bar=sys.stderr.isatty())
+        print(summary, flush=True)
+        if summary.stopped:
+            return 1
     print(HEADER)
     outcomes, without = [], 0
     for row in wanted:

@@ -78,7 +78,7 @@ def number(value: float) -> str:
     """Short, and exact enough for what is compared: ratios near 1 to four places, tiny errors as powers of ten."""
     if value and abs(value) < 1e-5:
         return f"{value:.1e}"
-    return f"{value:.4f}" if abs(value) < 2 else f"{value:.2f}"
+    return f"{round(value, 4) + 0.0:.4f}" if abs(value) < 2 else f"{value:.2f}"  # + 0.0: not -0.0000
 
 
 HEADER = f"{'row':<38}{'paper':>12}{'ours':>10}{'diff.':>10}{'bound':>8}  {'':<8}  what, and where the paper says it"
