@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from benchmarks.datasets import Source, load
 from benchmarks.images import Images
@@ -135,11 +136,15 @@ class Bench:
         model = self.network()
         report = self.prune(model, self.trial.density)
         neurons = diagnostics.neuron_collapse(model)
+        convolutions = [(m, name) for m, name in prune.prunable_parameters(model) if isinstance(m, _ConvNd)]
+        channels = diagnostics.neuron_collapse(model, convolutions) if convolutions else None
         effective = diagnostics.effective_sparsity(model, self.ones())
         return {
             **described(report),
             "neurons": neurons.neurons,
             "collapsed_neurons": neurons.collapsed,
+            "channels": channels.neurons if channels else 0,  # of convolutions: what Frankle et al. 2021 count
+            "collapsed_channels": channels.collapsed if channels else 0,
             "neuron_sparsity": [round(neurons.at_least(percent / 100), 6) for percent in range(101)],
             "effective": effective.effective,
         }

@@ -1,0 +1,1 @@
+"""What the papers say of masks and scores, beside what comes out here."""
