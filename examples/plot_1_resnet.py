@@ -2,8 +2,8 @@
 Prune a ResNet in three lines
 =============================
 
-A residual network of torchvision's blocks loses 95 % of its weights before it has seen any data, and trains on as it is:
-what is left is a model pruned by :mod:`torch.nn.utils.prune`.
+A residual network of torchvision's blocks loses 95 % of its weights before it has seen any data, and trains on as it
+is: what is left is a model pruned by :mod:`torch.nn.utils.prune`.
 """
 
 import copy
@@ -30,9 +30,9 @@ report = prune.global_iterative_unstructured(params, SynFlow, amount=0.95)
 print(report)
 
 # %%
-# How much is left differs by layer: large layers lose most. The 1x1 convolutions of shortcuts lose more than their size
-# tells, as a path through one has fewer weights (Frankle et al. 2021, appendix J); the blocks beside them keep the network
-# connected.
+# How much is left differs by layer: large layers lose most. The 1x1 convolutions of shortcuts lose more than their
+# size tells, as a path through one has fewer weights (Frankle et al. 2021, appendix J); the blocks beside them keep
+# the network connected.
 
 figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
 names = [layer.name.removesuffix(".weight") for layer in report.layers]
@@ -44,15 +44,15 @@ axes.legend(frameon=False)
 plt.show()
 
 # %%
-# Optimisers, ``state_dict`` and ``prune.remove`` work as for any model that torch has pruned. A step of training moves
-# the weights that are kept and no other.
+# Optimisers, ``state_dict`` and ``prune.remove`` work as for any model that torch has pruned. A step of training
+# moves the weights that are kept and no other.
 
 before = copy.deepcopy(model.state_dict())
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 torch.nn.functional.cross_entropy(model(x), torch.arange(8)).backward()
 optimizer.step()
 
-for module, name in params:
+for module, _ in params:
     mask, weight = module.weight_mask, module.weight_orig
     key = next(k for k, v in model.state_dict(keep_vars=True).items() if v is weight)
     assert not (weight - before[key])[mask == 0].any()

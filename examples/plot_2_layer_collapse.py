@@ -2,9 +2,9 @@
 See layer collapse
 ==================
 
-Methods that score once put the average score of a layer in inverse proportion to its size, so that the largest layer is
-emptied first while others still have entries: layer collapse. Here a VGG-like network is pruned harder and harder by five
-methods, without training.
+Methods that score once put the average score of a layer in inverse proportion to its size, so that the largest layer
+is emptied first while others still have entries: layer collapse. Here a VGG-like network is pruned harder and harder
+by five methods, without training.
 """
 
 import math
@@ -68,8 +68,8 @@ plt.show()
 print("first compression of these with an empty layer, log10:", first_empty)
 
 # %%
-# The highest compression before a layer is empty, by bisection. SynFlow's is max compression, the number of weights over
-# the number of layers: no method can do better.
+# The highest compression before a layer is empty, by bisection. SynFlow's is max compression, the number of weights
+# over the number of layers: no method can do better.
 
 model = network()
 params = prune.prunable_parameters(model, example_inputs=data[0])

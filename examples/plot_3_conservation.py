@@ -2,9 +2,9 @@
 Conservation, neuron by neuron
 ==============================
 
-At a hidden neuron of a network with ReLUs, the synaptic saliencies :math:`\\partial R / \\partial \\theta \\cdot \\theta` of
-the parameters that lead to it sum to those of the parameters that leave it (Tanaka et al. 2020, Theorem 1), for any scalar
-:math:`R` of the outputs. See :doc:`/theory` for the proof.
+At a hidden neuron of a network with ReLUs, the synaptic saliencies :math:`\\partial R / \\partial \\theta \\cdot
+\\theta` of the parameters that lead to it sum to those of the parameters that leave it (Tanaka et al. 2020, Theorem
+1), for any scalar :math:`R` of the outputs. See :doc:`/theory` for the proof.
 """
 
 import matplotlib.pyplot as plt
@@ -44,8 +44,8 @@ for layer in ("0", "4", "9", "11"):
     assert cut.error < 1e-9
 
 # %%
-# A consequence, and the reason why scoring once empties the largest layer: the average score of a layer is in inverse
-# proportion to its size. The dotted line is exact proportion.
+# A consequence, and the reason why scoring once empties the largest layer: the average score of a layer is in
+# inverse proportion to its size. The dotted line is exact proportion.
 
 chain = nn.Sequential(*[m for w in (8, 64, 16, 128, 32) for m in (nn.LazyLinear(w, bias=False), nn.ReLU())])
 chain(torch.rand(1, 20))

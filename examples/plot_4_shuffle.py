@@ -2,9 +2,9 @@
 Does it matter which weights? Shuffling on digits
 =================================================
 
-Frankle et al. 2021 (section 5) shuffle the masks within each layer: if accuracy stays, the method has found how much to
-keep of each layer, not which weights. Here on scikit-learn's handwritten digits, with SNIP, a small network and a few
-epochs, so the picture is that of this network and no more.
+Frankle et al. 2021 (section 5) shuffle the masks within each layer: if accuracy stays, the method has found how much
+to keep of each layer, not which weights. Here on scikit-learn's handwritten digits, with SNIP, a small network and a
+few epochs, so the picture is that of this network and no more.
 """
 
 import copy
@@ -76,8 +76,8 @@ for name, values in accuracy.items():
 
 # %%
 # At a third of the weights none of this matters here, as in the paper. At the lowest density shuffling does harm, as
-# appendix K.2 of the paper reports of a fully connected network on MNIST: some pixels are always black, so it matters which
-# inputs are left. New weights change little, and random pruning of the whole network is worst.
+# appendix K.2 of the paper reports of a fully connected network on MNIST: some pixels are always black, so it
+# matters which inputs are left. New weights change little, and random pruning of the whole network is worst.
 
 assert accuracy["SNIP"][0] - accuracy["shuffled"][0] < 3
 assert accuracy["SNIP"][0] - accuracy["new weights"][0] < 3

@@ -2,8 +2,8 @@
 Write your own score
 ====================
 
-A method is one function from a network to scores. Here SynFlow's idea on real data: how much of the outputs' power flows
-through a weight, without a loss and without labels.
+A method is one function from a network to scores. Here SynFlow's idea on real data: how much of the outputs' power
+flows through a weight, without a loss and without labels.
 """
 
 import matplotlib.pyplot as plt
@@ -27,8 +27,8 @@ class OutputPower(prune.SaliencyUnstructured):
 
 
 # %%
-# Everything else comes with the base class: exact counts, iterations, binding, errors that name a layer, and pruning that
-# leaves the model alone if anything fails.
+# Everything else comes with the base class: exact counts, iterations, binding, errors that name a layer, and pruning
+# that leaves the model alone if anything fails.
 
 torch.manual_seed(0)
 model = nn.Sequential(nn.Linear(20, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 4))

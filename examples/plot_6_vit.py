@@ -2,8 +2,8 @@
 A vision transformer
 ====================
 
-SynFlow is defined for networks of ReLUs. GELU, LayerNorm and attention are read as positively homogeneous operations while
-it scores (:doc:`/flow`), so a ViT needs no preparation.
+SynFlow is defined for networks of ReLUs. GELU, LayerNorm and attention are read as positively homogeneous operations
+while it scores (:doc:`/flow`), so a ViT needs no preparation.
 """
 
 import warnings
@@ -21,7 +21,8 @@ vit = VisionTransformer(
 x = torch.rand(2, 3, 32, 32)
 
 # %%
-# torchvision starts the head at zero, where no path would lead to an output: it is read as ones, and a warning says so.
+# torchvision starts the head at zero, where no path would lead to an output: it is read as ones, and a warning says
+# so.
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -29,8 +30,9 @@ with warnings.catch_warnings(record=True) as caught:
 print(*(warning.message for warning in caught), sep="\n")
 
 # %%
-# What flows through each layer, over what flows through the head, which all of it passes. Attention and MLP are branches
-# beside a residual stream, so each carries a part, and biases and the class token add to what the patches bring.
+# What flows through each layer, over what flows through the head, which all of it passes. Attention and MLP are
+# branches beside a residual stream, so each carries a part, and biases and the class token add to what the patches
+# bring.
 
 names = {module: name for name, module in vit.named_modules()}
 flows = {names[module]: float(score.sum()) for (module, _), score in scores.items()}
@@ -43,8 +45,8 @@ plt.show()
 
 # %%
 # ``prunable_parameters`` leaves out attention's projections, which ``nn.MultiheadAttention`` reads without calling a
-# module. Its fused projection ``in_proj_weight`` is a parameter like any other, so it can be listed by hand. Where SynFlow
-# has to choose it empties branches rather than the stream: at higher amounts the later MLPs go whole.
+# module. Its fused projection ``in_proj_weight`` is a parameter like any other, so it can be listed by hand. Where
+# SynFlow has to choose it empties branches rather than the stream: at higher amounts the later MLPs go whole.
 # ``layer_densities=prune.erk`` keeps some of each layer instead.
 
 params = prune.prunable_parameters(vit, example_inputs=x)

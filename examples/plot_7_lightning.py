@@ -2,8 +2,8 @@
 Lightning's ModelPruning callback
 =================================
 
-Lightning's callback takes a class and no model. ``bind`` makes a class that carries its model: the callback is used as it
-is, and ranks SynFlow's scores of the network as it stands each time it prunes.
+Lightning's callback takes a class and no model. ``bind`` makes a class that carries its model: the callback is used as
+it is, and ranks SynFlow's scores of the network as it stands each time it prunes.
 """
 
 import logging

@@ -118,7 +118,9 @@ def drawing(found: set[tuple[str, str]]) -> str:
             bend = (v - y) / 2
             parts.append(f'<path d="M{x:.0f} {y:.0f} C{x:.0f} {y + bend:.0f} {u:.0f} {v - bend:.0f} {u:.0f} {v:.0f}"/>')
     for name, (x, y) in places.items():
-        parts.append(f'<rect x="{x - BOX[0] / 2:.0f}" y="{y - BOX[1] / 2:.0f}" width="{BOX[0]}" height="{BOX[1]}" rx="5"/>')
+        parts.append(
+            f'<rect x="{x - BOX[0] / 2:.0f}" y="{y - BOX[1] / 2:.0f}" width="{BOX[0]}" height="{BOX[1]}" rx="5"/>'
+        )
         parts.append(f'<text x="{x:.0f}" y="{y + 5:.0f}">{escape(name)}</text>')
     height = 60 + (len(ROWS) - 1) * ROW
     label = "Which file of the package calls which while SynFlow prunes a network"

@@ -1,7 +1,7 @@
 """Addresses of torch's and Python's documentation, without a network: inventories made from ``docs/inventories``.
 
-Each line of ``torch.txt`` and ``python.txt`` is ``name role address``; ``$`` at the end of an address stands for the name.
-``intersphinx`` reads the files that this makes of them, as it would read those of the sites.
+Each line of ``torch.txt`` and ``python.txt`` is ``name role address``; ``$`` at the end of an address stands for the
+name. ``intersphinx`` reads the files that this makes of them, as it would read those of the sites.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ Rows = list[list[str]]
 
 def speed(found: dict[str, Any]) -> tuple[Rows, str]:
     """What SynFlow's iterations cost, over as many bare passes."""
-    keys = [key for key in ("authors", "stock loop", "ours: total", "ours: scoring", "ours: selection")]
-    keys = [key for key in keys if any(key in row["seconds"] for row in found["rows"])]
+    columns = ("authors", "stock loop", "ours: total", "ours: scoring", "ours: selection")
+    keys = [key for key in columns if any(key in row["seconds"] for row in found["rows"])]
     rows: Rows = [["network", "compression", "bare passes, s", *keys, "last iteration / first"]]
     for row in found["rows"]:
         ratios = [row["ratio_to_bare_passes"].get(key) for key in keys]

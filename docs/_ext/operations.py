@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -26,7 +27,7 @@ def groups() -> list[tuple[str, list[str]]]:
 
 def _first_line(reading: Any) -> str:
     text = (reading.__doc__ or "").strip().splitlines()[0]
-    return text.replace(":func:`", "``").replace("``layer_norm`", "``layer_norm``").replace("attention`", "attention``")
+    return re.sub(r":func:`(\w+)`", r"``\1``", text)
 
 
 class Operations(SphinxDirective):
