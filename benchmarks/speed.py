@@ -27,6 +27,7 @@ from benchmarks.networks import initialise, resnet, vgg
 from torch_synflow import prune
 from torch_synflow.parameters import Entry
 from torch_synflow.scoring import Network
+from torch_synflow.selection import ScoreReader
 
 ROOT = Path(__file__).resolve().parent.parent
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
@@ -46,12 +47,12 @@ def torchvision_model(name: str) -> nn.Module:
 
 
 class TimedSynFlow(prune.SynFlow):
-    """SynFlow that notes when each scoring began and how long it took."""
+    """SynFlow that notes when each forward and backward pass began and how long it took."""
 
     notes: list[tuple[float, float]]
 
     @classmethod
-    def score_entries(cls, entries: Sequence[Entry], network: Network) -> list[Tensor]:
+    def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreReader:
         """Score and note the time."""
         start = time.perf_counter()
         scores = super().score_entries(entries, network)
@@ -59,26 +60,37 @@ class TimedSynFlow(prune.SynFlow):
         return scores
 
 
-def ours(model: nn.Module, shape: tuple[int, ...], density: float, iterations: int) -> dict[str, Any]:
-    """Seconds in all and by phase, and of the first and the last iteration."""
-    TimedSynFlow.notes = []
+class TimedInFloat32(TimedSynFlow):
+    """The same in float32, in which masks depend on the order of summation."""
+
+    dtype = torch.float32
+
+
+def ours(
+    model: nn.Module, shape: tuple[int, ...], density: float, iterations: int, method: type[TimedSynFlow] = TimedSynFlow
+) -> dict[str, Any]:
+    """Seconds in all and by phase, and of the first and the last iteration.
+
+    The gradients at the weights are taken, ranked and dropped a part at a time, so they count as selection.
+    """
+    method.notes = []
     start = time.perf_counter()
     ends: list[float] = []
     prune.global_iterative_unstructured(
         model,
-        TimedSynFlow,
+        method,
         1 - density,
         example_inputs=torch.ones(1, *shape),
         iterations=iterations,
         callback=lambda *_: ends.append(time.perf_counter()),
     )
     total = time.perf_counter() - start
-    scoring = [seconds for _, seconds in TimedSynFlow.notes]
-    whole = [end - begin for (begin, _), end in zip(TimedSynFlow.notes, ends[-len(scoring) :], strict=True)]
+    scoring = [seconds for _, seconds in method.notes]
+    whole = [end - begin for (begin, _), end in zip(method.notes, ends[-len(scoring) :], strict=True)]
     return {
         "total": total,
-        "scoring": sum(scoring),
-        "selection": sum(whole) - sum(scoring),
+        "forward and backward": sum(scoring),
+        "gradients at weights, selection, masks": sum(whole) - sum(scoring),
         "attach and the rest": total - sum(whole),
         "last iteration / first": whole[-1] / whole[0],
     }
@@ -134,6 +146,32 @@ def peer(checkout: Path, model: nn.Module, shape: tuple[int, ...], density: floa
     return time.perf_counter() - start
 
 
+def peer_of_equal_counts(
+    checkout: Path, model: nn.Module, shape: tuple[int, ...], density: float, iterations: int
+) -> None:
+    """The authors' SynFlow in float64, told to remove as many entries as torch's rounding does.
+
+    They floor the number to remove, and SynFlow's masks after many iterations differ by per cents when one entry
+    more or less goes at the first, or when rounding in float32 exchanges two: only so can masks be compared.
+    """
+    pruner = authors(checkout, model.double().eval(), "SynFlow")
+    total = sum(module.weight_orig.numel() for module, _ in prune.prunable_parameters(model))
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # of the ones that their code makes
+    try:
+        for step in range(1, iterations + 1):
+            keep = round(total * density ** (step / iterations))
+            pruner.score(model, None, [(torch.ones(1, *shape), None)], "cpu")
+            pruner.mask((keep - 0.5) / total, "global")
+    finally:
+        torch.set_default_dtype(usual)
+
+
+def overlap(first: nn.Module, second: nn.Module) -> float:
+    """Intersection over union of what two networks keep."""
+    return float((kept(first) & kept(second)).sum() / (kept(first) | kept(second)).sum())
+
+
 def kept(model: nn.Module) -> Tensor:
     """The mask of the whole network, flat."""
     return torch.cat([module.weight_mask.reshape(-1) > 0 for module, _ in prune.prunable_parameters(model)])
@@ -146,25 +184,35 @@ def measure(name: str, ratio: float, iterations: int, runs: int, checkout: Path 
     dense, shape, density = initialise(build(), mode="fan_out"), (3, size, size), 1 / ratio
     found: dict[str, list[float]] = {"bare passes": []}
     phases: list[dict[str, Any]] = []
-    overlap: float | None = None
-    for _ in tqdm(range(runs), f"{name} at compression {ratio:g}", unit="run"):
+    overlaps: dict[str, float] = {}
+    single: list[float] = []
+    for run in tqdm(range(runs), f"{name} at compression {ratio:g}", unit="run"):
         found["bare passes"].append(bare_passes(dense, shape, iterations))
-        model = copy.deepcopy(dense)
+        model, quick = copy.deepcopy(dense), copy.deepcopy(dense)
         phases.append(ours(model, shape, density, iterations))
+        single.append(ours(quick, shape, density, iterations, TimedInFloat32)["total"])
         if stock:
             found.setdefault("stock loop", []).append(stock_loop(copy.deepcopy(dense), shape, density, iterations))
         if checkout is not None:
             theirs = copy.deepcopy(dense)
             found.setdefault("authors", []).append(peer(checkout, theirs, shape, density, iterations))
-            both, either = kept(model) & kept(theirs), kept(model) | kept(theirs)
-            overlap = float(both.sum() / either.sum())
+            if not run:
+                same = copy.deepcopy(dense)
+                peer_of_equal_counts(checkout, same, shape, density, iterations)
+                overlaps = {
+                    "ours and authors in float64 with equal counts": overlap(model, same),
+                    "ours and authors as they are": overlap(model, theirs),
+                    "ours in float32 and in float64": overlap(model, quick),
+                    "authors as they are and in float64 with equal counts": overlap(theirs, same),
+                }
     seconds = {key: median(values) for key, values in found.items()}
     seconds |= {f"ours: {key}": median(phase[key] for phase in phases) for key in phases[0]}
+    seconds["ours in float32: total"] = median(single)
     last = seconds.pop("ours: last iteration / first")
     ratios = {key: value / seconds["bare passes"] for key, value in seconds.items()}
     return {
         "network": name, "compression": ratio, "iterations": iterations, "runs": runs, "seconds": seconds,
-        "ratio_to_bare_passes": ratios, "last_iteration_to_first": last, "overlap_with_authors": overlap,
+        "ratio_to_bare_passes": ratios, "last_iteration_to_first": last, "intersection_over_union": overlaps,
     }  # fmt: skip
 
 
@@ -186,10 +234,10 @@ def main() -> None:
             rows.append(row)
             print(f"{name} at compression {ratio:g}, {options.iterations} iterations:")
             for key, value in row["seconds"].items():
-                print(f"  {key:<26}{value:8.2f} s {row['ratio_to_bare_passes'][key]:8.2f} x bare passes")
+                print(f"  {key:<46}{value:8.2f} s {row['ratio_to_bare_passes'][key]:8.2f} x bare passes")
             print(f"  the last iteration takes {row['last_iteration_to_first']:.2f} of the first", flush=True)
-            if row["overlap_with_authors"] is not None:
-                print(f"  intersection over union with the authors' masks: {row['overlap_with_authors']:.4f}")
+            for key, value in row["intersection_over_union"].items():
+                print(f"  intersection over union, {key}: {value:.4f}", flush=True)
     versions = {"python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads()}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps({"device": "cpu", "versions": versions, "rows": rows}, indent=1) + "\n")

@@ -135,6 +135,7 @@ def global_iterative_unstructured(
                 advance()
                 if callback is not None:
                     callback(step, _report(entries, survivors))
+        network = None  # its copies of the weights go before the masks come
         _attach(entries, survivors)
         return _report(entries, survivors)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import grad
 
 from torch_synflow.selection import Channels
-from torch_synflow.tape import Slot, Step
+from torch_synflow.tape import Slot, Step, arguments
 
 _DIMENSIONS = {F.linear: 0, torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
 _WEIGHT_GRADIENT = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}
@@ -37,7 +37,7 @@ class Layer:
     """
 
     def __init__(self, step: Step, shapes: Mapping[int, torch.Size]) -> None:
-        given = {**dict(zip(_NAMES, step.args, strict=False)), **step.kwargs}
+        given = arguments(step, _NAMES)
         self.weight: int = given["weight"].index
         self._dimensions = _DIMENSIONS[step.func]
         self._func = step.func
@@ -56,7 +56,7 @@ class Layer:
     @staticmethod
     def of(step: Step, shapes: Mapping[int, torch.Size]) -> Layer | None:
         """The layer that a step is, if it is one of those that are computed here."""
-        given = {**dict(zip(_NAMES, step.args, strict=False)), **step.kwargs}
+        given = arguments(step, _NAMES)
         dimensions = _DIMENSIONS.get(step.func)
         if dimensions is None or not isinstance(given.get("weight"), Slot):
             return None

@@ -10,15 +10,15 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from torch_synflow.layers import Layer
+from torch_synflow.positions import share_positions
 from torch_synflow.selection import Channels, ScoreReader
 from torch_synflow.tape import Slot, Step, Tape
 from torch_synflow.task import Weights
 
 #: so many entries are scored at a time that they stay in the processor's cache
-_PART = 1 << 19
+_PART = 1 << 18
 
 
 @dataclass
@@ -41,13 +41,15 @@ class Measured:
 
     def at(self, places: Tensor) -> Tensor:
         """``dR/dw * w`` at flat indices."""
-        weight = self.weight.view(-1)[places]
+        weight = self.weight.view(-1).index_select(0, places)
         if self.gradient is not None:
-            return self.gradient.reshape(-1)[places].mul_(weight)
+            return self.gradient.reshape(-1).index_select(0, places).mul_(weight)
         row = self.weight[0].numel()
         total = torch.zeros_like(weight)
         for _, seen, at_tap in self.uses:
-            total += torch.linalg.vecdot(at_tap[:, places // row], seen[:, places % row], dim=0)
+            total += torch.linalg.vecdot(
+                at_tap.index_select(1, places // row), seen.index_select(1, places % row), dim=0
+            )
         return total.mul_(weight)
 
     def parts(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -120,6 +122,7 @@ class Replay:
         self._tape = tape
         self._slots = {name: slot for slot, name in enumerate(weights)}
         tape.simplify(partial(_same, list(weights.values())))
+        share_positions(tape)
         layers = {index: layer for index, step in enumerate(tape.steps) if (layer := Layer.of(step, tape.shapes))}
         self._uses: dict[str, list[int]] = {}
         for name, slot in self._slots.items():
@@ -138,20 +141,22 @@ class Replay:
         self, weights: Weights, channels: Mapping[str, Channels], restore: Callable[[int], object]
     ) -> FlowScores:
         """``dR/dw * w`` for each weight, or block of some channels; ``restore`` undoes what selection sets to zero."""
-        taps = {index: layer.tap(weights[self._name_of[index]]) for index, layer in self._layers.items()}
-        others = {name: weight for name, weight in weights.items() if name not in self._uses}
-
-        def total(taps: dict[int, Tensor], others: Weights) -> tuple[Tensor, dict[int, Tensor]]:
-            seen: dict[int, Tensor] = {}
-            special = {
-                index: _with_tap(layer, taps[index], channels.get(self._name_of[index]), seen, index)
-                for index, layer in self._layers.items()
-            }
-            values = {slot: others.get(name, weights[name]) for name, slot in self._slots.items()}
-            return self._tape.run(values, special), seen
-
-        (at_taps, gradients), (result, seen) = grad_and_value(total, argnums=(0, 1), has_aux=True)(taps, others)
-        self.result = float(result)
+        taps = {i: layer.tap(weights[self._name_of[i]]).requires_grad_() for i, layer in self._layers.items()}
+        others = {name: w.detach().requires_grad_() for name, w in weights.items() if name not in self._uses}
+        seen: dict[int, Tensor] = {}
+        special = {
+            index: _with_tap(layer, taps[index], channels.get(self._name_of[index]), seen, index)
+            for index, layer in self._layers.items()
+        }
+        values = {slot: others.get(name, weights[name]) for name, slot in self._slots.items()}
+        result = self._tape.run(values, special)
+        # by autograd itself: torch.func would build the graph of the gradient too, and load its compiler first
+        leaves = [*taps.values(), *others.values()]
+        found = torch.autograd.grad(result, leaves, allow_unused=True) if leaves else ()
+        every = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)]
+        at_taps, gradients = dict(zip(taps, every, strict=False)), dict(zip(others, every[len(taps) :], strict=True))
+        seen = {index: tensor.detach() for index, tensor in seen.items()}
+        self.result = float(result.detach())
         self.sound = self._is_sound(seen, at_taps) and not others
         uses = {name: [(self._layers[i], seen[i], at_taps[i]) for i in self._uses.get(name, [])] for name in weights}
         measured = [Measured(weight, uses[name], gradients.get(name)) for name, weight in weights.items()]

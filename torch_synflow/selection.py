@@ -36,7 +36,7 @@ class ScoreReader:
 
     def at(self, number: int, places: Tensor) -> Tensor:
         """The scores at flat indices of one tensor."""
-        return self._flat[number][places]
+        return self._flat[number].index_select(0, places)
 
     def parts(self, number: int) -> Iterator[Tensor]:
         """All scores of one tensor in order, as vectors that hold until the next is asked for."""
@@ -122,20 +122,22 @@ class Survivors:
         for group, keep in zip(groups, keeps, strict=True):
             if keep != sum(self.counts[number] for number in group):
                 self._keep_highest(scores, group, keep)
-        self.counts = _counts(self.masks)
 
     def _keep_highest(self, scores: ScoreReader, group: Sequence[int], keep: int) -> None:
         for low, high in (self._bracket(scores, group, keep), (-math.inf, math.inf)):
-            between, places, above = self._between(scores, group, low, high)
-            if above <= keep <= above + len(between):
+            between, places, counts = self._between(scores, group, low, high)
+            above = sum(counts) - len(between)
+            if above <= keep <= sum(counts):
                 break
             for number in group:
                 scores.restore(number)
         else:
             raise ValueError("scores: expected finite ones, got NaN")
         goes = _lowest(between, len(between) - (keep - above))
-        for number, place, going in zip(group, places, goes.split([len(place) for place in places]), strict=True):
+        parts = goes.split([len(place) for place in places])
+        for number, count, place, going in zip(group, counts, places, parts, strict=True):
             kept, gone = self._next[number], place[going]
+            self.counts[number] = count - len(gone)
             assert kept is not None  # _between has just made it
             kept.view(-1)[gone] = False
             scores.drop_at(number, gone)
@@ -152,24 +154,24 @@ class Survivors:
         for number, mask in zip(group, masks, strict=True):
             size = -(-_SAMPLE * mask.numel() // blocks)
             places = torch.randint(mask.numel(), (size,), generator=generator, device=mask.device)
-            parts.append(scores.at(number, places[mask.view(-1)[places]]))
-        sample = torch.cat(parts).sort(descending=True).values
-        rank = keep / alive * len(sample)
-        margin = 4.0 * math.sqrt(rank * (1.0 - keep / alive)) + 4.0  # four standard deviations of the rank
-        below, above = int(rank + margin), int(rank - margin)
+            parts.append(scores.at(number, places[mask.view(-1).index_select(0, places)]))
+        sample = torch.cat(parts)
+        rank = (1.0 - keep / alive) * len(sample)
+        margin = 4.0 * math.sqrt(rank * keep / alive) + 4.0  # four standard deviations of the rank
+        below, above = int(rank - margin), int(rank + margin)
         return (
-            float(sample[below]) if below < len(sample) else -math.inf,
-            float(sample[above]) if above >= 0 else math.inf,
+            float(sample.kthvalue(below).values) if below > 0 else -math.inf,
+            float(sample.kthvalue(above).values) if above <= len(sample) else math.inf,
         )
 
     def _between(
         self, scores: ScoreReader, group: Sequence[int], low: float, high: float
-    ) -> tuple[Tensor, list[Tensor], int]:
-        """The survivors' scores from ``low`` to ``high``, where they are, and how many are above.
+    ) -> tuple[Tensor, list[Tensor], list[int]]:
+        """The survivors' scores from ``low`` to ``high``, where they are, and how many are not below ``low``.
 
         Leaves in ``_next`` the masks of those from ``low`` up.
         """
-        values, places, above = [], [], 0
+        values, places, counts = [], [], []
         for number in group:
             mask, whole = self.masks[number], self._next[number]
             if whole is None or whole.shape != mask.shape:
@@ -181,13 +183,13 @@ class Survivors:
                 if low <= 0:  # else what is pruned, and scored zero, is below it
                     kept.logical_and_(alive)
                 place = _positions((part <= high).logical_and_(kept))
-                values.append(part[place])
+                values.append(part.index_select(0, place))
                 here.append(place.add_(start))
                 start += len(part)
                 scores.drop(low)
             places.append(torch.cat(here) if here else torch.empty(0, dtype=torch.long, device=mask.device))
-            above += int(whole.count_nonzero()) - len(places[-1])
-        return torch.cat(values), places, above
+            counts.append(int(whole.count_nonzero()))
+        return torch.cat(values), places, counts
 
     def compact(self, number: int) -> Channels | None:
         """Hold one tensor as the block of its living channels, if that saves enough; which these are of the block."""
@@ -237,8 +239,8 @@ def _positions(marks: Tensor) -> Tensor:
     if len(flat) % 8 or flat.storage_offset() % 8:
         return flat.nonzero().squeeze(1)
     groups = flat.view(torch.int64).nonzero()  # eight marks at a time, which is quicker where few are
-    within = flat.view(-1, 8)[groups.squeeze(1)].nonzero()
-    return groups[within[:, 0], 0].mul_(8).add_(within[:, 1])
+    within = flat.view(-1, 8).index_select(0, groups.squeeze(1)).nonzero()
+    return groups.squeeze(1).index_select(0, within[:, 0]).mul_(8).add_(within[:, 1])
 
 
 def check_amount(amount: Any) -> None:

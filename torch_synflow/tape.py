@@ -107,6 +107,8 @@ class Recorder(TorchFunctionMode):
         places = tree_map(self._place, (tuple(args), dict(kwargs)))
         result = func(*args, **kwargs)
         made = _tensors(result)
+        if name == "custom_function_call":  # what autograd functions become within torch.func
+            func, places = args[0].apply, (places[0][1:], places[1])
         if made or written:
             self._write(func, places[0], places[1], tree_leaves(result), writes=written)
             self._made.append(result)
@@ -231,6 +233,11 @@ class Tape:
                 assert out is not None
                 renamed[out] = slot
         self.rewrite(steps)
+
+
+def arguments(step: Step, names: Sequence[str]) -> dict[str, Any]:
+    """The arguments of a step by their names, positional or not."""
+    return {**dict(zip(names, step.args, strict=False)), **step.kwargs}
 
 
 def _tensors(tree: Any) -> list[Tensor]:
