@@ -69,6 +69,8 @@ for (name, values), style in zip(accuracy.items(), ("o-", "s--", "^:", "x-.")):
     axes.plot(densities, values, style, label=name)
 axes.set(xscale="log", xlabel="density: kept / total", ylabel="test accuracy (%)", title="Digits, mean of three seeds")
 axes.invert_xaxis()
+axes.set_xticks(densities, [str(density) for density in densities])
+axes.minorticks_off()
 axes.legend(frameon=False)
 plt.show()
 for name, values in accuracy.items():

@@ -81,6 +81,8 @@ total = sum(module.weight_orig.numel() for module, _ in params)
 figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
 axes.plot(range(1, 5), densities.kept, "o-", color="#0072B2")
 axes.set(xlabel="epoch", ylabel="weights kept", yscale="log", xticks=range(1, 5), title=f"of {total:,}")
+axes.set_yticks(densities.kept, [str(kept) for kept in densities.kept])
+axes.minorticks_off()
 plt.show()
 
 expected = total

@@ -33,7 +33,7 @@ GROUPS = {
     ),
     "The flow engine": (
         "network", "flow", "mode", "names", "readings", "products", "attention", "call", "trace", "depth", "tape",
-        "replay", "layers", "diagnosis",
+        "replay", "layers", "positions", "diagnosis",
     ),
     "Diagnostics": ("diagnostics",),
 }  # fmt: skip
@@ -43,7 +43,7 @@ ROWS = (
     ("parameters", "schedules", "transaction", "methods.synflow", "selection", "attach", "report"),
     ("scoring", "network"),
     ("flow", "replay"),
-    ("mode", "tape", "layers"),
+    ("mode", "tape", "layers", "positions"),
     ("names", "readings"),
 )
 WIDTH, BOX, ROW = 980, (122, 34), 84

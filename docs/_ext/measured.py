@@ -11,25 +11,41 @@ from sphinx.util.docutils import SphinxDirective
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 Rows = list[list[str]]
+#: phases that take next to no time
+SMALL = ("ours: attach and the rest",)
 
 
 def speed(found: dict[str, Any]) -> tuple[Rows, str]:
     """What SynFlow's iterations cost, over as many bare passes."""
-    columns = ("authors", "stock loop", "ours: total", "ours: scoring", "ours: selection")
-    keys = [key for key in columns if any(key in row["seconds"] for row in found["rows"])]
+    keys = [key for key in _all_keys(found, "ratio_to_bare_passes") if key not in ("bare passes", *SMALL)]
     rows: Rows = [["network", "compression", "bare passes, s", *keys, "last iteration / first"]]
     for row in found["rows"]:
         ratios = [row["ratio_to_bare_passes"].get(key) for key in keys]
-        rows.append(
-            [
-                row["network"],
-                f"{row['compression']:,.0f}",
-                f"{row['seconds']['bare passes']:.2f}",
-                *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
-                f"{row['last_iteration_to_first']:.2f}",
-            ]
-        )
+        cells = ["" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
+        bare, last = row["seconds"]["bare passes"], row["last_iteration_to_first"]
+        rows.append([row["network"], f"{row['compression']:,.0f}", f"{bare:.2f}", *cells, f"{last:.2f}"])
     return rows, _where(found)
+
+
+def overlaps(found: dict[str, Any]) -> tuple[Rows, str]:
+    """Intersection over union of the masks of two computations."""
+    columns = [
+        [row["network"], f"{row['compression']:,.0f}", row.get("intersection_over_union")] for row in found["rows"]
+    ]
+    if any(shares is None for *_, shares in columns):  # written before the kinds were told apart
+        rows = [["ours and authors as they are", *(f"{row['overlap_with_authors']:.4f}" for row in found["rows"])]]
+    else:
+        kinds = dict.fromkeys(kind for *_, shares in columns for kind in shares)
+        rows = [[kind, *(_share(shares.get(kind)) for *_, shares in columns)] for kind in kinds]
+    return [["masks of", *(f"{network}, {ratio}" for network, ratio, _ in columns)], *rows], _where(found)
+
+
+def growth(found: dict[str, Any]) -> tuple[Rows, str]:
+    """Time and memory of an iteration as the network grows."""
+    rows: Rows = [["prunable weights", "seconds an iteration", "peak bytes an entry beyond the model"]]
+    for row in found["rows"]:
+        rows.append([f"{row['entries']:,}", f"{row['seconds_an_iteration']:.3f}", f"{row['bytes_an_entry']:.1f}"])
+    return rows, f"{_where(found)}; time grows with the weights to the power of {found['exponent']:.2f}"
 
 
 def data_methods(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -65,7 +81,23 @@ def architectures(found: dict[str, Any]) -> tuple[Rows, str]:
     return rows, f"torch {found['torch']}, torchvision {found['torchvision']}"
 
 
-TABLES = {"speed": speed, "data_methods": data_methods, "throughput": throughput, "architectures": architectures}
+#: what makes a table, and of which file
+TABLES = {
+    "speed": (speed, "speed"),
+    "overlaps": (overlaps, "speed"),
+    "growth": (growth, "growth"),
+    "data_methods": (data_methods, "data_methods"),
+    "throughput": (throughput, "throughput"),
+    "architectures": (architectures, "architectures"),
+}
+
+
+def _all_keys(found: dict[str, Any], part: str) -> list[str]:
+    return list(dict.fromkeys(key for row in found["rows"] for key in row[part]))
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
 
 
 def _where(found: dict[str, Any]) -> str:
@@ -81,9 +113,12 @@ class Measured(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Read the file and make the table."""
-        path = RESULTS / f"{self.arguments[0]}.json"
+        make, name = TABLES[self.arguments[0]]
+        path = RESULTS / f"{name}.json"
         self.env.note_dependency(str(path))
-        rows, where = TABLES[self.arguments[0]](json.loads(path.read_text()))
+        if not path.exists():
+            return self.parse_text_to_nodes(f"*Not measured yet: there is no* ``benchmarks/results/{path.name}``.")
+        rows, where = make(json.loads(path.read_text()))
         lines = [".. list-table::", "   :header-rows: 1", ""]
         for row in rows:
             lines += [f"   {'* -' if not index else '  -'} {cell}" for index, cell in enumerate(row)]
