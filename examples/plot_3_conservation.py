@@ -50,7 +50,8 @@ for layer in ("0", "4", "9", "11"):
 chain = nn.Sequential(*[m for w in (8, 64, 16, 128, 32) for m in (nn.LazyLinear(w, bias=False), nn.ReLU())])
 chain(torch.rand(1, 20))
 scores = diagnostics.layer_scores(chain, prune.synflow_scores(chain, torch.rand(1, 20)))
-scores.draw()
+axes = scores.draw()
+axes.minorticks_off()
 plt.show()
 
 totals = [layer.average * layer.size for layer in scores.layers]
