@@ -26,6 +26,7 @@ from tqdm import tqdm
 from benchmarks.networks import initialise, resnet, vgg
 from torch_synflow import prune
 from torch_synflow.parameters import Entry
+from torch_synflow.schedules import kept_counts
 from torch_synflow.scoring import Network
 from torch_synflow.selection import ScoreReader
 
@@ -149,7 +150,7 @@ def peer(checkout: Path, model: nn.Module, shape: tuple[int, ...], density: floa
 def peer_of_equal_counts(
     checkout: Path, model: nn.Module, shape: tuple[int, ...], density: float, iterations: int
 ) -> None:
-    """The authors' SynFlow in float64, told to remove as many entries as torch's rounding does.
+    """The authors' SynFlow in float64, told to remove as many entries as ours does.
 
     They floor the number to remove, and SynFlow's masks after many iterations differ by per cents when one entry
     more or less goes at the first, or when rounding in float32 exchanges two: only so can masks be compared.
@@ -159,8 +160,7 @@ def peer_of_equal_counts(
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)  # of the ones that their code makes
     try:
-        for step in range(1, iterations + 1):
-            keep = round(total * density ** (step / iterations))
+        for keep in kept_counts(prune.exponential, iterations, total, total - round((1 - density) * total)):
             pruner.score(model, None, [(torch.ones(1, *shape), None)], "cpu")
             pruner.mask((keep - 0.5) / total, "global")
     finally:
