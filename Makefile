@@ -7,14 +7,15 @@ BIN := $(VENV)/bin
 FILES := setup.cfg pyproject.toml
 INSTALL := -m pip install --disable-pip-version-check
 
-.PHONY: help demo test test-slow test-oldest docs dist clean
+.PHONY: help demo test test-slow test-oldest test-browser docs dist clean
 
 help:
 	@echo "make demo         prune and train small networks on handwritten digits and draw the picture (5 minutes)"
 	@echo "make test         linters, types, tests and examples"
 	@echo "make test-slow    the tests that take minutes each"
 	@echo "make test-oldest  the tests on the oldest torch that is supported (needs a Python 3.10: OLDEST_PYTHON)"
-	@echo "make docs         the documentation, into docs/_build/html"
+	@echo "make test-browser search and theme switch of the documentation (needs Chromium)"
+	@echo "make docs         the documentation, into docs/_build/html; runs the gallery (two minutes)"
 	@echo "make dist         wheel and source distribution, into dist/"
 	@echo "make clean        remove everything that these make"
 
@@ -52,11 +53,16 @@ test-oldest: .venv-oldest/installed
 	@.venv-oldest/bin/python -m pytest -p no:cacheprovider
 
 docs: $(VENV)/docs.installed
-	@echo "== Building the documentation"
-	@$(BIN)/python -m sphinx -W --keep-going -n -b html docs docs/_build/html
+	@echo "== Building the documentation, and running its gallery: about two minutes"
+	@$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+
+test-browser: $(VENV)/browser.installed docs
+	@$(BIN)/python -m pytest -m browser -s
 
 dist: $(VENV)/test.installed
+	@rm -rf dist
 	@$(BIN)/python -m build
+	@$(BIN)/python -m twine check --strict dist/*
 
 clean:
-	@rm -rf .venv .venv-oldest build dist *.egg-info docs/_build
+	@rm -rf .venv .venv-oldest build dist *.egg-info docs/_build docs/gallery

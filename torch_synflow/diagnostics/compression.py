@@ -95,6 +95,14 @@ def compression(model: nn.Module, parameters: Any = None) -> Compression:
         TypeError, ValueError: if ``model`` is none, or has nothing prunable.
 
     Source: Tanaka et al. 2020, section 3; layerwise proportions: Frankle et al. 2021, appendix J, figure 15.
+
+    Example:
+        >>> from torch_synflow import diagnostics
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+        >>> _ = prune.l1_unstructured(model[0], "weight", amount=9)
+        >>> state = diagnostics.compression(model)
+        >>> state.report.densities, state.ratio
+        ({'0.weight': 0.25, '2.weight': 1.0}, 2.0)
     """
     return Compression(report_of(entries_of(model, parameters)))
 

@@ -161,6 +161,14 @@ def effective_masks(model: nn.Module, example_inputs: Any, parameters: Any = Non
         TypeError, ValueError: as :func:`effective_sparsity`.
 
     Source: Frankle et al. 2021, appendix M.
+
+    Example:
+        >>> from torch_synflow import diagnostics
+        >>> model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> _ = prune.custom_from_mask(model[2], "weight", torch.tensor([[1, 0]]))
+        >>> used = diagnostics.effective_masks(model, torch.rand(1, 2))
+        >>> used[model[0], "weight"].tolist()  # nothing reads the second hidden neuron
+        [[True, True], [False, False]]
     """
     reached = reach(model, example_inputs, parameters)
     return {pair: used for entry, used in zip(reached.entries, reached.used, strict=True) for pair in entry.locations}

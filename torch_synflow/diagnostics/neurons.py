@@ -117,6 +117,14 @@ def neuron_collapse(model: nn.Module, parameters: Any = None) -> NeuronCollapse:
         TypeError, ValueError: if ``model`` is none, or has nothing prunable.
 
     Source: Frankle et al. 2021, section 5 and figure 5.
+
+    Example:
+        >>> from torch_synflow import diagnostics
+        >>> model = nn.Linear(2, 4)
+        >>> mask = torch.tensor([[0, 0], [0, 0], [1, 0], [1, 1]])
+        >>> _ = prune.custom_from_mask(model, "weight", mask)
+        >>> diagnostics.neuron_collapse(model).fraction
+        0.5
     """
     entries = entries_of(model, parameters)
     layers = []

@@ -135,6 +135,17 @@ def warn_if_untrainable(model: nn.Module, example_inputs: Any, parameters: Any =
 
     Raises:
         TypeError, ValueError: as :func:`trainability`.
+
+    Example:
+        >>> import warnings
+        >>> from torch_synflow import diagnostics
+        >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> _ = prune.random_unstructured(model[2], "weight", amount=2)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     found = diagnostics.warn_if_untrainable(model, torch.rand(1, 3))
+        >>> found.can_train, len(caught)
+        (False, 1)
     """
     found = trainability(model, example_inputs, parameters)
     if found.problems:

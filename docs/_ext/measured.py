@@ -1,0 +1,132 @@
+"""``.. measured:: speed``: the tables of the performance page, from ``benchmarks/results`` as it is at build time."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+Rows = list[list[str]]
+#: phases that take next to no time
+SMALL = ("ours: attach and the rest",)
+
+
+def speed(found: dict[str, Any]) -> tuple[Rows, str]:
+    """What SynFlow's iterations cost, over as many bare passes."""
+    keys = [key for key in _all_keys(found, "ratio_to_bare_passes") if key not in ("bare passes", *SMALL)]
+    rows: Rows = [["network", "compression", "bare passes, s", *keys, "last iteration / first"]]
+    for row in found["rows"]:
+        ratios = [row["ratio_to_bare_passes"].get(key) for key in keys]
+        cells = ["" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
+        bare, last = row["seconds"]["bare passes"], row["last_iteration_to_first"]
+        rows.append([row["network"], f"{row['compression']:,.0f}", f"{bare:.2f}", *cells, f"{last:.2f}"])
+    return rows, _where(found)
+
+
+def overlaps(found: dict[str, Any]) -> tuple[Rows, str]:
+    """Intersection over union of the masks of two computations."""
+    columns = [
+        [row["network"], f"{row['compression']:,.0f}", row.get("intersection_over_union")] for row in found["rows"]
+    ]
+    if any(shares is None for *_, shares in columns):  # written before the kinds were told apart
+        rows = [["ours and authors as they are", *(f"{row['overlap_with_authors']:.4f}" for row in found["rows"])]]
+    else:
+        kinds = dict.fromkeys(kind for *_, shares in columns for kind in shares)
+        rows = [[kind, *(_share(shares.get(kind)) for *_, shares in columns)] for kind in kinds]
+    return [["masks of", *(f"{network}, {ratio}" for network, ratio, _ in columns)], *rows], _where(found)
+
+
+def growth(found: dict[str, Any]) -> tuple[Rows, str]:
+    """Time and memory of an iteration as the network grows."""
+    rows: Rows = [["prunable weights", "seconds an iteration", "peak bytes an entry beyond the model"]]
+    for row in found["rows"]:
+        rows.append([f"{row['entries']:,}", f"{row['seconds_an_iteration']:.3f}", f"{row['bytes_an_entry']:.1f}"])
+    return rows, f"{_where(found)}; time grows with the weights to the power of {found['exponent']:.2f}"
+
+
+def data_methods(found: dict[str, Any]) -> tuple[Rows, str]:
+    """SNIP and GraSP beside the authors' loops."""
+    rows: Rows = [["network", "method", "ours, s", "authors, s", "time ours / authors", "peak memory ours / authors"]]
+    for row in found["rows"]:
+        seconds, peak = row["seconds"], row["peak_bytes"]
+        rows.append([row["network"], row["method"], *(f"{v:.2f}" for v in seconds.values()), f"{peak['ratio']:.2f}"])
+    return rows, _where(found)
+
+
+def throughput(found: dict[str, Any]) -> tuple[Rows, str]:
+    """Loading and training in the sweeps."""
+    rows: Rows = [["pair", "loading / training", "images a second: pruned / bare", "trials an hour: ours / authors"]]
+    for row in found["rows"]:
+        numbers = (row["loading_to_training"], row["pruned_to_bare"], row.get("trials_an_hour_to_peer"))
+        rows.append([row["pair"], *("" if number is None else f"{number:.2f}" for number in numbers)])
+    return rows, _where(found)
+
+
+def architectures(found: dict[str, Any]) -> tuple[Rows, str]:
+    """Conservation on torchvision's classification models."""
+    models = found["models"]
+    rows: Rows = [["what was looked at", "models"]]
+    rows.append(["classification models", str(len(models))])
+    rows.append(["all scores finite", str(sum(m["finite"] for m in models))])
+    rows.append(["none negative", str(sum(m["positive"] for m in models))])
+    equal = sum(abs(m["first / last - 1"]) < 1e-6 for m in models)
+    rows.append(["as much flow through the first layer as through the last, to 1e-6", str(equal)])
+    rows.append(["no layer with more than R", str(sum(m["greatest / R"] < 1 + 1e-6 for m in models))])
+    slowest = max(models, key=lambda m: m["seconds"])
+    rows.append(["slowest to score", f"{slowest['model']}, {slowest['seconds']:.1f} s"])
+    return rows, f"torch {found['torch']}, torchvision {found['torchvision']}"
+
+
+#: what makes a table, and of which file
+TABLES = {
+    "speed": (speed, "speed"),
+    "overlaps": (overlaps, "speed"),
+    "growth": (growth, "growth"),
+    "data_methods": (data_methods, "data_methods"),
+    "throughput": (throughput, "throughput"),
+    "architectures": (architectures, "architectures"),
+}
+
+
+def _all_keys(found: dict[str, Any], part: str) -> list[str]:
+    return list(dict.fromkeys(key for row in found["rows"] for key in row[part]))
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _where(found: dict[str, Any]) -> str:
+    versions = found["versions"]
+    threads = versions.get("threads", found.get("threads"))
+    return f"{found['device']}, {threads} thread{'s' if threads != 1 else ''}, torch {versions['torch']}"
+
+
+class Measured(SphinxDirective):
+    """A table of one file of results."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Read the file and make the table."""
+        make, name = TABLES[self.arguments[0]]
+        path = RESULTS / f"{name}.json"
+        self.env.note_dependency(str(path))
+        if not path.exists():
+            return self.parse_text_to_nodes(f"*Not measured yet: there is no* ``benchmarks/results/{path.name}``.")
+        rows, where = make(json.loads(path.read_text()))
+        lines = [".. list-table::", "   :header-rows: 1", ""]
+        for row in rows:
+            lines += [f"   {'* -' if not index else '  -'} {cell}" for index, cell in enumerate(row)]
+        lines += ["", f"``benchmarks/results/{path.name}``: {where}."]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Add the directive."""
+    app.add_directive("measured", Measured)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,53 @@
+"""``.. operations::``: how the flow engine reads each operation, from the tables that it goes by."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from docutils import nodes
+from sphinx.util.docutils import SphinxDirective
+
+from torch_synflow import names
+
+
+def groups() -> list[tuple[str, list[str]]]:
+    """For each reading what it does and the operations that have it."""
+    by_reading: dict[Any, list[str]] = defaultdict(list)
+    for name, reading in {**names.READINGS, **names.DECOMPOSED}.items():
+        by_reading[reading].append(name)
+    found = [(_first_line(reading), operations) for reading, operations in by_reading.items()]
+    found.append(("As it is: homogeneous already.", sorted(names.LINEAR)))
+    found.append(("As it is: it moves entries.", sorted(names.SHAPE)))
+    found.append(("As it is: it moves some entries and leaves others out.", sorted(names.SELECT)))
+    return found
+
+
+def _first_line(reading: Any) -> str:
+    text = (reading.__doc__ or "").strip().splitlines()[0]
+    return re.sub(r":func:`(\w+)`", r"``\1``", text)
+
+
+class Operations(SphinxDirective):
+    """A table of all operations with a reading."""
+
+    def run(self) -> list[nodes.Node]:
+        """Make the table."""
+        self.env.note_dependency(str(names.__file__))
+        lines = [".. list-table::", "   :header-rows: 1", "   :widths: 45 55", "", "   * - Read as"]
+        lines.append("     - Operations, by the name of the function or method, in-place forms included")
+        for meaning, operations in groups():
+            lines += [f"   * - {meaning}", f"     - {_listed(operations)}"]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
+def _listed(operations: Iterable[str]) -> str:
+    return " ".join(f"``{name}``" for name in dict.fromkeys(operations))
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Add the directive."""
+    app.add_directive("operations", Operations)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

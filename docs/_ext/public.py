@@ -1,0 +1,83 @@
+"""Which names are public, and the check that each has its place in the reference: a missing one fails the build."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import torch.nn.utils.prune as torch_prune
+
+import torch_synflow
+from torch_synflow import ablations, diagnostics, flow, prune, rewinding, schedules
+
+MODULES = (prune, diagnostics, ablations, rewinding)
+#: of modules that hold the engine or helpers beside them
+OTHERS = {flow: ("register",), schedules: ("exponential", "linear")}
+
+
+def public_names() -> dict[str, Any]:
+    """Every public function and class by the name that users write, those that are torch's own left out."""
+    names = {}
+    for module in MODULES:
+        listed = getattr(module, "__all__", None) or [
+            name for name, value in vars(module).items() if _defined_in(value, module.__name__) and name[0] != "_"
+        ]
+        for name in listed:
+            if not hasattr(torch_prune, name):
+                names[f"{module.__name__}.{name}"] = getattr(module, name)
+    names |= {f"{module.__name__}.{name}": getattr(module, name) for module, some in OTHERS.items() for name in some}
+    names |= {f"torch_synflow.{name}": getattr(torch_synflow, name) for name in torch_synflow.__all__}
+    return {name: value for name, value in names.items() if inspect.isclass(value) or inspect.isfunction(value)}
+
+
+def undocumented(documented: Iterable[str]) -> list[str]:
+    """The public names whose object has no entry in the reference under any of its names."""
+    documented = set(documented)
+    names = public_names()
+    there = [value for name, value in names.items() if name in documented]
+    return sorted(name for name, value in names.items() if not any(value is other for other in there))
+
+
+def _defined_in(value: Any, module: str) -> bool:
+    return getattr(value, "__module__", "") == module and (inspect.isclass(value) or inspect.isfunction(value))
+
+
+def lacking(value: Any) -> list[str]:
+    """What the docstring of a public name leaves out."""
+    text = inspect.getdoc(value) or ""
+    lines = {line.strip() for line in text.splitlines()}
+    found = []
+    if not text.splitlines()[:1] or not text.splitlines()[0].rstrip().endswith((".", "?")):
+        found.append("a first line that is a sentence")
+    if inspect.isfunction(value):
+        arguments = [name for name in inspect.signature(value).parameters if name[0] != "_"]
+        found += [f"argument {name}" for name in arguments if not any(li.startswith(f"{name}:") for li in lines)]
+        returned = inspect.signature(value).return_annotation
+        if returned not in (None, "None") and not any(line.startswith(("Returns:", ".. math::")) for line in lines):
+            found.append("Returns")
+        if "Example:" not in lines or ">>>" not in text:
+            found.append("an example")
+    elif isinstance(value, type) and issubclass(value, prune.SaliencyUnstructured):
+        if value is not prune.SaliencyUnstructured:
+            found += [word for word in (".. math::", "Source:", "Example:") if word not in text]
+    elif "Attributes:" not in lines and "Example:" not in lines:
+        found.append("Attributes or an example")
+    return found
+
+
+def _check(app: Any, env: Any) -> None:
+    from sphinx.errors import ExtensionError
+
+    missing = undocumented(env.get_domain("py").objects)
+    if missing:
+        raise ExtensionError(f"public names that docs/reference.rst leaves out: {', '.join(missing)}")
+    faults = [f"{name} lacks {', '.join(lacks)}" for name, value in public_names().items() if (lacks := lacking(value))]
+    if faults:
+        raise ExtensionError(f"docstrings: {'; '.join(sorted(faults))}")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Check once all pages are read."""
+    app.connect("env-check-consistency", _check)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

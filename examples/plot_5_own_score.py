@@ -1,0 +1,60 @@
+"""
+Write your own score
+====================
+
+A method is one function from a network to scores. Here SynFlow's idea on real data: how much of the outputs' power
+flows through a weight, without a loss and without labels.
+"""
+
+import matplotlib.pyplot as plt
+import torch
+from torch import nn
+
+from torch_synflow import prune
+
+
+class OutputPower(prune.SaliencyUnstructured):
+    """Keep the weights on which the square of the outputs depends most."""
+
+    needs = ("example_inputs",)
+    iterations = 20
+
+    @classmethod
+    def saliency(cls, network):
+        x = network.prepared(network.task.example_inputs)
+        gradients = network.gradient(lambda weights: network(weights, x).square().sum())
+        return {name: (gradient * network.weights[name]).abs() for name, gradient in gradients.items()}
+
+
+# %%
+# Everything else comes with the base class: exact counts, iterations, binding, errors that name a layer, and pruning
+# that leaves the model alone if anything fails.
+
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(20, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 4))
+x = torch.randn(100, 20)
+x[:, 10:] = 0  # ten of the inputs are never used
+
+report = prune.global_iterative_unstructured(model, OutputPower, amount=0.8, example_inputs=x)
+print(report)
+
+# %%
+# The mask of the first layer: nothing is kept of the inputs that carry nothing.
+
+figure, axes = plt.subplots(figsize=(4, 6), layout="constrained")
+axes.imshow(model[0].weight_mask, cmap="Blues", aspect="auto", interpolation="nearest")
+axes.set(xlabel="input", ylabel="hidden neuron", title="kept weights of the first layer")
+plt.show()
+
+# %%
+# The scores are what the formula says: compare with autograd, on a model that is not pruned.
+
+dense = nn.Sequential(nn.Linear(20, 8), nn.Tanh(), nn.Linear(8, 4))
+scores = OutputPower.scores(dense, example_inputs=x)
+(gradient,) = torch.autograd.grad(dense(x).square().sum(), [dense[0].weight])
+expected = (gradient * dense[0].weight).detach().abs()
+
+torch.testing.assert_close(scores[dense[0], "weight"].as_subclass(torch.Tensor), expected)
+assert report.kept == round(0.2 * report.total)
+assert model[0].weight_mask[:, 10:].sum() == 0
+assert model[0].weight_mask[:, :10].sum() > 0

@@ -1,0 +1,67 @@
+"""
+A vision transformer
+====================
+
+SynFlow is defined for networks of ReLUs. GELU, LayerNorm and attention are read as positively homogeneous operations
+while it scores (:doc:`/flow`), so a ViT needs no preparation.
+"""
+
+import warnings
+
+import matplotlib.pyplot as plt
+import torch
+from torchvision.models import VisionTransformer
+
+from torch_synflow import prune
+
+torch.manual_seed(0)
+vit = VisionTransformer(
+    image_size=32, patch_size=8, num_layers=4, num_heads=4, hidden_dim=64, mlp_dim=128, num_classes=10
+)
+x = torch.rand(2, 3, 32, 32)
+
+# %%
+# torchvision starts the head at zero, where no path would lead to an output: it is read as ones, and a warning says
+# so.
+
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    scores = prune.synflow_scores(vit, x)
+print(*(warning.message for warning in caught), sep="\n")
+
+# %%
+# What flows through each layer, over what flows through the head, which all of it passes. Attention and MLP are
+# branches beside a residual stream, so each carries a part, and biases and the class token add to what the patches
+# bring.
+
+names = {module: name for name, module in vit.named_modules()}
+flows = {names[module]: float(score.sum()) for (module, _), score in scores.items()}
+last = flows["heads.head"]
+figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+axes.barh(list(flows), [flow / last for flow in flows.values()], color="#0072B2")
+axes.invert_yaxis()
+axes.set(xlabel="flow through the layer / flow through the head")
+plt.show()
+
+# %%
+# ``prunable_parameters`` leaves out attention's projections, which ``nn.MultiheadAttention`` reads without calling a
+# module. Its fused projection ``in_proj_weight`` is a parameter like any other, so it can be listed by hand. Where
+# SynFlow has to choose it empties branches rather than the stream: at higher amounts the later MLPs go whole.
+# ``layer_densities=prune.erk`` keeps some of each layer instead.
+
+params = prune.prunable_parameters(vit, example_inputs=x)
+params += [(block.self_attention, "in_proj_weight") for block in vit.encoder.layers]
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    report = prune.global_iterative_unstructured(params, prune.SynFlow, amount=0.5)
+print(report)
+
+vit.eval()
+with torch.no_grad():
+    outputs = vit(x)
+
+assert any("heads.head" in str(warning.message) for warning in caught)
+assert all(0 < flow <= last * (1 + 1e-9) for flow in flows.values())
+assert report.kept == report.total - round(0.5 * report.total)
+assert not report.empty_layers
+assert torch.isfinite(outputs).all()
