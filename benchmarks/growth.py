@@ -29,7 +29,7 @@ from torch_synflow import prune
 ROOT = Path(__file__).resolve().parent.parent
 PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
 #: of the widths; the weights grow with their square
-FACTORS = (0.26, 0.5, 1.0, 2.0, 3.2, 4.52)
+FACTORS = (0.26, 0.5, 1.0, 2.0, 4.52)
 
 
 def network(factor: float) -> nn.Module:

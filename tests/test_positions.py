@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tests.test_tape import by_definition
 from torch_synflow import positions, prune, replay
+from torch_synflow import runs as runs_of_equals
 from torch_synflow.tape import Tape
 
 X = torch.ones(1, 3, 24, 20)
@@ -176,7 +177,7 @@ def test_different_windows_give_what_all_windows_give(
     length = sum(runs) + 2 * padding
     if dilation * (size - 1) >= length:
         return
-    windows = positions._windows_along(tuple(runs), size, stride, padding, dilation)
+    windows = runs_of_equals.windows_along(tuple(runs), size, stride, padding, dilation)
     if windows is None:
         assert dilation > 1  # else they can always be slid over
         return

@@ -42,8 +42,6 @@ class Layer:
         self._dimensions = _DIMENSIONS[step.func]
         self._func = step.func
         self._whole = shapes[self.weight]
-        x = given["input"]
-        self._input = shapes[x.index] if isinstance(x, Slot) else x.shape
         (out,) = step.outs
         assert out is not None
         self._output = shapes[out]
@@ -78,7 +76,7 @@ class Layer:
     def run(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, tap: Tensor, channels: Channels | None
     ) -> tuple[Tensor, Tensor]:
-        """The output, and the input as :meth:`weight_gradient` needs it."""
+        """The output, and the input as :meth:`gradient` needs it."""
         dim = 1 if self._dimensions else -1
         if channels is not None:
             x = x.index_select(dim, channels[1])

@@ -9,9 +9,9 @@ so results are the same up to the order of summation.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import accumulate, groupby, pairwise
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -20,10 +20,8 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 from torch_synflow.names import name_of
+from torch_synflow.runs import Runs, common_runs, refined, runs_of, windows_along
 from torch_synflow.tape import Slot, Step, Tape, arguments
-
-#: how often each different row, and column, is repeated
-Runs = tuple[tuple[int, ...], tuple[int, ...]]
 
 #: what works on each position by itself
 _POINTWISE = frozenset(("add", "sub", "mul", "div", "addcmul", "relu", "clamp", "clamp_min", "clone", "detach", "abs"))
@@ -41,19 +39,6 @@ _WINDOWS: dict[str, tuple[tuple[str, ...], float]] = {
 }
 #: of its positions an output must save as many at least
 _WORTH = 0.75
-
-
-@dataclass(frozen=True)
-class _Windows:
-    """The different windows along one axis.
-
-    Attributes:
-        runs: how often each is repeated.
-        take: the input rows that the windows slide over, -1 beyond the border; ``None`` for all as they are.
-    """
-
-    runs: tuple[int, ...]
-    take: list[int] | None
 
 
 def share_positions(tape: Tape) -> None:
@@ -108,7 +93,7 @@ class _Rewriting:
             return False
         if name == "avg_pool2d" and (not given.get("count_include_pad", True) or given.get("divisor_override")):
             return False
-        runs = self._runs.get(source.index) if isinstance(source, Slot) else _runs_of(source)
+        runs = self._runs.get(source.index) if isinstance(source, Slot) else runs_of(source)
         if runs is None:
             return False
         weight = given.get("weight")
@@ -118,7 +103,7 @@ class _Rewriting:
         stride = given.get("stride")
         stride = _pair(size if stride in (None, []) else stride)
         spread = (_pair(size), stride, _pair(padding), _pair(given.get("dilation", 1)))
-        rows, columns = (_windows_along(runs[axis], *(values[axis] for values in spread)) for axis in (0, 1))
+        rows, columns = (windows_along(runs[axis], *(values[axis] for values in spread)) for axis in (0, 1))
         if rows is None or columns is None:
             return False
         (out,) = step.outs
@@ -177,10 +162,10 @@ class _Rewriting:
 
     def _join(self, step: Step, held: Sequence[int]) -> None:
         """Add an operation on maps that are first brought to the same rows and columns."""
-        common: Runs = tuple(_common(self._runs[slot][axis] for slot in held) for axis in (0, 1))  # type: ignore[assignment]
+        common: Runs = tuple(common_runs(self._runs[slot][axis] for slot in held) for axis in (0, 1))  # type: ignore[assignment]
         names = {}
         for slot in set(held):
-            take = tuple(_refined(self._runs[slot][axis], common[axis]) for axis in (0, 1))
+            take = tuple(refined(self._runs[slot][axis], common[axis]) for axis in (0, 1))
             if take != (None, None):
                 shape = torch.Size((*self._whole[slot][:2], len(common[0]), len(common[1])))
                 names[slot] = self._made(_Take(take, 0.0), Slot(slot), shape)
@@ -234,59 +219,6 @@ def _take(x: Tensor, rows: Tensor | None, columns: Tensor | None, beyond: float)
 
 def _tensor(take: list[int] | None, device: torch.device) -> Tensor | None:
     return None if take is None else torch.tensor(take, device=device)
-
-
-def _runs_of(x: Tensor) -> Runs | None:
-    """The runs of equal rows and columns of a constant map, if there are any."""
-    if x.dim() != 4 or 0 in x.shape:
-        return None
-    found = []
-    for dim in (2, 3):
-        first, second = x.narrow(dim, 0, x.shape[dim] - 1), x.narrow(dim, 1, x.shape[dim] - 1)
-        same = (first == second).all(dim=5 - dim).flatten(0, 1).all(0).tolist()
-        ends = [i for i, equal in enumerate(same) if not equal]
-        edges = [-1, *ends, x.shape[dim] - 1]
-        found.append(tuple(b - a for a, b in pairwise(edges)))
-    return (found[0], found[1]) if len(found[0]) * len(found[1]) < x.shape[2] * x.shape[3] else None
-
-
-def _windows_along(runs: tuple[int, ...], size: int, stride: int, padding: int, dilation: int) -> _Windows | None:
-    """The different windows over an axis that is given by its runs; ``None`` if they can not be slid over."""
-    beyond = [-1] * padding
-    rows = [*beyond, *(i for i, length in enumerate(runs) for _ in range(length)), *beyond]
-    reach = dilation * (size - 1)
-    starts = range(0, len(rows) - reach, stride)
-    seen = [tuple(rows[start : start + reach + 1 : dilation]) for start in starts]
-    different = [(key, len([*group])) for key, group in groupby(seen)]
-    take: list[int | None] = [None] * ((len(different) - 1) * stride + reach + 1)
-    for number, (window, _) in enumerate(different):
-        for k, row in enumerate(window):
-            place = number * stride + dilation * k
-            if take[place] not in (None, row):
-                return None
-            take[place] = row
-    filled = [0 if row is None else row for row in take]
-    plain = filled == [*beyond, *range(len(runs)), *beyond]
-    return _Windows(tuple(length for _, length in different), None if plain else filled)
-
-
-def _common(every: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-    """The coarsest runs that all of several are made of."""
-    edges = sorted({edge for runs in every for edge in accumulate(runs)})
-    return tuple(b - a for a, b in pairwise([0, *edges]))
-
-
-def _refined(runs: tuple[int, ...], fine: tuple[int, ...]) -> list[int] | None:
-    """For each of finer runs in which of these it lies, ``None`` where they are the same."""
-    if runs == fine:
-        return None
-    ends = [*accumulate(runs)]
-    take, number = [], 0
-    for end in accumulate(fine):
-        while end > ends[number]:
-            number += 1
-        take.append(number)
-    return take
 
 
 def _is_spread(shape: torch.Size) -> bool:

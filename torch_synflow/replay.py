@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from torch_synflow.gradients import gradients
 from torch_synflow.layers import Layer
 from torch_synflow.positions import share_positions
 from torch_synflow.selection import Channels, ScoreReader
@@ -150,16 +151,13 @@ class Replay:
         }
         values = {slot: others.get(name, weights[name]) for name, slot in self._slots.items()}
         result = self._tape.run(values, special)
-        # by autograd itself: torch.func would build the graph of the gradient too, and load its compiler first
-        leaves = [*taps.values(), *others.values()]
-        found = torch.autograd.grad(result, leaves, allow_unused=True) if leaves else ()
-        every = [torch.zeros_like(leaf) if g is None else g for leaf, g in zip(leaves, found, strict=True)]
-        at_taps, gradients = dict(zip(taps, every, strict=False)), dict(zip(others, every[len(taps) :], strict=True))
+        found = gradients([result], {**{f"tap {index}": tap for index, tap in taps.items()}, **others})
+        at_taps = {index: found[f"tap {index}"] for index in taps}
         seen = {index: tensor.detach() for index, tensor in seen.items()}
         self.result = float(result.detach())
         self.sound = self._is_sound(seen, at_taps) and not others
         uses = {name: [(self._layers[i], seen[i], at_taps[i]) for i in self._uses.get(name, [])] for name in weights}
-        measured = [Measured(weight, uses[name], gradients.get(name)) for name, weight in weights.items()]
+        measured = [Measured(weight, uses[name], found.get(name)) for name, weight in weights.items()]
         return FlowScores(measured, restore)
 
     def _is_sound(self, seen: dict[int, Tensor], at_taps: dict[int, Tensor]) -> bool:

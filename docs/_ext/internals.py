@@ -33,7 +33,7 @@ GROUPS = {
     ),
     "The flow engine": (
         "network", "flow", "mode", "names", "readings", "products", "attention", "call", "trace", "depth", "tape",
-        "replay", "layers", "positions", "diagnosis",
+        "replay", "layers", "positions", "runs", "diagnosis",
     ),
     "Diagnostics": ("diagnostics",),
 }  # fmt: skip

@@ -48,6 +48,17 @@ def growth(found: dict[str, Any]) -> tuple[Rows, str]:
     return rows, f"{_where(found)}; time grows with the weights to the power of {found['exponent']:.2f}"
 
 
+def limits(found: dict[str, Any]) -> tuple[Rows, str]:
+    """What is left of torchvision's models at max compression."""
+    rows: Rows = [["model", "max compression", "layers", "empty layers", "outputs with a path", "seconds"]]
+    for row in found["rows"]:
+        cells = [f"{row['max_compression']:,.0f}", str(row["layers"]), str(len(row["empty_layers"]))]
+        rows.append(
+            [row["model"], *cells, f"{row['outputs_with_a_path']} of {row['outputs']}", f"{row['seconds']:.0f}"]
+        )
+    return rows, _where(found)
+
+
 def data_methods(found: dict[str, Any]) -> tuple[Rows, str]:
     """SNIP and GraSP beside the authors' loops."""
     rows: Rows = [["network", "method", "ours, s", "authors, s", "time ours / authors", "peak memory ours / authors"]]
@@ -85,7 +96,9 @@ def architectures(found: dict[str, Any]) -> tuple[Rows, str]:
 TABLES = {
     "speed": (speed, "speed"),
     "overlaps": (overlaps, "speed"),
+    "speed_large": (speed, "speed_large"),
     "growth": (growth, "growth"),
+    "limits": (limits, "limits"),
     "data_methods": (data_methods, "data_methods"),
     "throughput": (throughput, "throughput"),
     "architectures": (architectures, "architectures"),

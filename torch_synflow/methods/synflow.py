@@ -33,8 +33,9 @@ class SynFlowUnstructured(SaliencyUnstructured):
     ResNet-18 for ImageNet (Frankle et al. 2021, appendix D.2).
     Operations that are not positively homogeneous, from GELU to attention, are read as ones that are; see
     ``torch_synflow.flow``. Scores beyond the range of float64 come out times a factor that all share.
-    Scores are positive and their sum is the same for every set of layers that cuts the network, which is why
-    iterating keeps a path from input to output; by default 100 iterations with the exponential schedule.
+    Scores are positive and their sum is the same for every set of layers that cuts the network, which is why a
+    path from input to output stays as long as an iteration removes less than such a set holds; by default 100
+    iterations with the exponential schedule.
 
     Args:
         amount: what to remove, a fraction of the entries not yet pruned or a count.
