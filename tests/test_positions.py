@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.test_tape import by_definition
+from tests.test_tape import by_definition, model_again
 from torch_synflow import positions, prune, replay
 from torch_synflow import runs as runs_of_equals
 from torch_synflow.tape import Tape
@@ -134,7 +134,8 @@ def shapes(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     [Net, Adds, AddsInPlace, AddsInPlaceToWhatIsReadAgain, Joins, Flattens, Embeds, Excites]
     + [lambda pool=pool: Pools(pool) for pool in POOLS],
 )
-def test_scores_are_by_definition(build: Any, shapes: list[torch.Size]) -> None:
+def test_scores_are_by_definition(build: Any, shapes: list[torch.Size], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch_synflow.network.measure", model_again)
     torch.manual_seed(0)
     model = build().double()
     with torch.no_grad():

@@ -86,6 +86,18 @@ class ByMatmulToo(Body):
         return x + x @ (self.first.weight @ self.first.weight.T)
 
 
+class Scaled(Body):
+    """A weight that is multiplied by something else than a mask before its layer has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.square = nn.Linear(8, 8)
+        self.register_buffer("scale", torch.rand(8, 8))
+
+    def between(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.linear(x, self.square.weight * self.scale)
+
+
 class Counts(Body):
     """A buffer that each pass changes, and that has no say in the outputs."""
 
@@ -98,8 +110,13 @@ class Counts(Body):
         return x
 
 
-@pytest.mark.parametrize("model", [Body, Branches, WritesToItsOwn, TiedTwice, ByMatmulToo, Counts])
-def test_a_recorded_pass_scores_by_definition(model: Any) -> None:
+def model_again(*_: Any) -> Any:
+    raise AssertionError("the recorded pass was not used")
+
+
+@pytest.mark.parametrize("model", [Body, Branches, WritesToItsOwn, TiedTwice, ByMatmulToo, Scaled, Counts])
+def test_a_recorded_pass_scores_by_definition(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch_synflow.network.measure", model_again)
     torch.manual_seed(0)
     built = model()
     assert tape_of(built) is not None
@@ -160,8 +177,25 @@ def test_the_model_runs_once_for_all_iterations() -> None:
     assert len(calls) == 1
 
 
-def test_what_the_model_does_only_when_it_is_recorded_is_noticed() -> None:
-    """A pass whose operations do not give the R that the model gave is not used."""
+def test_only_what_flows_through_layers_alone_is_known_to_be_sound() -> None:
+    """Elsewhere the scores themselves are looked at."""
+    for model, sound in ((Body(), True), (ByMatmulToo(), False)):
+        entries, network = network_of(model)
+        prune.SynFlow.score_entries(entries, network)
+        assert network.sound is sound
+
+
+def test_a_negative_flow_is_not_sound() -> None:
+    entries, network = network_of(Body())
+    prune.SynFlow.score_entries(entries, network)
+    assert network.sound
+    network.weights["second.weight"].neg_()  # so the gradient at the first is negative
+    network.scores(network.reading)
+    assert not network.sound
+
+
+def test_an_autograd_function_that_is_registered_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch_synflow.network.measure", model_again)
 
     class Hidden(torch.autograd.Function):
         @staticmethod

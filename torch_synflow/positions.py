@@ -35,7 +35,10 @@ _REPEATABLE = frozenset(("amax",))
 _WINDOWS: dict[str, tuple[tuple[str, ...], float]] = {
     "conv2d": (("input", "weight", "bias", "stride", "padding", "dilation", "groups"), 0.0),
     "max_pool2d": (("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode"), -torch.inf),
-    "avg_pool2d": (("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"), 0.0),
+    "avg_pool2d": (
+        ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+        0.0,
+    ),
 }
 #: of its positions an output must save as many at least
 _WORTH = 0.75
