@@ -110,7 +110,7 @@ class Excites(Net):
 
 
 POOLS = [
-    nn.MaxPool2d(2), nn.MaxPool2d(3, 2, padding=1), nn.MaxPool2d(2, ceil_mode=True), nn.MaxPool2d(3, dilation=2),
+    nn.MaxPool2d(2), nn.MaxPool2d(3, 2, padding=1), nn.MaxPool2d(3, 2, ceil_mode=True), nn.MaxPool2d(3, dilation=2),
     nn.AvgPool2d(2), nn.AvgPool2d(3, 2, padding=1), nn.AvgPool2d(3, padding=1, count_include_pad=False),
     nn.AvgPool2d(2, divisor_override=3), nn.AdaptiveMaxPool2d(7), nn.Upsample(scale_factor=2),
 ]  # fmt: skip

@@ -41,7 +41,7 @@ def network_of(model: nn.Module, x: Tensor = X) -> tuple[list[Entry], FlowNetwor
 def tape_of(model: nn.Module, x: Tensor = X) -> Any:
     network = network_of(model, x)[1]
     with opened(network, training=False):
-        return record(network, network.weights, network.inputs)[0]
+        return record(network, network.whole(), network.inputs)[0]
 
 
 def by_definition(model: nn.Module, x: Tensor = X) -> list[Tensor]:
@@ -67,6 +67,14 @@ class WritesToItsOwn(Body):
         y[:, :4] = x[:, 4:]
         y[:, 4:] += x[:, :4]
         y.mul_(2)
+        return y
+
+
+class WritesToZeros(Body):
+    def between(self, x: Tensor) -> Tensor:
+        y = torch.zeros(x.shape, dtype=x.dtype)
+        y[:, :4] = x[:, 4:]
+        y[:, 4:] += x[:, :4]
         return y
 
 
@@ -114,7 +122,9 @@ def model_again(*_: Any) -> Any:
     raise AssertionError("the recorded pass was not used")
 
 
-@pytest.mark.parametrize("model", [Body, Branches, WritesToItsOwn, TiedTwice, ByMatmulToo, Scaled, Counts])
+@pytest.mark.parametrize(
+    "model", [Body, Branches, WritesToItsOwn, WritesToZeros, TiedTwice, ByMatmulToo, Scaled, Counts]
+)
 def test_a_recorded_pass_scores_by_definition(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch_synflow.network.measure", model_again)
     torch.manual_seed(0)
@@ -194,7 +204,7 @@ def test_a_negative_flow_is_not_sound() -> None:
     assert not network.sound
 
 
-def test_an_autograd_function_that_is_registered_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_autograd_function_is_recorded_registered_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch_synflow.network.measure", model_again)
 
     class Hidden(torch.autograd.Function):
@@ -216,8 +226,25 @@ def test_an_autograd_function_that_is_registered_is_recorded(monkeypatch: pytest
 
     torch.manual_seed(0)
     model = Custom()
-    flow.register(Hidden)(lambda x: x * 3)
+    expected = by_definition(model)
+    for _ in ("passed through", "registered"):
+        for score, wanted in zip(prune.synflow_scores(model, X).values(), expected, strict=True):
+            torch.testing.assert_close(score.as_subclass(Tensor), wanted, rtol=1e-12, atol=0)
+        flow.register(Hidden)(lambda x: x * 3)
+
+
+def test_a_recorded_pass_with_another_r_than_the_model_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*arguments: Any) -> Any:
+        tape, result, used = record(*arguments)
+        return tape, 1.01 * result, used
+
+    monkeypatch.setattr("torch_synflow.network.record", wrong)
+    calls: list[int] = []
+    torch.manual_seed(0)
+    model = Body()
+    model.second.register_forward_hook(lambda *_: calls.append(1))
     scores = prune.synflow_scores(model, X)
+    assert len(calls) == 2
     for score, expected in zip(scores.values(), by_definition(model), strict=True):
         torch.testing.assert_close(score.as_subclass(Tensor), expected, rtol=1e-12, atol=0)
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad, vjp
+from torch.func import grad_and_value, vjp
 
 from torch_synflow.mode import Flow, Reading
 from torch_synflow.names import REGISTERED
@@ -72,8 +72,8 @@ def register(operation: Any, reading: Reading | None = None) -> Any:
 
 def measure(
     network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow] = Flow
-) -> tuple[Weights, set[str]]:
-    r"""The gradient of R at ``weights``, and the names of the weights that R depends on."""
+) -> tuple[Weights, float, set[str]]:
+    r"""The gradient of R at ``weights``, R, and the names of the weights that it depends on."""
     used: set[str] = set()
 
     def total(weights: Weights) -> Tensor:
@@ -81,7 +81,8 @@ def measure(
         result, used, _ = _read(network, weights, inputs, mode)
         return result
 
-    return dict(grad(total)(weights)), used
+    gradients, result = grad_and_value(total)(weights)
+    return dict(gradients), float(result), used
 
 
 def record(

@@ -147,27 +147,36 @@ def _one_iteration(
     survivors: Survivors,
     keeps: Sequence[int],
 ) -> Survivors:
-    """Score what is left and leave ``keeps`` entries of it: one number for all layers, or one for each."""
+    """Score what is left and leave ``keeps`` entries of it: one number for all layers, or one for each.
+
+    Where a method says that so much must not go at once it is scored more often.
+    """
     returning = issubclass(method, SaliencyUnstructured) and method.pruned_may_return
     if returning:
         survivors = Survivors([entry.mask for entry in entries])
-    sizes = survivors.counts if len(keeps) == len(entries) else [sum(survivors.counts)]
-    if list(keeps) == sizes:
-        return survivors
     if network is not None and issubclass(method, SaliencyUnstructured):
-        scores = method.score_entries(entries, network)
-        survivors.keep_highest(scores, keeps)
-        with torch.inference_mode(False):  # autograd saves no tensor that was made in that mode
-            if returning:
-                network.leave(survivors)
-            else:
-                network.remove(survivors, zeroed=scores.drops)
+        while list(keeps) != (sizes := _sizes(survivors, keeps)):
+            scores = method.score_entries(entries, network)
+            survivors.keep_highest(scores, keeps)
+            with torch.inference_mode(False):  # autograd saves no tensor that was made in that mode
+                if returning:
+                    network.leave(survivors)
+                else:
+                    network.remove(survivors, zeroed=scores.drops)
+        return survivors
+    sizes = _sizes(survivors, keeps)
+    if list(keeps) == sizes:
         return survivors
     weights = [entry.parameter.detach() for entry in entries]
     require_finite(entries, weights, "weights")
     parts = survivors.of(weights).split(sizes)
     survivors.keep(torch.cat([_computed_mask(method, part, keep) for part, keep in zip(parts, keeps, strict=True)]))
     return survivors
+
+
+def _sizes(survivors: Survivors, keeps: Sequence[int]) -> list[int]:
+    """How many entries there are of what ``keeps`` counts."""
+    return survivors.counts if len(keeps) == len(survivors.counts) else [sum(survivors.counts)]
 
 
 def _computed_mask(method: type[BasePruningMethod], vector: Tensor, keep: int) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ _WEIGHT_GRADIENT = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d
 _NAMES = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 #: A convolution with so few positions is quicker as a product of matrices, one row a position
 _FEW_POSITIONS = 128
+#: so many entries of a weight are read at a time that what is made of them stays in the processor's cache
+PART = 1 << 19
 
 
 class Layer:
@@ -48,7 +51,8 @@ class Layer:
         if self._dimensions:
             spread = [given.get(name, default) for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))]
             self._geometry: tuple[Any, ...] = tuple(_each(value, self._dimensions) for value in spread)
-        self._positions = self._output.numel() // self._whole[0]
+        channels = 1 if self._dimensions else len(self._output) - 1
+        self._positions = math.prod(size for dim, size in enumerate(self._output) if dim != channels)
         self.in_rows = not self._dimensions or (self._dimensions == 2 and self._positions <= _FEW_POSITIONS)
 
     @staticmethod
@@ -67,25 +71,24 @@ class Layer:
             return None
         return Layer(step, shapes)
 
-    def tap(self, weight: Tensor) -> Tensor:
+    def tap(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
         """Zeros to be added to the output, for a block of the weight."""
-        if self.in_rows:
-            return weight.new_zeros(self._positions, weight.shape[0])
-        return weight.new_zeros(self._output[0], weight.shape[0], *self._output[2:])
+        shape = (self._positions, len(weight)) if self.in_rows else (self._output[0], len(weight), *self._output[2:])
+        return weight.new_zeros(shape, dtype=dtype)
 
     def run(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, tap: Tensor, channels: Channels | None
     ) -> tuple[Tensor, Tensor]:
-        """The output, and the input as :meth:`gradient` needs it."""
+        """The output, and the input as :meth:`gradient` needs it; the weight may be held in a narrower type."""
         dim = 1 if self._dimensions else -1
         if channels is not None:
             x = x.index_select(dim, channels[1])
         if not self.in_rows:
             stride, padding, dilation = self._geometry
-            seen, out = x, self._func(x, weight, None, stride, padding, dilation) + tap
+            seen, out = x, self._func(x, weight.to(x.dtype), None, stride, padding, dilation) + tap
         else:
             seen = self._rows(x)
-            out = F.linear(seen, weight.flatten(1)) + tap
+            out = _product(seen, weight.flatten(1)) + tap
             if self._dimensions:
                 # contiguous, as torch's batch norm has a wrong gradient where only its input is channels-last
                 out = out.view(self._output[0], -1, len(weight)).transpose(1, 2).contiguous()
@@ -107,7 +110,7 @@ class Layer:
     def _rows(self, x: Tensor) -> Tensor:
         """One row for each position of the output: the inputs that the weight multiplies there."""
         if not self._dimensions:
-            return x.reshape(-1, x.shape[-1])
+            return x.reshape(self._positions, x.shape[-1])
         stride, padding, dilation = self._geometry
         if self._whole[2:].numel() == 1 and stride == (1, 1) and padding == (0, 0):
             windows = x.flatten(2)
@@ -115,6 +118,48 @@ class Layer:
             windows = F.unfold(x, self._whole[2:], dilation, padding, stride)
         # contiguous: for products with a few rows the layout decides the speed
         return windows.transpose(1, 2).reshape(self._positions, -1).contiguous()
+
+
+def parts_of(rows: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Some rows of a matrix at a time, at least once, and the number of the first."""
+    step = max(1, PART // max(1, rows.shape[1]))
+    for start in range(0, max(1, len(rows)), step):
+        yield start, rows[start : start + step]
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """``x @ weight.T`` in the type of ``x``."""
+    if weight.dtype == x.dtype or weight.numel() <= PART:
+        return F.linear(x, weight.to(x.dtype))
+    product: Tensor = _Widened.apply(x, weight)
+    return product
+
+
+class _Widened(torch.autograd.Function):
+    """The product with a weight of a narrower type, of which no wider copy is made but of the part at hand."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        out = x.new_empty(len(x), len(weight))
+        for start, part in _wide_parts(weight, x.dtype):
+            out[:, start : start + len(part)] = x @ part.T
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (weight,) = ctx.saved_tensors
+        total = gradient.new_zeros(len(gradient), weight.shape[1])
+        for start, part in _wide_parts(weight, gradient.dtype):
+            total.addmm_(gradient[:, start : start + len(part)], part)
+        return total, None
+
+
+def _wide_parts(weight: Tensor, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
+    buffer = None
+    for start, part in parts_of(weight):
+        buffer = torch.empty_like(part, dtype=dtype) if buffer is None else buffer
+        yield start, buffer[: len(part)].copy_(part)
 
 
 def _each(value: Any, dimensions: int) -> tuple[int, ...]:

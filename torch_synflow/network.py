@@ -14,9 +14,10 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch_synflow.flow import measure, record
 from torch_synflow.mode import Flow
 from torch_synflow.parameters import Entry
+from torch_synflow.reader import ScoreReader
 from torch_synflow.replay import Replay
-from torch_synflow.scoring import Network, opened
-from torch_synflow.selection import Channels, ScoreReader, Survivors
+from torch_synflow.scoring import Network, opened, wider
+from torch_synflow.selection import Channels, Survivors
 from torch_synflow.task import Task, Weights
 from torch_synflow.trace import Plan
 
@@ -26,21 +27,35 @@ Reading = Callable[[Plan], Flow]
 class FlowNetwork(Network):
     """A model with the absolute values of all its parameters and of the running means of BatchNorm.
 
+    The scored weights may be held in the precision of the parameters, which is exact, and what is computed of them be
+    in a wider one.
+
     Attributes:
         inputs: one example of ones.
         read_as_ones: the names of the tensors that are zero throughout and read as ones.
         channels: the channels of which a weight is the block, by the names of those that are not whole.
         reading: how the model was last read.
         sound: whether the last scores are sure to be finite and not negative.
+        result: R, of the last pass.
     """
 
-    def __init__(self, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor], floor: torch.dtype) -> None:
-        super().__init__(task, entries, masks, floor)
+    def __init__(
+        self,
+        task: Task,
+        entries: Sequence[Entry],
+        masks: Sequence[Tensor],
+        floor: torch.dtype,
+        *,
+        floor_of_weights: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(task, entries, masks, floor, floor_of_weights=floor_of_weights)
+        self._floor = floor
         self.weights = {name: weight.contiguous() for name, weight in self.weights.items()}
         self.inputs = self.prepared(positive_input(task.example_inputs))
         self.read_as_ones = self._make_positive()
         self.channels: dict[str, Channels] = {}
         self.sound = False
+        self.result = math.nan
         self.reading: Reading | None = None
         self._replay: Replay | None = None
         self._held: dict[str, int] = {}
@@ -59,16 +74,16 @@ class FlowNetwork(Network):
             if tape is not None:
                 self._replay = Replay(self.whole(), tape)
                 scores = self._replay.scores(self.weights, self.channels, self._restore)
-                self.sound = self._replay.sound
+                self.sound, self.result = self._replay.sound, self._replay.result
                 if math.isclose(self._replay.result, expected, rel_tol=1e-6) or not math.isfinite(expected):
                     return scores
                 self._replay = None  # it does not do what the model did
         if self._replay is not None:
             scores = self._replay.scores(self.weights, self.channels, self._restore)
-            self.sound = self._replay.sound
+            self.sound, self.result = self._replay.sound, self._replay.result
             return scores
         with opened(self, training=False):
-            gradients, _ = measure(self, self.whole(), self.inputs, reading)
+            gradients, self.result, _ = measure(self, self.whole(), self.inputs, reading)
         self.sound = False
         return ScoreReader(
             [_block(gradients[name], self.channels.get(name)).mul_(weight) for name, weight in self.weights.items()]
@@ -97,11 +112,9 @@ class FlowNetwork(Network):
         return zeros
 
     def whole(self) -> Weights:
-        """The weights in their own shapes."""
-        return {
-            name: weight if name not in self.channels else self._spread(name, weight)
-            for name, weight in self.weights.items()
-        }
+        """The weights in their own shapes and the precision of the scores."""
+        weights = {name: self._spread(name, block) for name, block in self.weights.items()}
+        return {name: weight.to(wider(weight, self._floor)) for name, weight in weights.items()}
 
     def remove(self, survivors: Survivors, *, zeroed: bool) -> None:
         """As for any network, and leave dead channels out.
@@ -124,6 +137,8 @@ class FlowNetwork(Network):
                 self.channels[name] = channels
 
     def _spread(self, name: str, block: Tensor) -> Tensor:
+        if name not in self.channels:
+            return block
         outputs, inputs = self.channels[name]
         whole = block.new_zeros(self._given[name].shape)
         whole[outputs[:, None], inputs] = block

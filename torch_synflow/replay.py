@@ -3,106 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from torch_synflow.flow_scores import FlowScores, Measured, Use
 from torch_synflow.gradients import gradients
 from torch_synflow.layers import Layer
 from torch_synflow.positions import share_positions
-from torch_synflow.selection import Channels, ScoreReader
+from torch_synflow.selection import Channels
 from torch_synflow.tape import Slot, Step, Tape
 from torch_synflow.task import Weights
-
-#: so many entries are scored at a time that they stay in the processor's cache
-_PART = 1 << 18
-
-
-@dataclass
-class Measured:
-    """One weight, or block of one, and what flowed in and out where it was used.
-
-    Attributes:
-        weight: the weight.
-        uses: for each use the layer, its input and the gradient at its tap, as the layer made them.
-        gradient: where it is not used by layers only.
-    """
-
-    weight: Tensor
-    uses: list[tuple[Layer, Tensor, Tensor]] = field(default_factory=list)
-    gradient: Tensor | None = None
-
-    def __post_init__(self) -> None:
-        if self.gradient is None and not all(layer.in_rows for layer, _, _ in self.uses):
-            self.gradient = sum(use[0].gradient(*use[1:], self.weight) for use in self.uses)  # type: ignore[assignment]
-
-    def at(self, places: Tensor) -> Tensor:
-        """``dR/dw * w`` at flat indices."""
-        weight = self.weight.view(-1).index_select(0, places)
-        if self.gradient is not None:
-            return self.gradient.reshape(-1).index_select(0, places).mul_(weight)
-        row = self.weight[0].numel()
-        total = torch.zeros_like(weight)
-        for _, seen, at_tap in self.uses:
-            total += torch.linalg.vecdot(
-                at_tap.index_select(1, places // row), seen.index_select(1, places % row), dim=0
-            )
-        return total.mul_(weight)
-
-    def parts(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """``dR/dw * w`` in order, and the weights that are scored."""
-        if self.gradient is not None:
-            yield self.gradient.mul(self.weight).reshape(-1), self.weight.view(-1)
-            return
-        flat = self.weight.view(len(self.weight), -1)
-        step = max(1, _PART // max(1, flat.shape[1]))
-        buffer = torch.empty_like(flat[:step])
-        for start in range(0, len(flat), step):
-            weight = flat[start : start + step]
-            part = buffer[: len(weight)]
-            for number, (_, seen, at_tap) in enumerate(self.uses):
-                transposed = at_tap[:, start : start + step].T
-                torch.mm(transposed, seen, out=part) if not number else part.addmm_(transposed, seen)
-            if not self.uses:
-                part.zero_()
-            yield part.mul_(weight).view(-1), weight.view(-1)
-
-
-class FlowScores(ScoreReader):
-    """Scores that are computed a part at a time from what flowed in and out of layers."""
-
-    drops: ClassVar[bool] = True
-
-    def __init__(self, measured: Sequence[Measured], restore: Callable[[int], object]) -> None:
-        self._measured = measured
-        self._restore = restore
-        self._part = self._weight = torch.empty(0)  # the last part
-
-    def at(self, number: int, places: Tensor) -> Tensor:
-        """The scores at flat indices of one tensor."""
-        return self._measured[number].at(places)
-
-    def parts(self, number: int) -> Iterator[Tensor]:
-        """All scores of one tensor in order."""
-        for part, weight in self._measured[number].parts():
-            self._part, self._weight = part, weight
-            yield part
-
-    def drop(self, low: float) -> None:
-        """Set the weights of the last part to zero whose scores are below a bound, as they are in the cache now."""
-        self._weight.mul_(torch.ge(self._part, low, out=self._part))  # a product is quicker than a choice
-
-    def drop_at(self, number: int, places: Tensor) -> None:
-        """Set others to zero."""
-        self._measured[number].weight.view(-1).index_fill_(0, places, 0)
-
-    def restore(self, number: int) -> None:
-        """Put the weights of one tensor back."""
-        self._restore(number)
 
 
 class Replay:
@@ -134,7 +48,9 @@ class Replay:
         self.in_layers = frozenset(self._uses)
         self._name_of = {index: name for name, uses in self._uses.items() for index in uses}
         self._layers = {index: layers[index] for index in self._name_of}
-        self._greatest = {name: float(weight.max()) for name, weight in weights.items() if weight.numel()}
+        self._greatest = {name: float(weight.max()) if weight.numel() else 0.0 for name, weight in weights.items()}
+        self._total = {name: greatest * len(self._uses.get(name, ())) for name, greatest in self._greatest.items()}
+        self._dtypes = {name: weight.dtype for name, weight in weights.items()}
         self.result = math.nan
         self.sound = False
 
@@ -142,11 +58,19 @@ class Replay:
         self, weights: Weights, channels: Mapping[str, Channels], restore: Callable[[int], object]
     ) -> FlowScores:
         """``dR/dw * w`` for each weight, or block of some channels; ``restore`` undoes what selection sets to zero."""
-        taps = {i: layer.tap(weights[self._name_of[i]]).requires_grad_() for i, layer in self._layers.items()}
-        others = {name: w.detach().requires_grad_() for name, w in weights.items() if name not in self._uses}
+        name_of = self._name_of
+        taps = {
+            i: layer.tap(weights[name_of[i]], self._dtypes[name_of[i]]).requires_grad_()
+            for i, layer in self._layers.items()
+        }
+        others = {
+            name: weight.detach().to(self._dtypes[name]).requires_grad_()
+            for name, weight in weights.items()
+            if name not in self._uses
+        }
         seen: dict[int, Tensor] = {}
         special = {
-            index: _with_tap(layer, taps[index], channels.get(self._name_of[index]), seen, index)
+            index: _with_tap(layer, taps[index], channels.get(name_of[index]), seen, index)
             for index, layer in self._layers.items()
         }
         values = {slot: others.get(name, weights[name]) for name, slot in self._slots.items()}
@@ -155,26 +79,38 @@ class Replay:
         at_taps = {index: found[f"tap {index}"] for index in taps}
         seen = {index: tensor.detach() for index, tensor in seen.items()}
         self.result = float(result.detach())
-        self.sound = self._is_sound(seen, at_taps) and not others
-        uses = {name: [(self._layers[i], seen[i], at_taps[i]) for i in self._uses.get(name, [])] for name in weights}
-        measured = [Measured(weight, uses[name], found.get(name)) for name, weight in weights.items()]
-        return FlowScores(measured, restore)
+        extremes = _extremes(seen, at_taps)
+        positive = all(
+            least >= 0 and low >= 0 and math.isfinite(great * high * at_taps[i].numel() * self._total[name_of[i]])
+            for i, (least, great, low, high) in extremes.items()
+        )
+        self.sound = positive and not others
+        measured = []
+        for name, weight in weights.items():
+            uses = [
+                Use(self._layers[i], seen[i], at_taps[i], (extremes[i][1], extremes[i][3]))
+                for i in self._uses.get(name, [])
+            ]
+            measured.append(Measured(weight, self._greatest[name], uses, found.get(name)))
+        narrower = any(weight.dtype != self._dtypes[name] for name, weight in weights.items())
+        return FlowScores(measured, restore, narrow=positive and narrower and _products_are_precise())
 
-    def _is_sound(self, seen: dict[int, Tensor], at_taps: dict[int, Tensor]) -> bool:
-        """Whether what flows into the weights, and the gradients there, are not negative, and their products in range.
 
-        The scores are far more numbers than these.
-        """
-        extremes = [extreme for index in seen for t in (seen[index], at_taps[index]) for extreme in torch.aminmax(t)]
-        values = iter(torch.stack(extremes).tolist() if extremes else [])
-        for index, (low, high, least, greatest) in zip(
-            seen, zip(values, values, values, values, strict=True), strict=True
-        ):
-            name = self._name_of[index]
-            terms = at_taps[index].numel() * len(self._uses[name])
-            if not (low >= 0 and least >= 0 and math.isfinite(high * greatest * terms * self._greatest[name])):
-                return False
-        return True
+def _extremes(seen: Mapping[int, Tensor], at_taps: Mapping[int, Tensor]) -> dict[int, tuple[float, ...]]:
+    """The least and greatest entries of gradient and input of each use: far fewer numbers than the scores."""
+    flows = [flow if flow.numel() else flow.new_zeros(1) for index in seen for flow in (at_taps[index], seen[index])]
+    extremes = [extreme for flow in flows for extreme in torch.aminmax(flow)]
+    values = torch.stack(extremes).tolist() if extremes else []
+    return {index: tuple(values[4 * number : 4 * number + 4]) for number, index in enumerate(seen)}
+
+
+def _products_are_precise() -> bool:
+    """Whether float32 is multiplied as such, and not in bfloat16 or TF32, as far as torch says."""
+    backends: Any = torch.backends
+    if not hasattr(backends, "fp32_precision"):  # torch 2.8 and before
+        return torch.get_float32_matmul_precision() == "highest"
+    # that function raises where this newer setting has been used
+    return all(backend.matmul.fp32_precision in ("none", "ieee") for backend in (backends.cuda, backends.mkldnn))
 
 
 def _with_tap(

@@ -13,10 +13,11 @@ from torch_synflow.attach import attach
 from torch_synflow.binding import parameters_of, survivors_of
 from torch_synflow.data import rereadable
 from torch_synflow.parameters import Entry, Pair, prunable_parameters, resolve, unwrap
+from torch_synflow.reader import ScoreReader
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scores import Scores, require_finite, require_nonzero
 from torch_synflow.scoring import Network, opened
-from torch_synflow.selection import ScoreReader, check_amount, keep_highest, to_remove
+from torch_synflow.selection import check_amount, keep_highest, to_remove
 from torch_synflow.task import LossFunction, Task, Weights
 
 Method = TypeVar("Method", bound="SaliencyUnstructured")

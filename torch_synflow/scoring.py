@@ -37,14 +37,22 @@ class Network(Differentiable):
         device: where the scored weights lie.
     """
 
-    def __init__(self, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor], floor: torch.dtype) -> None:
+    def __init__(
+        self,
+        task: Task,
+        entries: Sequence[Entry],
+        masks: Sequence[Tensor],
+        floor: torch.dtype,
+        *,
+        floor_of_weights: torch.dtype | None = None,
+    ) -> None:
         assert task.model is not None  # SaliencyUnstructured.require saw to it
         self.task = task
         self.model = unwrap(task.model)
         self.device = entries[0].parameter.device
         self.masks = {entry.key: mask for entry, mask in zip(entries, masks, strict=True)}
         self.weights = {
-            entry.key: widened(entry.parameter, floor).masked_fill_(~mask, 0)
+            entry.key: widened(entry.parameter, floor_of_weights or floor).masked_fill_(~mask, 0)
             for entry, mask in zip(entries, masks, strict=True)
         }
         self.dense = self.weights
@@ -64,7 +72,7 @@ class Network(Differentiable):
             if isinstance(value, Tensor) and f"{name}_orig" not in module._parameters
         ]
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
-        self.dtype = max(floating, key=lambda dtype: torch.finfo(dtype).bits)
+        self.dtype = max(floor, *floating, key=lambda dtype: torch.finfo(dtype).bits)
         self.unpruned = all(bool(mask.all()) for mask in masks)
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
@@ -137,10 +145,11 @@ def sum_of_outputs(outputs: Any) -> Tensor:
 
 def widened(tensor: Tensor, floor: torch.dtype) -> Tensor:
     """A detached copy of ``tensor``, floating-point ones in ``floor`` or a wider type."""
-    return tensor.detach().to(_wider(tensor, floor), copy=True)
+    return tensor.detach().to(wider(tensor, floor), copy=True)
 
 
-def _wider(tensor: Tensor, floor: torch.dtype) -> torch.dtype:
+def wider(tensor: Tensor, floor: torch.dtype) -> torch.dtype:
+    """The wider type of a tensor's and ``floor``, which is for floating-point ones."""
     return torch.promote_types(tensor.dtype, floor) if tensor.is_floating_point() else tensor.dtype
 
 

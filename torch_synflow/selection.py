@@ -4,56 +4,21 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from torch_synflow.ranking import lowest_of, positions
+from torch_synflow.reader import ScoreReader
 
 #: so many scores are drawn to bracket the threshold: the more, the fewer lie between
 _SAMPLE = 1 << 14
 
 #: the output and input channels of a weight that have entries left, as indices
 Channels = tuple[Tensor, Tensor]
-
-
-class ScoreReader:
-    """The scores of several tensors, read a part at a time, so that they need not all exist at once.
-
-    This one holds them. A subclass may compute them; it gives :meth:`at` and :meth:`parts`.
-
-    Args:
-        tensors: the scores.
-
-    Attributes:
-        drops: whether :meth:`drop` sets weights to zero.
-    """
-
-    drops: ClassVar[bool] = False
-
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._flat = [tensor.reshape(-1) for tensor in tensors]
-
-    def at(self, number: int, places: Tensor) -> Tensor:
-        """The scores at flat indices of one tensor."""
-        return self._flat[number].index_select(0, places)
-
-    def parts(self, number: int) -> Iterator[Tensor]:
-        """All scores of one tensor in order, as vectors that hold until the next is asked for."""
-        yield self._flat[number]
-
-    def drop(self, low: float) -> None:
-        """Told that entries of the last part go that score less than ``low``; the part is no longer needed."""
-
-    def drop_at(self, number: int, places: Tensor) -> None:
-        """Told of others of one tensor that are not kept."""
-
-    def restore(self, number: int) -> None:
-        """Told that the bracket was wrong, so that nothing of what was told of a tensor holds."""
-
-    def whole(self, number: int) -> Tensor:
-        """All scores of one tensor as one vector."""
-        return torch.cat([part.clone() for part in self.parts(number)])
 
 
 def keep_highest(scores: Tensor, keep: int) -> Tensor:
@@ -73,6 +38,36 @@ def keep_highest(scores: Tensor, keep: int) -> Tensor:
     survivors = Survivors([torch.ones(scores.shape, dtype=torch.bool, device=scores.device)])
     survivors.keep_highest(ScoreReader([scores]), [keep])
     return survivors.masks[0]
+
+
+@dataclass
+class _Going:
+    """What is to go: all survivors below ``low``, and those that are marked of the scores from there up to a bound.
+
+    Attributes:
+        low: see above.
+        between: the scores from ``low`` up to a bound.
+        marks: of these.
+        places: where they are, for each tensor.
+        counts: of the survivors not below ``low``, for each tensor.
+    """
+
+    low: float
+    between: Tensor
+    marks: Tensor
+    places: list[Tensor]
+    counts: list[int]
+
+    @property
+    def highest(self) -> float:
+        """No score that goes is higher."""
+        marked = self.between[self.marks]
+        return max(float(marked.max()) if len(marked) else -math.inf, self.low)
+
+    def at_most(self, alive: int) -> float:
+        """What the scores that go amount to at most, of so many survivors."""
+        below = alive - sum(self.counts)
+        return float((self.between * self.marks).sum()) + (below * self.low if below else 0.0)
 
 
 class Survivors:
@@ -99,19 +94,20 @@ class Survivors:
         parts = []
         for tensor, mask, count in zip(tensors, self.masks, self.counts, strict=True):
             flat = tensor.reshape(-1)
-            parts.append(flat if count == mask.numel() else flat.index_select(0, _positions(mask)))
+            parts.append(flat if count == mask.numel() else flat.index_select(0, positions(mask)))
         return torch.cat(parts)
 
     def keep(self, kept: Tensor) -> None:
         """Keep those that a boolean vector marks, in the order of :meth:`of`."""
         for mask, part in zip(self.masks, kept.split(self.counts), strict=True):
-            mask.view(-1)[_positions(mask)] = part
+            mask.view(-1)[positions(mask)] = part
         self.counts = _counts(self.masks)
 
     def keep_highest(self, scores: ScoreReader, keeps: Sequence[int]) -> None:
         """Keep the highest scores; of equal ones those of the earlier tensor, then of the lower index.
 
-        A sample brackets the threshold, so that only what lies in the bracket is ranked.
+        A sample brackets the threshold, so that only what lies in the bracket is ranked. Of all tensors together more
+        are kept than was asked for where the others' scores would not be within the reader's budget.
 
         Args:
             scores: of tensors of the masks' shapes.
@@ -124,24 +120,45 @@ class Survivors:
                 self._keep_highest(scores, group, keep)
 
     def _keep_highest(self, scores: ScoreReader, group: Sequence[int], keep: int) -> None:
-        for low, high in (self._bracket(scores, group, keep), (-math.inf, math.inf)):
-            between, places, counts = self._between(scores, group, low, high)
-            above = sum(counts) - len(between)
-            if above <= keep <= sum(counts):
-                break
+        going = self._choose(scores, group, keep)
+        alive = sum(self.counts[number] for number in group)
+        reach = 1.0 + 2.0 * scores.error
+        if going.at_most(alive) * reach >= scores.budget and len(group) == len(self.masks):
             for number in group:
                 scores.restore(number)
-        else:
-            raise ValueError("scores: expected finite ones, got NaN")
-        goes = _lowest(between, len(between) - (keep - above))
-        parts = goes.split([len(place) for place in places])
-        for number, count, place, going in zip(group, counts, places, parts, strict=True):
-            kept, gone = self._next[number], place[going]
+            keep = max(keep, alive - self._affordable(scores, group, going.highest * reach))
+            going = self._choose(scores, group, keep)
+        parts = going.marks.split([len(place) for place in going.places])
+        for number, count, place, marks in zip(group, going.counts, going.places, parts, strict=True):
+            kept, gone = self._next[number], place[marks]
             self.counts[number] = count - len(gone)
             assert kept is not None  # _between has just made it
             kept.view(-1)[gone] = False
             scores.drop_at(number, gone)
             self.masks[number], self._next[number] = kept, self.masks[number]
+
+    def _choose(self, scores: ScoreReader, group: Sequence[int], keep: int) -> _Going:
+        """What is to go so that the highest stay."""
+        for low, high in (self._bracket(scores, group, keep), (-math.inf, math.inf)):
+            between, places, counts = self._between(scores, group, low, high)
+            goes = sum(counts) - keep
+            if 0 <= goes <= len(between):
+                marks = lowest_of(scores, group, between, places, goes, low, high)
+                if marks is not None:
+                    return _Going(low, between, marks, places, counts)
+            for number in group:
+                scores.restore(number)
+            scores.exactly()
+        raise ValueError("scores: expected finite ones, got NaN")
+
+    def _affordable(self, scores: ScoreReader, group: Sequence[int], highest: float) -> int:
+        """How many of the lowest scores, up to ``highest``, are within the budget; at least one."""
+        found = []
+        for number in group:
+            whole = scores.whole(number)
+            found.append(whole[(whole <= highest).logical_and_(self.masks[number].view(-1))])
+        sums = torch.cat(found).sort().values.cumsum(0)
+        return max(1, int((sums < scores.budget).count_nonzero()))
 
     def _bracket(self, scores: ScoreReader, group: Sequence[int], keep: int) -> tuple[float, float]:
         """Two values between which a sample says that the ``keep``-th highest score lies."""
@@ -153,15 +170,16 @@ class Survivors:
         parts = []
         for number, mask in zip(group, masks, strict=True):
             size = -(-_SAMPLE * mask.numel() // blocks)
-            places = torch.randint(mask.numel(), (size,), generator=generator, device=mask.device)
+            places = torch.randint(max(1, mask.numel()), (size,), generator=generator, device=mask.device)
             parts.append(scores.at(number, places[mask.view(-1).index_select(0, places)]))
         sample = torch.cat(parts)
         rank = (1.0 - keep / alive) * len(sample)
         margin = 4.0 * math.sqrt(rank * keep / alive) + 4.0  # four standard deviations of the rank
         below, above = int(rank - margin), int(rank + margin)
+        reach = 4.0 * scores.error  # so that what is told apart by looking it up lies between
         return (
-            float(sample.kthvalue(below).values) if below > 0 else -math.inf,
-            float(sample.kthvalue(above).values) if above <= len(sample) else math.inf,
+            float(sample.kthvalue(below).values) * (1.0 - reach) if below > 0 else -math.inf,
+            float(sample.kthvalue(above).values) * (1.0 + reach) if above <= len(sample) else math.inf,
         )
 
     def _between(
@@ -172,21 +190,26 @@ class Survivors:
         Leaves in ``_next`` the masks of those from ``low`` up.
         """
         values, places, counts = [], [], []
+        ones = torch.empty(2, 0)
         for number in group:
             mask, whole = self.masks[number], self._next[number]
             if whole is None or whole.shape != mask.shape:
                 whole = self._next[number] = torch.empty_like(mask)
             start, here = 0, []
-            for part in scores.parts(number):
+            for part, unit in scores.parts(number):
                 kept, alive = whole.view(-1)[start : start + len(part)], mask.view(-1)[start : start + len(part)]
-                torch.ge(part, low, out=kept)
+                if ones.shape[1] < len(part) or ones.dtype != part.dtype:
+                    ones = part.new_empty(2, len(part))
+                stays, below = ones[:, : len(part)]
+                kept.copy_(torch.ge(part, low / unit, out=stays))  # twice as fast as comparing into booleans
                 if low <= 0:  # else what is pruned, and scored zero, is below it
                     kept.logical_and_(alive)
-                place = _positions((part <= high).logical_and_(kept))
-                values.append(part.index_select(0, place))
+                place = positions(torch.le(part, high / unit, out=below).bool().logical_and_(kept))
+                found = part.index_select(0, place)
+                values.append(found if unit == 1.0 and not scores.error else found.double().mul_(unit))
                 here.append(place.add_(start))
                 start += len(part)
-                scores.drop(low)
+                scores.drop(stays)
             places.append(torch.cat(here) if here else torch.empty(0, dtype=torch.long, device=mask.device))
             counts.append(int(whole.count_nonzero()))
         return torch.cat(values), places, counts
@@ -194,8 +217,10 @@ class Survivors:
     def compact(self, number: int) -> Channels | None:
         """Hold one tensor as the block of its living channels, if that saves enough; which these are of the block."""
         mask = self.masks[number]
+        if mask.dim() < 2 or not mask.numel():
+            return None
         pairs = mask.flatten(2).any(2) if mask.dim() > 2 else mask
-        outputs, inputs = _positions(pairs.any(1)), _positions(pairs.any(0))
+        outputs, inputs = positions(pairs.any(1)), positions(pairs.any(0))
         if not len(outputs):  # an empty layer still has an output, and operations no empty weights
             outputs = inputs = outputs.new_zeros(1)
         if len(outputs) * len(inputs) > 0.9 * pairs.numel():
@@ -217,30 +242,9 @@ class Survivors:
         return whole
 
 
-def _lowest(values: Tensor, count: int) -> Tensor:
-    """Mark the ``count`` lowest of a vector; of equal ones the last."""
-    marks = torch.zeros_like(values, dtype=torch.bool)
-    if count:
-        threshold = values.kthvalue(count).values
-        torch.lt(values, threshold, out=marks)
-        ties = _positions(values == threshold)
-        marks[ties[len(ties) - (count - int(marks.count_nonzero())) :]] = True
-    return marks
-
-
 def _counts(masks: Sequence[Tensor]) -> list[int]:
     counts: list[int] = torch.stack([mask.count_nonzero() for mask in masks]).tolist() if masks else []
     return counts
-
-
-def _positions(marks: Tensor) -> Tensor:
-    """The flat indices of what is marked."""
-    flat = marks.reshape(-1)
-    if len(flat) % 8 or flat.storage_offset() % 8:
-        return flat.nonzero().squeeze(1)
-    groups = flat.view(torch.int64).nonzero()  # eight marks at a time, which is quicker where few are
-    within = flat.view(-1, 8).index_select(0, groups.squeeze(1)).nonzero()
-    return groups.squeeze(1).index_select(0, within[:, 0]).mul_(8).add_(within[:, 1])
 
 
 def check_amount(amount: Any) -> None:

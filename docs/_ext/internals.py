@@ -26,14 +26,15 @@ PACKAGE = Path(torch_synflow.__file__).parent
 GROUPS = {
     "What users import": ("__init__", "prune", "schedules", "report", "ablations", "rewinding", "densities"),
     "The loop and the transaction": (
-        "iterative", "parameters", "allocation", "selection", "attach", "transaction", "pruned", "snapshots",
+        "iterative", "parameters", "allocation", "selection", "reader", "ranking", "attach", "transaction", "pruned",
+        "snapshots",
     ),
     "Methods and scores": (
         "saliency", "scores", "binding", "methods", "scoring", "gradients", "data", "task", "inversion",
     ),
     "The flow engine": (
         "network", "flow", "mode", "names", "readings", "products", "attention", "call", "trace", "depth", "tape",
-        "replay", "layers", "positions", "runs", "diagnosis",
+        "replay", "flow_scores", "layers", "positions", "runs", "diagnosis",
     ),
     "Diagnostics": ("diagnostics",),
 }  # fmt: skip

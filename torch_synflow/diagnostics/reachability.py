@@ -149,7 +149,7 @@ def reach(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Reac
     with opened(network, training=False):
         for name, mask in network.masks.items():
             network.weights[name] = mask.to(network.weights[name].dtype)
-        gradients, _ = measure(network, network.weights, network.inputs, mode)
+        gradients, *_ = measure(network, network.weights, network.inputs, mode)
     return Reached(entries, [(gradients[e.key] > 0) & e.mask for e in entries], last[0])
 
 

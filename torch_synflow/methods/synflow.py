@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -15,11 +15,14 @@ from torch_synflow.diagnosis import explain
 from torch_synflow.mode import Flow
 from torch_synflow.network import FlowNetwork
 from torch_synflow.parameters import Entry, Pair
+from torch_synflow.reader import ScoreReader
 from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.scores import require_finite
 from torch_synflow.scoring import Network, differentiating, opened
-from torch_synflow.selection import ScoreReader
 from torch_synflow.task import Task, Weights
+
+#: of sums of scores, relatively
+_ROUNDING = 1e-6
 
 
 class SynFlowUnstructured(SaliencyUnstructured):
@@ -33,9 +36,11 @@ class SynFlowUnstructured(SaliencyUnstructured):
     ResNet-18 for ImageNet (Frankle et al. 2021, appendix D.2).
     Operations that are not positively homogeneous, from GELU to attention, are read as ones that are; see
     ``torch_synflow.flow``. Scores beyond the range of float64 come out times a factor that all share.
-    Scores are positive and their sum is the same for every set of layers that cuts the network, which is why a
-    path from input to output stays as long as an iteration removes less than such a set holds; by default 100
-    iterations with the exponential schedule.
+    Scores are positive and their sum is the same, R, for every set of layers that cuts the network, so a path from
+    input to output stays as long as less than R is removed at once. By default there are 100 iterations with the
+    exponential schedule, of which the last ones before max compression may remove more. With ``keep_paths = True`` in
+    a subclass an iteration that would remove R or more is divided: it removes as much as it may, scores again, and
+    goes on; not with ``layer_densities`` or a ``saliency`` of its own.
 
     Args:
         amount: what to remove, a fraction of the entries not yet pruned or a count.
@@ -56,12 +61,17 @@ class SynFlowUnstructured(SaliencyUnstructured):
     training: ClassVar[bool] = False
     dtype: ClassVar[torch.dtype] = torch.float64
     needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
+    keep_paths: ClassVar[bool] = False
 
     @classmethod
     def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> FlowNetwork:
-        """The positive network, in float64."""
+        """The positive network, in float64; its weights as they are, or in float32 where they are narrower.
+
+        A subclass with a :meth:`saliency` of its own gets them in float64 too.
+        """
+        floor = torch.float32 if cls._computes_in_parts() else cls.dtype
         with torch.inference_mode(False), torch.no_grad():
-            return FlowNetwork(task, entries, masks, cls.dtype)
+            return FlowNetwork(task, entries, masks, cls.dtype, floor_of_weights=floor)
 
     @classmethod
     def saliency(cls, network: Network) -> Weights:
@@ -78,14 +88,22 @@ class SynFlowUnstructured(SaliencyUnstructured):
     def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreReader:
         """As for any method, but computed as they are read."""
         assert isinstance(network, FlowNetwork)
-        if cls.saliency.__func__ is not SynFlowUnstructured.saliency.__func__:  # type: ignore[attr-defined]
+        if not cls._computes_in_parts():
             return super().score_entries(entries, network)
         with differentiating(network):
             scores = cls._flow(network)
         if not network.sound:
             whole = [scores.whole(number) for number in range(len(entries))]
             require_finite(entries, whole, f"{cls.__name__} scores")
+        if cls.keep_paths and network.result > 0:
+            scores.budget = network.result * (1 - _ROUNDING)
         return scores
+
+    @classmethod
+    def _computes_in_parts(cls) -> bool:
+        """Whether scores are computed as they are read: unless a subclass has its own."""
+        same: bool = cls.saliency.__func__ is SynFlowUnstructured.saliency.__func__  # type: ignore[attr-defined]
+        return same
 
     @classmethod
     def _flow(cls, network: FlowNetwork) -> ScoreReader:
@@ -99,7 +117,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
             faults = {
                 name: fault
                 for number, name in enumerate(network.weights)
-                if (fault := _fault(scores.parts(number), zero=network.unpruned and name not in network.unused))
+                if (fault := _fault(scores, number, zero=network.unpruned and name not in network.unused))
             }
             if not faults or not all(bool(torch.isfinite(weight).all()) for weight in network.weights.values()):
                 break
@@ -117,9 +135,9 @@ class SynFlowUnstructured(SaliencyUnstructured):
 SynFlow = SynFlowUnstructured
 
 
-def _fault(parts: Iterable[Tensor], *, zero: bool) -> str:
+def _fault(scores: ScoreReader, number: int, *, zero: bool) -> str:
     """What is wrong with the scores of a tensor; zero throughout only where ``zero`` says that is wrong."""
-    extremes = [torch.stack(torch.aminmax(part)) for part in parts if part.numel()]
+    extremes = [torch.stack(torch.aminmax(part)) for part, _ in scores.parts(number) if part.numel()]
     if not extremes:
         return ""
     values = torch.stack(extremes)
@@ -128,7 +146,12 @@ def _fault(parts: Iterable[Tensor], *, zero: bool) -> str:
         return "NaN or infinity"
     if least < -1e-6 * abs(greatest):
         return "negative ones"
-    return "zero throughout" if zero and greatest == 0 else ""
+    if not zero or greatest:
+        return ""
+    if scores.error:  # what parts are computed in may be too narrow for them
+        scores.exactly()
+        return _fault(scores, number, zero=zero)
+    return "zero throughout"
 
 
 def _warn(zeros: Sequence[str], unused: Sequence[str]) -> None:
