@@ -8,7 +8,6 @@ fused projection of Q, K and V three times its block's. Biases are zero here, as
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from pathlib import Path
@@ -19,11 +18,12 @@ import torchvision
 from torch import nn
 from tqdm import tqdm
 
+from benchmarks.origin import ROOT, save
 from torch_synflow import prune
 from torch_synflow.parameters import unwrap
 
-RESULTS = Path(__file__).resolve().parent / "results" / "architectures.json"
-LARGEST = 150_000_000
+RESULTS = ROOT / "benchmarks" / "results" / "architectures.json"
+LARGEST = 400_000_000  # the two beyond need over 16 GiB
 SMALLEST_LAYER = "smallest / R"
 GREATEST_LAYER = "greatest / R"
 
@@ -88,9 +88,11 @@ def _weights(name: str) -> int:
 
 def main() -> None:
     """Run the models, print the table, write the JSON file."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", help="by default all under 150 M parameters")
-    chosen = parser.parse_args().models
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.architectures", description=__doc__)
+    parser.add_argument("models", nargs="*", help="by default all under 400 M parameters")
+    parser.add_argument("--out", type=Path, help=f"default benchmarks/results/{RESULTS.name} for all models, else none")
+    options = parser.parse_args()
+    chosen: list[str] = options.models
     names = chosen or [n for n in torchvision.models.list_models(module=torchvision.models) if _weights(n) < LARGEST]
     rows = []
     print(f"{'model':24} finite positive first/last-1 {SMALLEST_LAYER:>13} {GREATEST_LAYER:>13} seconds")
@@ -109,10 +111,9 @@ def main() -> None:
         rows.append(row)
     good = sum(row["finite"] and row["positive"] for row in rows)
     print(f"finite, and positive exactly where weights are used and not zero: {good} of {len(rows)}")
-    if not chosen:
-        versions = {"torch": torch.__version__, "torchvision": torchvision.__version__}
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps({**versions, "models": rows}, indent=1) + "\n")
+    out: Path | None = options.out or (None if chosen else RESULTS)
+    if out is not None:
+        save(out, {"models": rows}, parser.prog)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.kinds import KINDS
-from benchmarks.methods import METHODS
+from benchmarks.methods import LATER, METHODS
 from benchmarks.networks import NETWORKS
 from benchmarks.recipes import Recipe
 from benchmarks.trial import Trial
@@ -19,7 +19,7 @@ class Choice:
     Attributes:
         pair: of data set and network, ``("cifar10/vgg16_bn", ...)``.
         seeds: how many.
-        methods: those of the figure's methods to run.
+        methods: those of the figure's methods to run, and those of other papers to show beside them.
         densities: kept / total at which to prune.
         iterations: of the methods that iterate.
         examples: of each class, for the methods that score with data.
@@ -39,8 +39,8 @@ class Choice:
     recipe: dict[str, Any] = field(default_factory=dict)
 
     def chosen(self, methods: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of a figure's methods that were chosen."""
-        return tuple(m for m in methods if self.methods is None or m in self.methods)
+        """Those of a figure's methods that were chosen, and those of other papers that were."""
+        return tuple(m for m in (*methods, *LATER) if (m in methods if self.methods is None else m in self.methods))
 
     def adjusted(self, recipe: Recipe) -> Recipe:
         """A recipe with the fields that were given; only those not given are scaled."""

@@ -13,11 +13,11 @@ from typing import Any
 from benchmarks import estimate
 from benchmarks.choice import Choice
 from benchmarks.datasets import prepare
-from benchmarks.executors import ROOT
 from benchmarks.figures import FIGURES
 from benchmarks.figures.panels import Figure
 from benchmarks.figures.picture import Reference, picture
 from benchmarks.options import choice_of, executor_of, needs_data, parser, refuse_without_effect, source_of
+from benchmarks.origin import ROOT
 from benchmarks.store import Store
 from benchmarks.sweep import run
 

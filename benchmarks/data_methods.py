@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import platform
 import resource
 import subprocess
 import sys
@@ -27,10 +25,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.networks import initialise, resnet, vgg
+from benchmarks.origin import ROOT, save
 from benchmarks.speed import authors, kept
 from torch_synflow import prune
 
-ROOT = Path(__file__).resolve().parent.parent
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"resnet20": lambda: resnet(20), "vgg16": lambda: vgg(16)}
 METHODS = {"SNIP": prune.SNIP, "GraSP": prune.GraSP}
 DENSITY = 0.1
@@ -115,6 +113,8 @@ def main() -> None:
     """Measure, print, and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.data_methods", description=__doc__)
     parser.add_argument("--peer", type=Path, help="a checkout of the SynFlow authors' code")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--runs", type=int, default=7, help="of which times' medians are taken (default 7)")
     parser.add_argument("--repeats", type=int, default=3, help="of which peaks' medians are taken (default 3)")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/data_methods.json")
@@ -127,10 +127,9 @@ def main() -> None:
     if options.peer is None:
         parser.error("--peer: expected a checkout of the SynFlow authors' code to compare with")
     rows = []
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        for network in NETWORKS:
-            for method in METHODS:
+        for network in options.networks:
+            for method in options.methods:
                 row = compare(network, method, options.peer, options.runs, options.repeats, Path(folder))
                 rows.append(row)
                 seconds, peaks = row["seconds"], row["peak_bytes"]
@@ -141,8 +140,7 @@ def main() -> None:
                     f"of the masks {row['overlap_of_masks']:.4f}",
                     flush=True,
                 )
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "threads": 1}
-    options.out.write_text(json.dumps({"device": "cpu", "versions": versions, "rows": rows}, indent=1) + "\n")
+    save(options.out, {"rows": rows}, parser.prog)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ from benchmarks.archives import examples
 from benchmarks.images import Images
 from benchmarks.kinds import KINDS, Kind
 
-TINY_IMAGENET = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+#: address and MD5
+TINY_IMAGENET = ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de")
 
 
 @dataclass(frozen=True)
@@ -97,19 +98,30 @@ def _identity(path: Path) -> str:
 
 
 def _downloaded(name: str, folder: Path) -> tuple[list[tuple[str, int]], Iterator[tuple[int, Tensor]]]:
-    """Part and label of every image, and the images, as torchvision downloads them, with its progress bar."""
+    """Part and label of every image, and the images, as torchvision downloads them, with its progress bar.
+
+    Files that a killed process left unfinished have another checksum, and are downloaded again.
+    """
     from torchvision import datasets
     from torchvision.datasets.utils import download_url
 
     folder.mkdir(parents=True, exist_ok=True)
+    kinds = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
+    parts = {}
+    try:
+        if name == "tinyimagenet":
+            address, checksum = TINY_IMAGENET
+            download_url(address, str(folder), "tiny-imagenet-200.zip", checksum)
+        else:
+            parts = {part: kinds[name](str(folder), train=part == "train", download=True) for part in ("train", "test")}
+    except (OSError, RuntimeError) as error:
+        why = " ".join(str(error).split())
+        raise FileNotFoundError(f"{name}: could not be downloaded ({why}); give --data {name}=PATH") from error
     if name == "tinyimagenet":
-        download_url(TINY_IMAGENET, str(folder))
         return examples(folder / "tiny-imagenet-200.zip", KINDS[name])
-    dataset = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
     rows: list[tuple[str, int]] = []
     images: list[Tensor] = []
-    for part in ("train", "test"):
-        found = dataset(str(folder), train=part == "train", download=True)
+    for part, found in parts.items():
         pixels = torch.as_tensor(found.data)
         images += pixels[:, None] if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2)
         rows += [(part, int(label)) for label in found.targets]

@@ -14,8 +14,6 @@ import copy
 import json
 import math
 import os
-import platform
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -29,16 +27,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from torch import Tensor, nn
 from tqdm import tqdm
 
-import torch_synflow
 from benchmarks.digits import digits
 from benchmarks.networks import initialise, resnet, vgg
+from benchmarks.origin import ROOT, origin
 from torch_synflow import prune
 
 Numbers = dict[str, Any]
-ROOT = Path(__file__).resolve().parent.parent
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "VGG": lambda: vgg((16, "M", 32, 32, "M", 64, 64), channels=1),
     "Residual network": lambda: resnet(6, channels=1, widths=(16, 64)),
@@ -60,7 +58,7 @@ data = cache(digits)  # each process reads the images once
 def size(network: str) -> tuple[int, int, float]:
     """The number of prunable weights, of their layers, and log10 of the quotient, the max compression."""
     parameters = prune.prunable_parameters(NETWORKS[network]())
-    total = sum(module.weight.numel() for module, _ in parameters)
+    total = sum(getattr(module, name).numel() for module, name in parameters)
     return total, len(parameters), math.log10(total / len(parameters))
 
 
@@ -70,7 +68,8 @@ def pruned(network: str, method: str, seed: int, step: float) -> tuple[nn.Module
     torch.manual_seed(seed)  # all methods start from the same weights
     model = initialise(NETWORKS[network]())
     parameters = prune.prunable_parameters(model, example_inputs=train.tensors[0][:1])
-    pruning_method, scoring = METHODS[method][0], {}
+    pruning_method = METHODS[method][0]
+    scoring: dict[str, Any] = {}
     if pruning_method in (prune.SNIP, prune.GraSP):
         batch = prune.class_balanced_batch(train, generator=torch.Generator().manual_seed(seed))
         scoring = {"data": batch, "loss_fn": F.cross_entropy}
@@ -115,7 +114,8 @@ def curve(network: str, method: str, seed: int, epochs: int) -> Numbers:
 
     def limit(fails: Callable[[Numbers], bool]) -> float:
         """The highest log10 compression before the first failure, narrowed down by pruning in between."""
-        low, high = next(((i - 1, i) for i, row in enumerate(rows) if fails(row)), (STEPS, STEPS + 1))
+        last, first = next(((i - 1, i) for i, row in enumerate(rows) if fails(row)), (STEPS, STEPS + 1))
+        low, high = float(last), float(first)
         for _ in range(HALVINGS if high <= STEPS else 0):
             middle = (low + high) / 2
             low, high = (low, middle) if fails(pruned(network, method, seed, middle)[1]) else (middle, high)
@@ -129,8 +129,8 @@ def run(seeds: int, epochs: int) -> Numbers:
     """All curves, one a core at a time; what comes out does not depend on the number of cores."""
     jobs = list(product(NETWORKS, METHODS, range(seeds)))
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        curves = pool.map(curve, *zip(*jobs, strict=True), repeat(epochs))
-        curves = list(tqdm(curves, "Pruning and training", len(jobs), unit="curve", smoothing=0))
+        arriving = pool.map(curve, *zip(*jobs, strict=True), repeat(epochs))
+        curves = list(tqdm(arriving, "Pruning and training", len(jobs), unit="curve", smoothing=0))
     results = {}
     for name in NETWORKS:
         total, layers, limit = size(name)
@@ -200,7 +200,7 @@ def draw(results: Numbers, caption: str, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def finish(top: plt.Axes, low: plt.Axes, name: str, result: Numbers) -> None:
+def finish(top: Axes, low: Axes, name: str, result: Numbers) -> None:
     """The scales, the lines of chance and of max compression, and the words of a column of the picture."""
     maximum = result["total"] / result["layers"]
     top.set(xscale="log", ylim=(0, 102), title=f"{name}: {result['total']:,} weights, {result['layers']} layers")
@@ -231,10 +231,9 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     results = run(options.seeds, options.epochs)
-    git = subprocess.run("git describe --always --dirty", shell=True, cwd=ROOT, capture_output=True, text=True)
     numbers = {
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "torch_synflow": {"version": torch_synflow.__version__, "git": git.stdout.strip() or None},
+        **origin(parser.prog),
+        "threads": 1,  # of each process
         "optimiser": "SGD, Nesterov momentum 0.9, weight decay 5e-4, one-cycle rate",
         "settings": {"epochs": options.epochs, "seeds": options.seeds, "batch": BATCH, "rate": RATE},
         "seconds": round(time.perf_counter() - start, 1),

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
+import logging
 import os
-import platform
-import subprocess
 import time
 import traceback
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-import torch_synflow
 from benchmarks.datasets import Source
+from benchmarks.origin import ROOT, device_name, now, revision, versions
 from benchmarks.trial import Trial
 
-ROOT = Path(__file__).resolve().parent.parent
 Outcome = dict[str, Any]  # "result" and where it comes from, or "error"
 
 
@@ -45,15 +40,14 @@ def perform(trial: Trial, source: Source, device: str, threads: int | None) -> O
 
     if threads is not None:
         torch.set_num_threads(threads)
-    started = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    start = time.perf_counter()
+    started, start = now(), time.perf_counter()
     try:
         where = torch.device(device)
         bench = Bench(trial, source, where)
         result = bench.measure()
     except Exception as error:
         return {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-    name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    name = device_name(device) + (f", {torch.get_num_threads()} threads" if where.type == "cpu" else "")
     return {
         "result": result,
         "origin": {
@@ -66,27 +60,6 @@ def perform(trial: Trial, source: Source, device: str, threads: int | None) -> O
             "git": revision(),
         },
     }
-
-
-def versions() -> dict[str, str]:
-    """Of what the numbers depend on."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torch_synflow": torch_synflow.__version__,
-    }
-
-
-@cache
-def revision() -> str | None:
-    """The git revision of this code, ``-dirty`` if it was changed."""
-    if "BENCHMARKS_REVISION" in os.environ:
-        return os.environ["BENCHMARKS_REVISION"] or None
-    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-    try:
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.strip() or None
-    except OSError:
-        return None
 
 
 class InProcess:
@@ -145,11 +118,11 @@ class OnRay:
         environment: dict[str, Any] = {"env_vars": {"BENCHMARKS_REVISION": revision() or ""}}
         if self.address is not None:
             environment |= {"working_dir": str(ROOT), "excludes": excluded}
-        own = {"num_cpus": self.workers, "include_dashboard": False} if self.address is None else {}
-        ray.init(address=self.address, runtime_env=environment, log_to_driver=False, logging_level="ERROR", **own)
+        own: dict[str, Any] = {"num_cpus": self.workers, "include_dashboard": False} if self.address is None else {}
+        ray.init(address=self.address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **own)
         threads = max(1, int(self.cpus)) if self.device == "cpu" else None
-        options = {"num_cpus": self.cpus, "num_gpus": self.gpus, "max_retries": self.retries}
-        self.remote = ray.remote(**options)(perform)
+        share = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.retries)
+        self.remote: Any = share(perform)
         self.fixed = (self.source, self.device, threads)
         have = ray.cluster_resources()
         slots = [have.get("CPU", 0) / self.cpus] + ([have.get("GPU", 0) / self.gpus] if self.gpus else [])

@@ -11,7 +11,6 @@ import argparse
 import gc
 import json
 import math
-import platform
 import subprocess
 import sys
 import time
@@ -24,9 +23,9 @@ from torch import nn
 from tqdm import tqdm
 
 from benchmarks.networks import initialise, vgg
+from benchmarks.origin import ROOT, save
 from torch_synflow import prune
 
-ROOT = Path(__file__).resolve().parent.parent
 PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
 #: of the widths; the weights grow with their square
 FACTORS = (0.26, 0.5, 1.0, 2.0, 4.52)
@@ -56,7 +55,7 @@ def measure(factor: float, iterations: int, compression: float, *, stock: bool) 
     small = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
     prune.global_iterative_unstructured(small, prune.SynFlow, 0.5, example_inputs=torch.ones(1, 4), iterations=2)
     model = network(factor)
-    entries = sum(module.weight.numel() for module, _ in prune.prunable_parameters(model))
+    entries = sum(getattr(module, name).numel() for module, name in prune.prunable_parameters(model))
     held = _forget_peak()
     start = time.perf_counter()
     if stock:
@@ -144,14 +143,7 @@ def main() -> None:
             stock.append(apart(factor, options.iterations, options.compression, stock=True))
             print(f"{'':>12} global_unstructured: {stock[-1]['bytes_an_entry']:5.1f} bytes an entry", flush=True)
     print(f"time grows with the weights to the power of {exponent(rows):.2f}")
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads()}
-    command = "python -m benchmarks.growth" + (" --stock" if options.stock else "")
-    found = {
-        "command": command, "device": "cpu", "versions": versions, "exponent": exponent(rows), "rows": rows,
-        "global_unstructured": stock,
-    }  # fmt: skip
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    save(options.out, {"exponent": exponent(rows), "rows": rows, "global_unstructured": stock}, parser.prog)
     draw(rows, options.out.with_suffix(".png"))
 
 

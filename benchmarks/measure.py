@@ -23,6 +23,7 @@ from benchmarks.recipes import Recipe
 from benchmarks.training import train
 from benchmarks.trial import Trial
 from torch_synflow import ablations, diagnostics, prune, rewinding
+from torch_synflow.prune import PruningReport
 
 Numbers = dict[str, Any]
 
@@ -70,7 +71,7 @@ class Bench:
         """An input, for methods and diagnostics that need its shape alone."""
         return torch.ones(1, *self.kind.shape, device=self.device)
 
-    def remove(self, model: nn.Module, amount: int) -> prune.PruningReport:
+    def remove(self, model: nn.Module, amount: int) -> PruningReport:
         """Prune so many weights."""
         start, trial, parameters = time.perf_counter(), self.trial, prune.prunable_parameters(model)
         method = self.method.pruning_method if self.method is not None else prune.L1Unstructured
@@ -84,12 +85,12 @@ class Bench:
         self.seconds["pruning"] = round(self.seconds.get("pruning", 0) + time.perf_counter() - start, 3)
         return report
 
-    def prune(self, model: nn.Module, density: float, already: float = 1.0) -> prune.PruningReport:
+    def prune(self, model: nn.Module, density: float, already: float = 1.0) -> PruningReport:
         """Prune to a density of the whole, from the density that is already reached; then ablate."""
         trial = self.trial
         if self.method is None and density != 1:
             raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {trial.method!r}")
-        total = sum(module.weight.numel() for module, _ in prune.prunable_parameters(model))
+        total = sum(weight.numel() for weight in weights_of(model))
         report = self.remove(model, round(total * already) - max(1, round(total * density)))
         if trial.ablation == "shuffle":
             ablations.shuffle_masks(model, generator=self.generator(3))
@@ -103,7 +104,7 @@ class Bench:
         model, report = self.subnetwork()
         return {**self.trained(model, *self.data()), **described(report)}
 
-    def subnetwork(self) -> tuple[nn.Module, prune.PruningReport]:
+    def subnetwork(self) -> tuple[nn.Module, PruningReport]:
         """Train as far as the trial says, prune, and perhaps rewind; as often as it says."""
         trial, model = self.trial, self.network()
         states = {0.0: rewinding.take_snapshot(model)}
@@ -156,15 +157,16 @@ class Bench:
         model = self.network()
         pairs = prune.prunable_parameters(model)
         if issubclass(method, prune.SaliencyUnstructured):
-            with_input = {} if self.trial.examples else {"example_inputs": self.ones()}
-            scores = method.scores(model, **with_input, **self.scoring())
+            inputs = None if self.trial.examples else self.ones()
+            scores = method.scores(model, example_inputs=inputs, **self.scoring())
             scored = [scores[pair].detach().as_subclass(Tensor).double() for pair in pairs]
         else:
             generator = self.generator(2)
-            weights = [module.weight.detach().double() for module, _ in pairs]
             scored = [
-                w.abs() if self.trial.method == "magnitude" else torch.rand(w.shape, generator=generator).double()
-                for w in weights
+                w.double().abs()
+                if self.trial.method == "magnitude"
+                else torch.rand(w.shape, generator=generator).double()
+                for w in weights_of(model)
             ]
         self.seconds["scoring"] = round(time.perf_counter() - start, 3)
         layers = [[s.numel(), float(s.mean())] for s in scored]
@@ -193,11 +195,16 @@ class Bench:
         model = self.network()
 
         def squares() -> list[float]:
-            return [float(m.weight.detach().square().mean()) for m, _ in prune.prunable_parameters(model)]
+            return [float(weight.square().mean()) for weight in weights_of(model)]
 
-        sizes, before = [m.weight.numel() for m, _ in prune.prunable_parameters(model)], squares()
+        sizes, before = [weight.numel() for weight in weights_of(model)], squares()
         found = self.trained(model, images, test)
         return {**found, "sizes": sizes, "before": before, "after": squares()}
+
+
+def weights_of(model: nn.Module) -> list[Tensor]:
+    """The prunable weights as they are now, without gradients."""
+    return [getattr(module, name).detach() for module, name in prune.prunable_parameters(model)]
 
 
 def new_network(trial: Trial) -> nn.Module:
@@ -254,7 +261,7 @@ def batches_of(batch: tuple[Tensor, Tensor], most: int = 256) -> list[tuple[Tens
     return list(zip(inputs.split(count), targets.split(count), strict=True))
 
 
-def described(report: prune.PruningReport) -> Numbers:
+def described(report: PruningReport) -> Numbers:
     """A report as plain numbers."""
     layers = [[layer.name, layer.kept, layer.total] for layer in report.layers]
     return {"kept": report.kept, "total": report.total, "empty_layers": list(report.empty_layers), "layers": layers}

@@ -27,7 +27,8 @@ class Method:
     Attributes:
         title: its name in pictures.
         pruning_method: the class.
-        colour, marker: the same in every picture; Okabe and Ito's colours, which the colour-blind tell apart.
+        colour, marker: the same in every picture; Okabe and Ito's colours, which the colour-blind tell apart, and two
+            that they tell from those.
         iterations: rounds of scoring and pruning.
         examples: of each class, 0 if it needs no data.
     """
@@ -49,5 +50,9 @@ METHODS = {
     "iterative_snip": Method("Iterative SNIP", prune.IterativeSNIP, "#D55E00", "P", iterations=100, examples=EXAMPLES),
     "grasp_magnitude": Method("GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),
     "saliency": Method("dL/dw * w", EvaluationSaliency, "#F0E442", "*", examples=EXAMPLES),
+    "force": Method("FORCE", prune.FORCE, "#920000", "<", iterations=60, examples=EXAMPLES),
+    "grasp_it": Method("GraSP-It", prune.GraSPIt, "#B66DFF", ">", iterations=60, examples=EXAMPLES),
 }
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")
+#: of another paper (de Jorge et al. 2020): figures that compare methods show them when they are asked for by name
+LATER = ("force", "grasp_it")

@@ -105,13 +105,17 @@ def _vgg_for(depth: int, classes: int, channels: int, size: int) -> nn.Module:
     return vgg(depth, classes, channels) if size < 64 else vgg_with_head(depth, classes, size)
 
 
+def _resnet_for(depth: int, classes: int, channels: int, size: int) -> nn.Module:
+    return resnet(depth, classes, channels)
+
+
 _WIDE = (64, 128, 256, 512)
 _Builder = Callable[[int, int, int], nn.Module]
 #: name: the function that builds it from the number of classes, channels and the side of the images.
 NETWORKS: dict[str, _Builder] = {
     "lenet_300_100": lenet_300_100,
     **{f"vgg{depth}_bn": partial(_vgg_for, depth) for depth in _VGG},
-    **{f"resnet{d}": lambda classes, channels, size, d=d: resnet(d, classes, channels) for d in (20, 32, 56, 110)},
+    **{f"resnet{depth}": partial(_resnet_for, depth) for depth in (20, 32, 56, 110)},
     "resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE),
     "wide_resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE, inner=2),
     "torchvision_resnet18": lambda classes, channels, size: _torchvision("resnet18", classes),

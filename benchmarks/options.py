@@ -77,11 +77,7 @@ def _which(sub: argparse.ArgumentParser) -> None:
         elif field.name == "drops":
             add(flag, nargs="*", type=float, metavar="EPOCH")
         else:
-            add(
-                flag,
-                type={"int": positive(int), "float": float, "str": str}[str(field.type)],
-                choices=CHOICES.get(field.name),
-            )
+            add(flag, type=TYPES[str(field.type)], choices=CHOICES.get(field.name))
 
 
 def _where(sub: argparse.ArgumentParser) -> None:
@@ -102,6 +98,7 @@ def _where(sub: argparse.ArgumentParser) -> None:
     add("--download", action="store_true", help="download data that are not there")
 
 
+TYPES: dict[str, Callable[[str], Any]] = {"int": positive(int), "float": float, "str": str}
 CHOICES = {
     "initialisation": ("fan_in", "fan_out", "variance_one"), "gamma": ("one", "uniform"),
     "augmentation": ("none", "shift", "resized_crop"), "precision": ("float32", "bfloat16"),
@@ -120,14 +117,16 @@ def choice_of(given: dict[str, Any]) -> Choice:
     recipe = {field.name: given[field.name] for field in fields(Recipe) if field.name in given}
     if "drops" in recipe:
         recipe["drops"] = tuple(recipe["drops"])
-    plain = {key: given.get(key) for key in ("seeds", "iterations", "examples", "measure")}
     return Choice(
         pair=tuple(given["pair"]) if "pair" in given else None,
         methods=tuple(given["methods"]) if "methods" in given else None,
         densities=tuple(densities) or None,
+        seeds=given.get("seeds"),
+        iterations=given.get("iterations"),
+        examples=given.get("examples"),
+        measure=given.get("measure"),
         epochs_scale=given.get("epochs_scale", 1.0),
         recipe=recipe,
-        **plain,
     )
 
 
@@ -145,7 +144,7 @@ def refuse_without_effect(figure: Figure, choice: Choice, given: dict[str, Any])
         flag = "log10_compressions" if key == "densities" and "densities" not in given else key
         if flag not in given:
             continue
-        value = others[key] if key in others else getattr(choice, key) * 3 + 1
+        value: Any = others[key] if key in others else getattr(choice, key) * 3 + 1
         if key == "methods" and set(choice.methods or ()) == set(METHODS):
             value = tuple(METHODS)[:1]
         _refuse(figure, replace(choice, **{key: value}), names, flag.replace("_", "-"))

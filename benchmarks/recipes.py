@@ -53,6 +53,7 @@ class Recipe:
             f"{self.epochs} epochs of SGD", f"batch {self.batch}",
             f"rate {self.rate:g}" + (f" (x {self.drop_factor:g} at {drops})" if drops else ""),
             f"{'Nesterov ' if self.nesterov else ''}momentum {self.momentum:g}", f"decay {self.decay:g}",
+            *([self.precision] if self.precision != "float32" else []),
         ]  # fmt: skip
         return ", ".join(parts)
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 import copy
 import importlib.util
-import json
-import platform
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,13 +23,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.networks import initialise, resnet, vgg
+from benchmarks.origin import ROOT, save
 from torch_synflow import prune
 from torch_synflow.parameters import Entry
+from torch_synflow.reader import ScoreReader
 from torch_synflow.schedules import kept_counts
 from torch_synflow.scoring import Network
-from torch_synflow.selection import ScoreReader
 
-ROOT = Path(__file__).resolve().parent.parent
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "vgg16": (lambda: vgg(16), 32),
     "resnet20": (lambda: resnet(20), 32),
@@ -76,18 +75,21 @@ def ours(
     """
     method.notes = []
     start = time.perf_counter()
-    ends: list[float] = []
+    ends: list[tuple[float, int]] = []
     prune.global_iterative_unstructured(
         model,
         method,
         1 - density,
         example_inputs=torch.ones(1, *shape),
         iterations=iterations,
-        callback=lambda *_: ends.append(time.perf_counter()),
+        callback=lambda *_: ends.append((time.perf_counter(), len(method.notes))),
     )
     total = time.perf_counter() - start
     scoring = [seconds for _, seconds in method.notes]
-    whole = [end - begin for (begin, _), end in zip(method.notes, ends[-len(scoring) :], strict=True)]
+    # an iteration may score several times, and the first not at all where their density rounds to that before
+    whole = [
+        end - method.notes[before][0] for (_, before), (end, after) in pairwise([(start, 0), *ends]) if after > before
+    ]
     return {
         "total": total,
         "forward and backward": sum(scoring),
@@ -113,7 +115,7 @@ def bare_passes(model: nn.Module, shape: tuple[int, ...], iterations: int) -> fl
 def stock_loop(model: nn.Module, shape: tuple[int, ...], density: float, iterations: int) -> float:
     """Seconds of scoring and torch's ``global_unstructured`` once an iteration."""
     params = prune.prunable_parameters(model)
-    total = sum(module.weight.numel() for module, _ in params)
+    total = sum(getattr(module, kind).numel() for module, kind in params)
     start, kept = time.perf_counter(), total
     for step in range(1, iterations + 1):
         keep = round(total * prune.exponential(step, iterations, density))
@@ -156,7 +158,7 @@ def peer_of_equal_counts(
     more or less goes at the first, or when rounding in float32 exchanges two: only so can masks be compared.
     """
     pruner = authors(checkout, model.double().eval(), "SynFlow")
-    total = sum(module.weight_orig.numel() for module, _ in prune.prunable_parameters(model))
+    total = kept(model).numel()
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)  # of the ones that their code makes
     try:
@@ -174,7 +176,7 @@ def overlap(first: nn.Module, second: nn.Module) -> float:
 
 def kept(model: nn.Module) -> Tensor:
     """The mask of the whole network, flat."""
-    return torch.cat([module.weight_mask.reshape(-1) > 0 for module, _ in prune.prunable_parameters(model)])
+    return torch.cat([getattr(m, f"{name}_mask").reshape(-1) > 0 for m, name in prune.prunable_parameters(model)])
 
 
 def measure(name: str, ratio: float, iterations: int, runs: int, checkout: Path | None, stock: bool) -> dict[str, Any]:
@@ -238,9 +240,7 @@ def main() -> None:
             print(f"  the last iteration takes {row['last_iteration_to_first']:.2f} of the first", flush=True)
             for key, value in row["intersection_over_union"].items():
                 print(f"  intersection over union, {key}: {value:.4f}", flush=True)
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "threads": torch.get_num_threads()}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({"device": "cpu", "versions": versions, "rows": rows}, indent=1) + "\n")
+    save(options.out, {"rows": rows}, parser.prog)
 
 
 if __name__ == "__main__":

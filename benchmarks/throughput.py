@@ -9,10 +9,12 @@ epoch, test) beside the same trial here, on the same images.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,10 +27,10 @@ from benchmarks.choice import split
 from benchmarks.cli import RESULTS
 from benchmarks.datasets import Source, load
 from benchmarks.estimate import default_device
-from benchmarks.executors import versions
 from benchmarks.images import Images
 from benchmarks.measure import new_network
-from benchmarks.options import positive
+from benchmarks.options import positive, source_of
+from benchmarks.origin import save
 from benchmarks.recipes import Recipe, synflow
 from benchmarks.training import accuracy, train
 from benchmarks.trial import Trial
@@ -61,6 +63,8 @@ def loading(images: Images, recipe: Recipe, device: torch.device) -> list[Any]:
 
 def bare(model: nn.Module, batches: list[Any], recipe: Recipe) -> None:
     """The plainest loop over batches that are ready."""
+    if recipe.channels_last:
+        model.to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(model.parameters(), recipe.rate, recipe.momentum, weight_decay=recipe.decay)
     model.train()
     for x, y in batches:
@@ -105,9 +109,7 @@ def theirs(
     """The same trial by the authors' pruner and training loop."""
     sys.path.insert(0, str(checkout))
     try:
-        import prune as their_pruning
-        import train as their_training
-        from Pruners import pruners
+        pruners, their_pruning, their_training = map(import_module, ("Pruners.pruners", "prune", "train"))
     except ImportError as error:
         raise SystemExit(
             f"--peer: expected a checkout whose modules can be imported, got {checkout}: {error}"
@@ -130,21 +132,36 @@ def theirs(
     their_training.train_eval_loop(model, loss, optimiser, scheduler, *loaders, device, 1, False)
 
 
+def one_epoch(pair: str, *, channels_last: bool = False) -> Trial:
+    """The trial of training a network for an epoch."""
+    dataset, network = split(pair)
+    recipe = replace(synflow(dataset, network).scaled(1e-9), channels_last=channels_last)
+    return Trial(measure="accuracy", dataset=dataset, network=network, recipe=recipe)
+
+
 def measure(
-    pair: str, count: int, runs: int, device: torch.device, source: Source, peer: Path | None
+    pair: str,
+    count: int,
+    runs: int,
+    device: torch.device,
+    source: Source,
+    peer: Path | None,
+    *,
+    channels_last: bool = False,
 ) -> dict[str, Any]:
     """Medians of several runs, in turns, as images a second and as ratios."""
-    dataset, network = split(pair)
+    trial = one_epoch(pair, channels_last=channels_last)
+    dataset, recipe = trial.dataset, trial.recipe
     images, test = (part(p, n) for p, n in zip(load(dataset, source), (count, count // 5), strict=True))
     images, test = images.to(device), test.to(device)
-    recipe = synflow(dataset, network).scaled(1e-9)
-    trial = Trial(measure="accuracy", dataset=dataset, network=network, recipe=recipe)
 
     def fresh() -> nn.Module:
         return new_network(trial).to(device)
 
     ones = torch.ones(1, images.images.shape[1], images.size, images.size, device=device)
     batches = loading(images, recipe, device)
+    if channels_last:
+        batches = [(x.contiguous(memory_format=torch.channels_last), y) for x, y in batches]
     for model in (fresh(), fresh()):  # the first passes of a process are slow
         bare(model, batches, recipe)
         accuracy(model, test, recipe)
@@ -153,18 +170,18 @@ def measure(
         pruned, model, ours, peers = fresh(), fresh(), fresh(), fresh()
         prune.global_iterative_unstructured(pruned, prune.L1Unstructured, 0.9)
         parts: dict[str, Callable[[], object]] = {
-            "loading": lambda: loading(images, recipe, device),
-            "bare": lambda model=model: bare(model, batches, recipe),
-            "pruned": lambda model=pruned: train(model, images, recipe, 0),
+            "loading": partial(loading, images, recipe, device),
+            "bare": partial(bare, model, batches, recipe),
+            "pruned": partial(train, pruned, images, recipe, 0),
         }
         if peer is not None:
-            parts["trial"] = lambda model=ours: whole(model, images, test, recipe, ones)
-            parts["trial_peer"] = lambda model=peers: theirs(peer, model, images, test, recipe, device)
+            parts["trial"] = partial(whole, ours, images, test, recipe, ones)
+            parts["trial_peer"] = partial(theirs, peer, peers, images, test, recipe, device)
         for name, work in parts.items():
             found.setdefault(name, []).append(seconds(work, device))
     times = {key: median(values) for key, values in found.items()}
     row = {
-        "pair": pair, "images": len(images), "runs": runs, "seconds": times,
+        "pair": pair, "images": len(images), "runs": runs, "channels_last": channels_last, "seconds": times,
         "images_per_second": {key: len(images) / times[key] for key in ("loading", "bare", "pruned")},
         "loading_to_training": times["pruned"] / times["loading"],
         "pruned_to_bare": times["bare"] / times["pruned"],
@@ -180,15 +197,23 @@ def main() -> None:
     parser.add_argument("--pair", nargs="+", default=["digits/vgg_small"], metavar="DATASET/NETWORK")
     parser.add_argument("--images", type=positive(int), default=5000, help="how many to train on (default 5000)")
     parser.add_argument("--runs", type=positive(int), default=3, help="of which medians are taken (default 3)")
+    parser.add_argument("--channels-last", action="store_true", help="for what is ours; the authors' code has no such")
     parser.add_argument("--device", default=default_device())
-    parser.add_argument("--cache", type=Path, default=Source().cache, help="folder of decoded data")
+    parser.add_argument("--data", nargs="+", metavar="NAME=PATH", help="a folder or archive of images")
+    parser.add_argument("--cache", type=Path, help="folder of decoded data")
     parser.add_argument("--peer", type=Path, help="a checkout of the SynFlow authors' code")
     parser.add_argument("--out", type=Path, default=RESULTS / "throughput.json")
     options = parser.parse_args()
-    rows = []
+    given = {name: value for name in ("data", "cache") if (value := getattr(options, name)) is not None}
+    try:
+        source = source_of(given, [one_epoch(pair) for pair in options.pair])
+    except ValueError as error:
+        parser.error(str(error))
+    rows, device = [], torch.device(options.device)
     for pair in options.pair:
-        source, device = Source(cache=options.cache), torch.device(options.device)
-        row = measure(pair, options.images, options.runs, device, source, options.peer)
+        row = measure(
+            pair, options.images, options.runs, device, source, options.peer, channels_last=options.channels_last
+        )
         rows.append(row)
         print(f"{pair}, {row['images']} images:")
         for key, value in row["images_per_second"].items():
@@ -197,9 +222,7 @@ def main() -> None:
         print(f"  a pruned network trains at {row['pruned_to_bare']:.2f} of the bare loop", flush=True)
         if options.peer is not None:
             print(f"  trials an hour: {row['trials_an_hour_to_peer']:.2f} times the authors'", flush=True)
-    about = {"device": str(options.device), "threads": torch.get_num_threads(), "versions": versions()}
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    save(options.out, {"rows": rows}, parser.prog, options.device)
 
 
 if __name__ == "__main__":

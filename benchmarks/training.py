@@ -54,7 +54,7 @@ def train(
     )
     run: Any = torch.compile(model) if recipe.compile else model
     if recipe.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)
     history: list[list[float]] = []
     step, seconds, diverged = 0, 0.0, False
     if call_at == 0 and then is not None:

@@ -58,8 +58,8 @@ class Trial:
         """The same trial without settings that can not matter, so that figures share their trials."""
         trial = self
         if self.measure in ("masks", "scores", "limit"):
-            kept = {"initialisation": self.recipe.initialisation, "gamma": self.recipe.gamma}
-            trial = replace(trial, recipe=Recipe(epochs=0, **kept))
+            recipe = Recipe(epochs=0, initialisation=self.recipe.initialisation, gamma=self.recipe.gamma)
+            trial = replace(trial, recipe=recipe)
         if self.measure == "scores":
             trial = replace(trial, iterations=1)
         if not trial.recipe.drops:

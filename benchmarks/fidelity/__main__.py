@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,10 +16,11 @@ from typing import Any
 import torch
 
 from benchmarks.datasets import Source, prepare
-from benchmarks.executors import ROOT, InProcess, revision, versions
+from benchmarks.executors import InProcess
 from benchmarks.fidelity.row import HEADER, Row, line
 from benchmarks.fidelity.rows import rows
 from benchmarks.options import needs_data, positive, source_of
+from benchmarks.origin import ROOT, origin
 from benchmarks.store import Record, Store
 from benchmarks.sweep import run
 from benchmarks.trial import Trial
@@ -105,20 +104,6 @@ def report(row: Row, seeds: int, store: Store, absent: dict[str, str]) -> dict[s
     return {**outcome, "trials": [t.name for trials in of_seeds for t in trials], "data": sorted(data)}
 
 
-def command_line(arguments: Sequence[str]) -> str:
-    """What was typed, with no folder of this machine in it."""
-    return shlex.join(["python", "-m", "benchmarks.fidelity", *map(_bare, arguments)])
-
-
-def _bare(argument: str) -> str:
-    name, equals, path = argument.rpartition("=")
-    return (
-        f"{name}{equals}{os.path.basename(path)}"
-        if os.sep in path and (equals or path.startswith(os.sep))
-        else argument
-    )
-
-
 def merged(path: Path, outcomes: Sequence[dict[str, Any]], settings: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of the file with new ones in their places; rows that no longer exist are dropped."""
     before = json.loads(path.read_text())["rows"] if path.exists() else []
@@ -126,7 +111,7 @@ def merged(path: Path, outcomes: Sequence[dict[str, Any]], settings: dict[str, A
     return [every[name] for name in rows() if name in every]
 
 
-def compare(wanted: Sequence[Row], given: dict[str, Any], command: str) -> int:
+def compare(wanted: Sequence[Row], given: dict[str, Any], typed: Sequence[str]) -> int:
     """Run what has no result, print the table, write it; returns the exit status: 1 if a row is missing."""
     store, seeds = Store(given["results"]), given["seeds"]
     source = source_of(given, [trial for row in wanted for trial in row.trials])
@@ -151,7 +136,7 @@ def compare(wanted: Sequence[Row], given: dict[str, Any], command: str) -> int:
             print(line(found), flush=True)
     bounded = [outcome for outcome in outcomes if outcome["met"] is not None]
     print(f"{sum(o['met'] for o in bounded)} of {len(bounded)} bounds met; {without} rows not run")
-    settings = {"command": command, "versions": versions(), "git": revision()}
+    settings = origin("python -m benchmarks.fidelity", typed, given["device"])
     given["out"].parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"rows": merged(given["out"], outcomes, settings)}, indent=1)
     given["out"].write_text(text + "\n")
@@ -169,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if "threads" in given:
             torch.set_num_threads(given["threads"])
-        return compare(wanted, given, command_line(typed))
+        return compare(wanted, given, typed)
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -111,12 +111,17 @@ def _of(choice: Choice, ways: Sequence[Way]) -> list[Way]:
     return [way for way in ways if choice.methods is None or way.method in choice.methods]
 
 
+def _compared(choice: Choice, ways: Sequence[Way]) -> list[Way]:
+    """The same in figures that compare methods: those of other papers too, if they were chosen."""
+    return [*_of(choice, ways), *map(_at_start, choice.chosen(()))]
+
+
 def _sweep(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way]) -> list[Panel]:
     """Accuracy against density, a panel a pair (figures 3, 8, 11, 13, 14)."""
     return [
         Panel(
             pair,
-            tuple(_line(choice, pair, way, choice.densities or SWEEP) for way in _of(choice, ways)),
+            tuple(_line(choice, pair, way, choice.densities or SWEEP) for way in _compared(choice, ways)),
             note={"recipe": str(recipe_of(choice, pair))},
         )
         for pair in pairs
@@ -137,7 +142,7 @@ def _by_method(
 
 
 def _figure_4(pair: str) -> list[tuple[str, Sequence[Way]]]:
-    groups = []
+    groups: list[tuple[str, Sequence[Way]]] = []
     for name in ("magnitude", "snip", "grasp", "synflow"):
         ways = _ablated(_at_start(name), ("shuffle", "reinitialise", "invert"))
         if "lenet" not in pair:  # without normalisation, weights of variance one do not train
@@ -147,7 +152,7 @@ def _figure_4(pair: str) -> list[tuple[str, Sequence[Way]]]:
 
 
 def _figure_9(pair: str) -> list[tuple[str, Sequence[Way]]]:
-    groups = []
+    groups: list[tuple[str, Sequence[Way]]] = []
     for name in ("magnitude", "snip", "grasp", "synflow"):
         method = METHODS[name]
         way = Way(method.title, method.colour, method.marker, name, "-", {"prune_epoch": END})
@@ -174,7 +179,7 @@ def _at_matching(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way])
     panels = []
     for pair in pairs:
         density = _matching(choice, pair)
-        lines = tuple(_line(choice, pair, way, (density,), "masks") for way in _of(choice, ways))
+        lines = tuple(_line(choice, pair, way, (density,), "masks") for way in _compared(choice, ways))
         panels.append(Panel(f"{pair}, {100 - 100 * density:.1f} % pruned", lines))
     return panels
 

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.figures.panels import Panel, Records
 from benchmarks.methods import METHODS
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.titlesize": 8, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "grid.color": "#e4e4e4", "grid.linewidth": 0.6, "lines.linewidth": 1.3,
     "lines.markersize": 3.5, "legend.frameon": False, "legend.fontsize": 7, "figure.dpi": 100, "savefig.dpi": 200,

@@ -153,7 +153,7 @@ FIGURES = (
     Figure("synflow-5b", "squared weights of layers by training", ("cifar10/vgg19_bn",), _squares, drawing.squares),
     Figure(
         "synflow-6",
-        "accuracy against compression, 12 pairs",
+        "accuracy against compression",
         TWELVE,
         partial(_accuracies, methods=FIVE),
         drawing.accuracy_by_compression,

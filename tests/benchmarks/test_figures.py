@@ -19,7 +19,7 @@ from benchmarks.figures import FIGURES
 from benchmarks.figures.drawing import shade
 from benchmarks.figures.picture import Reference, picture
 from benchmarks.kinds import KINDS
-from benchmarks.methods import METHODS
+from benchmarks.methods import LATER, METHODS
 from benchmarks.store import Store
 from benchmarks.sweep import run
 from benchmarks.trial import Trial
@@ -82,6 +82,26 @@ def test_a_method_has_one_colour_everywhere() -> None:
     assert all(len(found) == 1 for found in colours.values())
     assert len({method.colour for method in METHODS.values()}) == len(METHODS)
     assert shade("#804020", 1) == "#804020"
+
+
+def test_methods_of_other_papers_are_shown_where_they_are_named_alone() -> None:
+    for name in ("synflow-1", "synflow-2", "synflow-3", "synflow-6", "frankle-3", "frankle-5", "frankle-15"):
+        figure = FIGURES[name]
+        usual = figure.trials(Choice(seeds=1))
+        assert not {trial.method for trial in usual} & set(LATER)
+        named = figure.trials(Choice(seeds=1, methods=(*METHODS,)))
+        assert {t.name for t in usual} < {t.name for t in named}
+        assert {t.method for t in named} - {t.method for t in usual} == set(LATER)
+        (force, *others) = {t.method for t in figure.trials(Choice(seeds=1, methods=("force",)))} - {"none"}
+        assert (force, others) == ("force", [])
+    for name in ("frankle-4", "frankle-9", "frankle-10", "synflow-5a"):  # these take methods apart
+        assert not {t.method for t in FIGURES[name].trials(Choice(seeds=1, methods=(*METHODS,)))} & set(LATER)
+
+
+@pytest.mark.parametrize("name", ["synflow-1", "frankle-3", "frankle-5"])
+def test_force_is_run_and_drawn_where_it_is_named(name: str, tmp_path: Path) -> None:
+    text = drawn(name, tmp_path, methods=("force",), densities=(0.1,)).read_text()
+    assert METHODS["force"].colour.lower() in text.lower()
 
 
 def drawn(name: str, folder: Path, **settings: Any) -> Path:

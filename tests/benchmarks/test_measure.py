@@ -11,6 +11,7 @@ pytest.importorskip("sklearn")
 
 from benchmarks.datasets import Source
 from benchmarks.measure import Bench
+from benchmarks.methods import METHODS
 from benchmarks.recipes import frankle
 from benchmarks.training import train
 from benchmarks.trial import Trial
@@ -49,9 +50,9 @@ def test_a_trial_depends_on_its_settings_alone_and_leaves_random_numbers_alone(s
     assert other != first
 
 
-@pytest.mark.parametrize("method", ["random", "magnitude", "snip", "grasp", "synflow", "grasp_magnitude"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in ("iterative_snip", "saliency")])
 def test_what_is_kept_is_exact(method: str) -> None:
-    iterations, examples = (20, 0) if method == "synflow" else (1, 0 if method in ("random", "magnitude") else 5)
+    iterations, examples = min(METHODS[method].iterations, 20), min(METHODS[method].examples, 5)
     found = bench(measure="masks", method=method, density=0.037, iterations=iterations, examples=examples).measure()
     assert found["kept"] == round(found["total"] * 0.037)
     assert sum(kept for _, kept, _ in found["layers"]) == found["kept"]
@@ -113,6 +114,20 @@ def test_a_rewound_network_has_the_weights_of_that_epoch_and_the_masks_of_the_en
 def test_levels_reach_the_density_and_only_remove() -> None:
     found = bench(method="magnitude", density=0.04, prune_epoch=1.0, rewind_epoch=0.0, levels=2).measure()
     assert found["kept"] == round(0.04 * found["total"])
+
+
+def test_force_trains_and_is_not_snip_where_it_iterates() -> None:
+    settings = {"density": 0.05, "examples": 10}
+    found = bench(method="force", iterations=60, **settings).measure()
+    assert found["kept"] == round(0.05 * found["total"])
+    assert found["accuracy"] > 20  # of one epoch; ten classes
+    once, often, snip = (
+        bench(measure="masks", method=method, iterations=iterations, **settings).measure()
+        for method, iterations in (("force", 1), ("force", 60), ("snip", 1))
+    )
+    assert once["layers"] == snip["layers"]
+    assert often["layers"] != snip["layers"]
+    assert often["layers"] == found["layers"]
 
 
 def test_the_critical_compression_is_where_a_layer_empties() -> None:

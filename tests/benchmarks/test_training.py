@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from torch import nn
 from benchmarks.images import Images
 from benchmarks.recipes import Recipe
 from benchmarks.training import accuracy, train
+from torch_synflow import prune
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(epochs=3, batch=16, rate=0.05, nesterov=True, decay=1e-3, drops=(1.5,), augmentation="none")
@@ -88,3 +90,23 @@ def test_faster_ways_give_nearly_the_same(option: str) -> None:
     worst = max(float((a - b).abs().max()) for a, b in pairs)
     assert worst < 0.05
     assert abs(accuracy(convolution, data(), RECIPE) - accuracy(faster, data(), RECIPE)) <= 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("c++"), reason="needs a C++ compiler")
+def test_a_compiled_pruned_network_trains_as_without_compiling() -> None:
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+    prune.global_iterative_unstructured(plain, prune.L1Unstructured, 0.5)
+    compiled = copy.deepcopy(plain)
+    found = [
+        train(model, data(), replace(RECIPE, compile=model is compiled), 0, test=data()) for model in (plain, compiled)
+    ]
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 1  # something was compiled
+    for (*_, first), (*_, second) in zip(*(each["history"] for each in found), strict=True):
+        assert abs(first - second) <= 5
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
+    for name, value in plain.state_dict().items():
+        assert torch.allclose(value, compiled.state_dict()[name], atol=1e-5)
+    compiled(torch.zeros(1, 1, 4, 4))
+    assert torch.equal(compiled[0].weight != 0, compiled[0].weight_mask != 0)

@@ -73,3 +73,10 @@ def test_schedules_scale_in_proportion() -> None:
 def test_the_recipes_of_the_synflow_paper(dataset: str, network: str, expected: tuple[object, ...]) -> None:
     r = recipes.synflow(dataset, network)
     assert (r.epochs, r.batch, r.rate, r.drop_factor, r.drops, r.nesterov, r.gamma) == expected
+
+
+def test_a_caption_says_how_was_trained() -> None:
+    recipe = recipes.synflow("cifar10", "resnet20").scaled(4 / 160)
+    caption = "4 epochs of SGD, batch 128, rate 0.1 (x 0.1 at 1.5, 3), Nesterov momentum 0.9, decay 0.0001"
+    assert str(recipe) == caption
+    assert str(replace(recipe, precision="bfloat16")) == f"{caption}, bfloat16"
