@@ -50,12 +50,14 @@ def growth(found: dict[str, Any]) -> tuple[Rows, str]:
 
 def limits(found: dict[str, Any]) -> tuple[Rows, str]:
     """What is left of torchvision's models at max compression."""
-    rows: Rows = [["model", "max compression", "layers", "empty layers", "outputs with a path", "seconds"]]
+    rows: Rows = [
+        ["model", "max compression", "layers", "keep_paths", "empty layers", "outputs with a path", "scored", "seconds"]
+    ]
     for row in found["rows"]:
-        cells = [f"{row['max_compression']:,.0f}", str(row["layers"]), str(len(row["empty_layers"]))]
-        rows.append(
-            [row["model"], *cells, f"{row['outputs_with_a_path']} of {row['outputs']}", f"{row['seconds']:.0f}"]
-        )
+        left = f"{row['outputs_with_a_path']} of {row['outputs']}"
+        numbers = (row["layers"], row["keep_paths"], len(row["empty_layers"]), left, row["scored"])
+        cells = [f"{row['max_compression']:,.0f}", *map(str, numbers), f"{row['seconds']:.0f}"]
+        rows.append([row["model"], *cells])
     return rows, _where(found)
 
 
@@ -89,7 +91,18 @@ def architectures(found: dict[str, Any]) -> tuple[Rows, str]:
     rows.append(["no layer with more than R", str(sum(m["greatest / R"] < 1 + 1e-6 for m in models))])
     slowest = max(models, key=lambda m: m["seconds"])
     rows.append(["slowest to score", f"{slowest['model']}, {slowest['seconds']:.1f} s"])
-    return rows, f"torch {found['torch']}, torchvision {found['torchvision']}"
+    versions = found.get("versions", found)  # written before all results had the same beginning
+    return rows, f"torch {versions['torch']}, torchvision {versions['torchvision']}"
+
+
+def scaling(found: dict[str, Any]) -> tuple[Rows, str]:
+    """Trials an hour by the number of workers."""
+    rows: Rows = [["workers", "trials an hour", "over those of the first row", "seconds to start"]]
+    for row in found["rows"]:
+        numbers = (f"{row['trials_an_hour']:,.0f}", f"{row['ratio']:.2f}", f"{row['startup_seconds']:.1f}")
+        rows.append([str(row["workers"]), *numbers])
+    trials = f"{found['trials']} trials ({found['trial']}), medians of {found['runs']} runs, {found['cpus']} CPUs"
+    return rows, f"{trials}; {_where(found)}"
 
 
 #: what makes a table, and of which file
@@ -101,6 +114,8 @@ TABLES = {
     "limits": (limits, "limits"),
     "data_methods": (data_methods, "data_methods"),
     "throughput": (throughput, "throughput"),
+    "throughput_channels_last": (throughput, "throughput_channels_last"),
+    "scaling": (scaling, "scaling"),
     "architectures": (architectures, "architectures"),
 }
 
