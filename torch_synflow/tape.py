@@ -179,8 +179,8 @@ class Tape:
         for slot, uses in self._consumers.items():
             if slot != self.result:
                 self._dead[uses[-1]].append(slot)
-        self._plain = [
-            not any(isinstance(a, (list, tuple, dict)) for a in (*s.args, *s.kwargs.values())) for s in steps
+        self._plain = [  # no slot is within a tuple, list or mapping, which is the slow case
+            len(s.slots) == sum(type(a) is Slot for a in (*s.args, *s.kwargs.values())) for s in steps
         ]
 
     def run(self, values: Mapping[int, Tensor], special: Mapping[int, Callable[..., Any]]) -> Tensor:
