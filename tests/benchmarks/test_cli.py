@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
@@ -71,6 +72,14 @@ def test_run_then_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("run synflow-6 --executor ray --threads 2", "--threads: has no effect with --executor ray"),
         ("run synflow-6 --executor ray --device cpu --gpus-per-trial 1", "--gpus-per-trial: has no effect on the"),
         ("run synflow-6 --executor ray --address auto --workers 2", "--workers: has no effect on a cluster"),
+        ("run frankle-5 --densities 0.1 0.05", "--densities 0.05: has no effect on frankle-5"),
+        ("run frankle-5 --log10-compressions 1 2", "--log10-compressions 2: has no effect on frankle-5"),
+        ("run frankle-3 --pair mnist/lenet_300_100 --gamma one", "--gamma: has no effect on frankle-3"),
+        ("run frankle-3 --pair mnist/lenet_300_100 --channels-last", "--channels-last: has no effect on frankle-3"),
+        ("run synflow-6 --device nowhere --dry-run", "--device: expected a device of torch, got nowhere"),
+        ("run synflow-6 --pair digits/vgg11_bn --dry-run", "--pair: vgg11_bn can not take the images of digits"),
+        ("run synflow-6 --pair mnist/torchvision_resnet18", "--pair: torchvision_resnet18 can not take the images"),
+        ("plot synflow-6 --out pictures", "--out: expected a name that ends in .png, .svg or .pdf, got pictures"),
     ],
 )  # fmt: skip
 def test_options_without_effect_are_refused(
@@ -79,6 +88,36 @@ def test_options_without_effect_are_refused(
     assert main([*arguments.split(), "--results", str(tmp_path / "none")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["--rate -1", "--rate nan", "--decay -1", "--momentum inf", "--drop-factor nan", "--drops 2 -1",
+     "--epochs-scale inf", "--retries -3"],
+)  # fmt: skip
+def test_numbers_that_can_not_be_are_refused(
+    arguments: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "synflow-6", *DIGITS, *arguments.split(), "--results", str(tmp_path / "none"), "--dry-run"])
+    assert "expected a number" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there_is_told_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "synflow-6", *DIGITS, "--device", "cuda", "--results", str(tmp_path / "none")]) == 2
+    assert "--device: expected a device of this machine, got cuda: torch finds no GPU" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_file_in_the_place_of_a_folder_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    which = ["synflow-6", *DIGITS, "--results", str(tmp_path / "file")]
+    assert main(["run", *which, "--device", "cpu"]) == 2
+    assert main(["plot", *which, "--reference", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("error: ") == 2
 
 
 def test_options_with_effect_are_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
