@@ -16,7 +16,16 @@ from benchmarks.datasets import prepare
 from benchmarks.figures import FIGURES
 from benchmarks.figures.panels import Figure
 from benchmarks.figures.picture import Reference, picture
-from benchmarks.options import choice_of, device_of, executor_of, needs_data, parser, refuse_without_effect, source_of
+from benchmarks.options import (
+    at_a_time,
+    choice_of,
+    device_of,
+    executor_of,
+    needs_data,
+    parser,
+    refuse_without_effect,
+    source_of,
+)
 from benchmarks.origin import ROOT
 from benchmarks.store import Store
 from benchmarks.sweep import run
@@ -40,8 +49,7 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     start = executor_of(given, source)
     store = Store(given.get("results", RESULTS / "trials"))
     if "dry_run" in given:
-        device = device_of(given)
-        print(estimate.report(trials, store, device, given.get("workers", 1)))
+        print(estimate.report(trials, store, device_of(given), *at_a_time(given)))
         return 0
     for dataset in sorted({t.dataset for t in trials if needs_data(t) and store.read(t) is None}):
         prepare(dataset, source)  # once, before any worker asks for it

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -164,7 +165,8 @@ def refuse_without_effect(figure: Figure, choice: Choice, given: dict[str, Any])
         _refuse(figure, replace(choice, **{key: value}), names, flag.replace("_", "-"))
         several = getattr(choice, key) if key in ("methods", "densities") else ()
         for one, typed in zip(several, given[flag] if several else (), strict=True):
-            if rest := tuple(other for other in several if other != one):
+            rest: Any = tuple(other for other in several if other != one)
+            if rest:
                 name = f"{typed:g}" if key == "densities" else typed
                 _refuse(figure, replace(choice, **{key: rest}), names, f"{flag.replace('_', '-')} {name}")
     for key, value in choice.recipe.items():
@@ -218,6 +220,25 @@ def device_of(given: dict[str, Any]) -> str:
     return device
 
 
+def _gpus(given: dict[str, Any], device: str) -> float:
+    gpus: float = given.get("gpus_per_trial", 1 if device.startswith("cuda") else 0)
+    return gpus
+
+
+def at_a_time(given: dict[str, Any]) -> tuple[int, int | None]:
+    """How many trials run at a time, one if a cluster decides that, and with how many threads if that is decided."""
+    if given.get("executor") != "ray":
+        return 1, given.get("threads")
+    device, cpus = device_of(given), given.get("cpus_per_trial", 1)
+    threads = max(1, int(cpus)) if device == "cpu" else None
+    if "address" in given:
+        return 1, threads
+    slots = [(given.get("workers") or os.cpu_count() or 1) / cpus]
+    if gpus := _gpus(given, device):
+        slots.append(torch.cuda.device_count() / gpus)
+    return max(1, int(min(slots))), threads
+
+
 def executor_of(given: dict[str, Any], source: Source) -> Callable[[], Executor]:
     """What makes the executor, options checked before anything starts."""
     device = device_of(given)
@@ -226,7 +247,7 @@ def executor_of(given: dict[str, Any], source: Source) -> Callable[[], Executor]
             raise ValueError("--threads: has no effect with --executor ray; --cpus-per-trial gives each its threads")
         if "workers" in given and "address" in given:
             raise ValueError("--workers: has no effect on a cluster; leave it out")
-        gpus = given.get("gpus_per_trial", 1 if device.startswith("cuda") else 0)
+        gpus = _gpus(given, device)
         if gpus and not device.startswith("cuda"):
             raise ValueError("--gpus-per-trial: has no effect on the CPU; leave it out, or give --device cuda")
         return lambda: OnRay(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,25 @@ def test_a_dry_run_shows_the_trials_and_an_estimate_and_runs_nothing(
     assert "synflow, density 0.1, 100 iterations, 10 epochs, seed 0" in out
     assert "5 trials, 0 there, 5 to run\nabout " in out
     assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("--workers 8 --cpus-per-trial 2", "on cpu, 4 at a time"),
+        ("--workers 3 --cpus-per-trial 2", "on cpu"),
+        (f"--cpus-per-trial {(os.cpu_count() or 1) / 6}", "on cpu, 6 at a time"),
+        ("--address auto", "on cpu"),
+    ],
+)
+def test_an_estimate_is_for_as_many_trials_at_a_time_as_ray_runs(
+    where: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    which = ["run", "synflow-6", *DIGITS, "--seeds", "1", "--log10-compressions", "1", "--results", str(tmp_path)]
+    assert main([*which, "--executor", "ray", *where.split(), "--device", "cpu", "--dry-run"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("about ")
+    assert last.endswith(expected)
 
 
 def test_run_then_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
