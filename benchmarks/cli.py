@@ -15,7 +15,7 @@ from benchmarks.choice import Choice
 from benchmarks.datasets import prepare
 from benchmarks.figures import FIGURES
 from benchmarks.figures.panels import Figure
-from benchmarks.figures.picture import Reference, picture
+from benchmarks.figures.picture import Reference, picture, table
 from benchmarks.options import (
     at_a_time,
     choice_of,
@@ -31,6 +31,7 @@ from benchmarks.store import Store
 from benchmarks.sweep import run
 
 RESULTS = ROOT / "benchmarks" / "results"
+COMPARED = ("synflow-1", "synflow-6", "synflow-7")  # of which there are the authors' accuracies
 
 
 def command_list() -> int:
@@ -72,11 +73,7 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     reference = None
     if "reference" in given:
         reference = Reference(given["reference"])
-        if not any(reference.has(panel.title) for panel in panels) or figure.name not in (
-            "synflow-1",
-            "synflow-6",
-            "synflow-7",
-        ):
+        if figure.name not in COMPARED or not any(reference.has(panel.title) for panel in panels):
             raise ValueError(f"--reference: has no effect on {figure.name} with these pairs; leave it out")
     mixed = {(r["settings"]["dataset"], r["origin"]["data"]) for r in records.values() if r["origin"]["data"]}
     if len(mixed) > len({name for name, _ in mixed}):
@@ -91,6 +88,8 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
         path=out, reference=reference,
     )  # fmt: skip
     print(f"{figure.name}: {len(records)} of {len(trials)} trials drawn to {out}")
+    if figure.name in COMPARED and (text := table(panels, records, reference)):
+        print(text)
     return 0
 
 

@@ -183,4 +183,24 @@ def test_the_authors_accuracies_are_drawn_beside_ours(tmp_path: Path, capsys: py
         assert main(["plot", *which, *extra, "--out", str(out)]) == 0
         dashes.append(out.read_text().count("stroke-dasharray"))
     assert dashes[1] > dashes[0]
-    assert "2 of 2 trials drawn" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "2 of 2 trials drawn" in out
+    alone, beside = (part.splitlines() for part in out.split("digits/vgg_small, best test accuracy")[1:])
+    assert [line.split()[0] for line in alone[1:3]] == ["0.00", "Magnitude"]
+    assert beside[1].split() == ["0.00", "1.00", "2.00"]
+    assert beside[2].split()[::3] == ["Magnitude", "-"]  # no result of ours at 2
+    assert beside[2].split()[1:3] == alone[2].split()[1:]
+    assert beside[3].split() == ["Magnitude,", "authors", "91.0", "71.0", "51.0"]
+
+
+@pytest.mark.parametrize(("method", "accuracy"), [("unheard_of", "90"), ("snip", "high")])
+def test_a_reference_that_can_not_be_read_is_one_sentence(
+    method: str, accuracy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "reference.csv"
+    path.write_text(f"dataset,model,method,log10_compression,top1_run1\ndigits,vgg_small,{method},0.5,{accuracy}\n")
+    which = ["synflow-1", *DIGITS, "--seeds", "1", "--measure", "limit", "--methods", "magnitude"]
+    which += ["--results", str(tmp_path)]
+    assert main(["run", *which, "--device", "cpu", "--threads", "1"]) == 0
+    assert main(["plot", *which, "--out", str(tmp_path / "a.svg"), "--reference", str(path)]) == 2
+    assert "error: --reference: expected " in capsys.readouterr().err
