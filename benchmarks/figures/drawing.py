@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from statistics import mean
+from statistics import linear_regression, mean, median
 from typing import Any
 
 from benchmarks.figures.panels import Line, Panel, Records
@@ -178,12 +178,14 @@ def layer_profile(ax: Any, panel: Panel, records: Records) -> None:
 
 
 def units(ax: Any, panel: Panel, records: Records) -> None:
-    """Each hidden unit's scores of the weights into it and out of it."""
+    """Each hidden unit's scores of the weights into it and out of it, and by how much of the larger they differ."""
     (line,) = panel.lines
     drawn = [r["result"] for _, trials in line.points for r in found(trials, records)]
-    into, out = ([abs(v) for r in drawn for v in r[key]] for key in ("into", "out"))
-    places = [(a, b) for a, b in zip(into, out, strict=True) if a > 0 and b > 0]
+    pairs = [pair for r in drawn for pair in zip(r["into"], r["out"], strict=True)]
+    places = [(abs(a), abs(b)) for a, b in pairs if a and b]
     if places:
+        apart = [abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a or b]
+        ax.text(0.97, 0.04, f"apart by {100 * median(apart):.3g} %", transform=ax.transAxes, ha="right")
         xs, ys = zip(*places, strict=True)
         ax.plot(xs, ys, ".", color=line.colour, markersize=2, alpha=0.6)
         ends = [min(*xs, *ys), max(*xs, *ys)]
@@ -196,7 +198,7 @@ def units(ax: Any, panel: Panel, records: Records) -> None:
 
 
 def layer_scores(ax: Any, panel: Panel, records: Records) -> None:
-    """Each layer's average score against one over its size; the dotted line has slope 1."""
+    """Each layer's average score against one over its size, and the slope of their logarithms."""
     (line,) = panel.lines
     drawn = [layer for _, t in line.points for r in found(t, records) for layer in r["result"]["layers"]]
     if drawn:
@@ -205,6 +207,9 @@ def layer_scores(ax: Any, panel: Panel, records: Records) -> None:
         middle = math.exp(mean(math.log(y / x) for x, y in zip(xs, ys, strict=True) if y > 0))
         ax.plot([min(xs), max(xs)], [middle * min(xs), middle * max(xs)], ":", color="black", linewidth=0.9,
                 label="slope 1")  # fmt: skip
+        scored = [(math.log(x), math.log(y)) for x, y in zip(xs, ys, strict=True) if y > 0]
+        slope = linear_regression([x for x, _ in scored], [y for _, y in scored]).slope
+        ax.text(0.05, 0.9, f"slope {round(slope, 2) + 0.0:.2f}", transform=ax.transAxes)
         ax.set_xscale("log")
         ax.set_yscale("log")
         plain_minor_ticks(ax)

@@ -156,15 +156,16 @@ def test_a_picture_is_drawn_of_what_is_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "legend"),
-    [("synflow-2", {"compression $10^{0.5}$", "compression $10^{2}$"}), ("synflow-3", {"in = out"}),
-     ("synflow-4", {"slope 1"})],
+    ("name", "legend", "said"),
+    [("synflow-2", {"compression $10^{0.5}$", "compression $10^{2}$"}, []),
+     ("synflow-3", {"in = out"}, ["apart by 75 %"]), ("synflow-4", {"slope 1"}, ["slope 2.00"])],
 )  # fmt: skip
-def test_lines_that_are_no_method_are_named(name: str, legend: set[str]) -> None:
+def test_lines_that_are_no_method_are_named_and_numbers_said(name: str, legend: set[str], said: list[str]) -> None:
     figure = FIGURES[name]
     densities = (10**-0.5, 10**-1, 10**-2) if name == "synflow-2" else None
     choice = Choice(pair=("digits/vgg_small",), seeds=1, densities=densities, methods=("synflow",))
-    result = {"into": [1.0, 2.0], "out": [2.0, 1.0], "layers": [[10, 2.0], [20, 3.0]], "empty_layers": []}
+    result: dict[str, Any] = {"into": [1.0, 2.0], "out": [2.0, -0.0], "empty_layers": []}
+    result["layers"] = [[10, 4.0], [20, -1.0]]
     if name == "synflow-2":
         result["layers"] = [["a", 5, 10], ["b", 1, 20]]
     records: Records = {trial.name: {"result": result} for trial in figure.trials(choice)}
@@ -172,6 +173,7 @@ def test_lines_that_are_no_method_are_named(name: str, legend: set[str]) -> None
     figure.draw(ax, *figure.chosen(choice), records)
     pyplot.close(drawing)
     assert set(ax.get_legend_handles_labels()[1]) == legend
+    assert [text.get_text() for text in ax.texts] == said
 
 
 def overlaps(boxes: list[Bbox]) -> int:
