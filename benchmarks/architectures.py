@@ -2,7 +2,8 @@
 
 A score is to be finite, and positive exactly where its weight is not zero and lies on a path from input to output.
 The totals of layers that cut the network equal R; a layer in one of several branches carries that branch's part, and a
-fused projection of Q, K and V three times its block's. Biases are zero here, as they would add flow of their own.
+fused projection of Q, K and V three times its block's. Biases are zero here, as they would add flow of their own;
+learned tokens and positions are as they are, as these are read as zero.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def build(name: str) -> nn.Module:
         model: nn.Module = torchvision.models.get_model(name, weights=None).eval()
     with torch.no_grad():
         for key, parameter in model.named_parameters():
-            if any(word in key.rpartition(".")[2] for word in ("bias", "token", "pos")):
+            if "bias" in key.rpartition(".")[2]:
                 parameter.zero_()
     return model
 

@@ -10,13 +10,16 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
@@ -64,7 +67,10 @@ def prepare(name: str, source: Source) -> Path | None:
         return _cached(source.cache / f"{name}-{_identity(path)}", lambda: examples(path, KINDS[name]), name)
     downloaded = source.cache / f"{name}-downloaded"
     if source.download and name != "imagenet":
-        return _cached(downloaded, lambda: _downloaded(name, source.cache / "downloads"), name)
+        if not downloaded.is_dir():
+            with _alone(name, source.cache):
+                _cached(downloaded, lambda: _downloaded(name, source.cache / "downloads"), name)
+        return downloaded
     there = sorted(folder for folder in source.cache.glob(f"{name}-*") if folder.is_dir())
     if len(there) == 1:
         return there[0]
@@ -75,6 +81,22 @@ def prepare(name: str, source: Source) -> Path | None:
     raise FileNotFoundError(
         f"{name}: no data: give --data {name}=PATH, a folder or an archive with train/<class>/ and test/<class>/{how}"
     )
+
+
+@contextmanager
+def _alone(name: str, cache: Path) -> Iterator[None]:
+    """Keep other processes from downloading the same to the same place; the system drops the lock of a killed one."""
+    (cache / "downloads").mkdir(parents=True, exist_ok=True)
+    lock = FileLock(cache / "downloads" / f"{name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{name}: waiting for another process that downloads it to {cache}", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _digits() -> tuple[Images, Images]:
@@ -105,7 +127,6 @@ def _downloaded(name: str, folder: Path) -> tuple[list[tuple[str, int]], Iterato
     from torchvision import datasets
     from torchvision.datasets.utils import download_url
 
-    folder.mkdir(parents=True, exist_ok=True)
     kinds = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
     parts = {}
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -45,12 +46,13 @@ class Images:
     def batch(self, chosen: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
         """Images as bytes, and labels, on the device."""
         where = chosen.to(self.labels.device)
-        return self.images[where].to(device, non_blocking=True), self.labels[where].to(device, non_blocking=True)
+        images, labels = self.images.index_select(0, where), self.labels.index_select(0, where)
+        return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
     def normalised(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
         """Bytes as numbers of mean 0 and variance 1."""
-        mean, deviation = (torch.tensor(v, device=images.device).view(-1, 1, 1) for v in (self.mean, self.deviation))
-        return images.to(torch.float32).sub_(mean * 255).div_(deviation * 255).to(dtype)
+        mean, deviation = _bytes(self.mean, images.device), _bytes(self.deviation, images.device)
+        return images.to(torch.float32).sub_(mean).div_(deviation).to(dtype)
 
     def training_batches(
         self, batch: int, augmentation: str, generator: torch.Generator, device: torch.device
@@ -76,6 +78,12 @@ class Images:
             chosen.append(members[torch.randperm(len(members), generator=generator)[:count]])
         images, labels = self.batch(torch.cat(chosen), device)
         return self.normalised(middle(images, self.size)), labels
+
+
+@lru_cache(maxsize=8)
+def _bytes(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Numbers of channels, from 0 to 1, as they are from 0 to 255; made once, as a small network would feel it."""
+    return torch.tensor(values, device=device).view(-1, 1, 1) * 255
 
 
 def middle(images: Tensor, size: int) -> Tensor:

@@ -1,9 +1,9 @@
 """Whether anything but the network costs time: ``python -m benchmarks.throughput --pair cifar10/resnet20``.
 
 Measured in one process and in turns, on a CPU as the time of the process: loading and augmenting batches alone; the
-bare training loop; the same on a pruned network, whose hooks multiply weights and masks; and, with ``--peer`` and a
-checkout of github.com/ganguli-lab/Synaptic-Flow, a whole trial as that script runs it (prune by SynFlow, train an
-epoch, test) beside the same trial here, on the same images.
+bare training loop over batches that are ready; training a pruned network as trials do, loading included; and, with
+``--peer`` and a checkout of github.com/ganguli-lab/Synaptic-Flow, a whole trial as that script runs it (prune by
+SynFlow, train an epoch, test) beside the same trial here, on the same images.
 """
 
 from __future__ import annotations

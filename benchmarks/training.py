@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.folding import folded
 from benchmarks.images import Images
 from benchmarks.recipes import Recipe
 
@@ -59,31 +60,36 @@ def train(
     step, seconds, diverged = 0, 0.0, False
     if call_at == 0 and then is not None:
         then(model)
-    while step < last and not diverged:
-        model.train()
-        start, total = time.perf_counter(), torch.zeros((), device=device)
-        begun = step
-        for x, y in images.training_batches(recipe.batch, recipe.augmentation, generator, device):
-            for group in optimiser.param_groups:
-                group["lr"] = recipe.rate_after(step / batches)
-            if recipe.channels_last:
-                x = x.contiguous(memory_format=torch.channels_last)
-            optimiser.zero_grad(set_to_none=True)
-            with autocast(recipe, device):
-                loss = F.cross_entropy(run(x), y)
-            loss.backward()
-            optimiser.step()
-            total += loss.detach()
-            step += 1
-            if step == call_at and then is not None:
-                then(model)
-            if step == last:
-                break
-        mean_loss = float(total) / (step - begun)  # the one wait for the device in an epoch
-        seconds += time.perf_counter() - start
-        diverged = not math.isfinite(mean_loss)
-        row = [round(step / batches, 4), mean_loss if not diverged else -1.0]
-        history.append([*row, accuracy(run, test, recipe)] if test is not None else row)
+    with contextlib.ExitStack() as fold:
+        zero = fold.enter_context(folded(model))
+        while step < last and not diverged:
+            model.train()
+            start, total = time.perf_counter(), torch.zeros((), device=device)
+            begun = step
+            for x, y in images.training_batches(recipe.batch, recipe.augmentation, generator, device):
+                for group in optimiser.param_groups:
+                    group["lr"] = recipe.rate_after(step / batches)
+                if recipe.channels_last:
+                    x = x.contiguous(memory_format=torch.channels_last)
+                optimiser.zero_grad(set_to_none=True)
+                with autocast(recipe, device):
+                    loss = F.cross_entropy(run(x), y)
+                loss.backward()
+                optimiser.step()
+                zero()
+                total += loss.detach()
+                step += 1
+                if step == call_at and then is not None:
+                    fold.close()
+                    then(model)
+                    zero = fold.enter_context(folded(model))
+                if step == last:
+                    break
+            mean_loss = float(total) / (step - begun)  # the one wait for the device in an epoch
+            seconds += time.perf_counter() - start
+            diverged = not math.isfinite(mean_loss)
+            row = [round(step / batches, 4), mean_loss if not diverged else -1.0]
+            history.append([*row, accuracy(run, test, recipe)] if test is not None else row)
     found: dict[str, Any] = {
         "history": history,
         "diverged": diverged,

@@ -23,6 +23,10 @@ from torch_synflow.trace import Plan
 
 Reading = Callable[[Plan], Flow]
 
+#: words in the names of parameters
+_BIASES = {"bias", "biases"}
+_TOKENS = {"token", "tokens", "pos", "position", "positions", "positional"}
+
 
 class FlowNetwork(Network):
     """A model with the absolute values of all its parameters and of the running means of BatchNorm.
@@ -93,9 +97,12 @@ class FlowNetwork(Network):
         """Take absolute values; returns the names of the tensors read as ones.
 
         A tensor that is zero throughout (a head or a gamma that is initialised so) cuts every path through it;
-        it is read as ones, under its mask. Biases, tokens and positions, which are added, stay zero.
+        it is read as ones, under its mask. Biases, which are added, stay zero. Learned tokens and positions become zero
+        unless they are scored: they stand for the input, and would start flow that no weight before them carries.
         """
         zeros = [name for name, parameter in self.model.named_parameters() if _scales(name) and _is_zero(parameter)]
+        for name in filter(_is_given, self._others):
+            self._others[name].zero_()
         for name in zeros:
             if name in self.weights:
                 self.weights[name].copy_(self.masks[name])
@@ -174,9 +181,19 @@ def positive_input(example_inputs: Any) -> Any:
     return tree_map(one, example_inputs)
 
 
+def _is_given(name: str) -> bool:
+    """Whether a parameter of this name is a learned token or position."""
+    words = _words(name)
+    return bool(words & _TOKENS) and not words & {"weight", "scale", "gamma", *_BIASES}
+
+
 def _scales(name: str) -> bool:
     """Whether a parameter of this name multiplies, as weights and gammas do, rather than being added."""
-    return not any(word in name.rpartition(".")[2] for word in ("bias", "token", "pos"))
+    return not _is_given(name) and not _words(name) & _BIASES
+
+
+def _words(name: str) -> set[str]:
+    return set(name.rpartition(".")[2].split("_"))
 
 
 def _is_zero(tensor: Tensor) -> bool:

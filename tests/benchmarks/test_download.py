@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import multiprocessing
 import pickle
 import struct
 import tarfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +34,41 @@ TRAIN, TEST = 20, 10
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        time.sleep(self.server.delay)  # type: ignore[attr-defined]
+        super().do_GET()
+
     def log_message(self, *_: Any) -> None:
         """Nothing: the test's output is of what is tested."""
 
 
+class Server(ThreadingHTTPServer):
+    """Remembers what it was asked for, and answers after some seconds."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+        self.asked: list[str] = []
+        self.delay = 0.0
+
+
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
+def own(tmp_path: Path) -> Iterator[Server]:
+    with Server(tmp_path / "server") as own:
+        yield own
+
+
+@pytest.fixture
+def server(own: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """Its address and the folder of its files."""
     folder = tmp_path / "server"
     folder.mkdir()
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as own:
-        thread = threading.Thread(target=own.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{own.server_address[1]}", folder
-        own.shutdown()
-        thread.join()
+    thread = threading.Thread(target=own.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{own.server_address[1]}", folder
+    own.shutdown()
+    thread.join()
 
 
 def md5(content: bytes) -> str:
@@ -148,6 +170,7 @@ def test_a_file_that_a_killed_download_left_is_downloaded_again(
     half = {"mnist": "MNIST/raw/train-images-idx3-ubyte.gz", "cifar10": published.CIFAR10.filename}
     (place / half.get(name, "tiny-imagenet-200.zip")).parent.mkdir(parents=True)
     (place / half.get(name, "tiny-imagenet-200.zip")).write_bytes(b"half")
+    (place / f"{name}.lock").touch()  # the file stays, the lock does not
     train, _ = load(name, Source((), tmp_path / "cache", download=True))
     assert np.array_equal(train.images.numpy(), images)
 
@@ -165,3 +188,34 @@ def test_a_download_that_fails_is_one_sentence(
     assert line.startswith(f"error: {name}: could not be downloaded (")
     assert line.endswith(f"; give --data {name}=PATH")
     assert not (tmp_path / "results").exists()
+
+
+def prepare_with(others: Barrier, tiny: tuple[str, str], cache: Path) -> None:
+    """What a process of its own does."""
+    benchmarks.datasets.TINY_IMAGENET = tiny
+    others.wait()
+    prepare("tinyimagenet", Source((), cache, download=True))
+
+
+def test_of_two_processes_one_downloads_and_the_other_waits_for_it(
+    own: Server, server: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    images, cache = publish("tinyimagenet", *server, monkeypatch), tmp_path / "cache"
+    prepare("tinyimagenet", Source((), tmp_path / "alone", download=True))
+    alone, own.asked = own.asked, []
+    assert set(alone) == {"/tiny.zip"}
+    own.delay = 1.0  # so that the second would ask before the first has it
+    spawn = multiprocessing.get_context("spawn")
+    arguments = (spawn.Barrier(2), benchmarks.datasets.TINY_IMAGENET, cache)
+    processes = [spawn.Process(target=prepare_with, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert own.asked == alone
+    waiting = f"tinyimagenet: waiting for another process that downloads it to {cache}"
+    assert capfd.readouterr().err.count(waiting) == 1
+    assert np.array_equal(load("tinyimagenet", Source((), cache))[0].images.numpy(), images)
+    assert [place.name for place in cache.glob("tinyimagenet-*")] == ["tinyimagenet-downloaded"]
