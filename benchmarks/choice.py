@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from benchmarks.kinds import KINDS
 from benchmarks.methods import LATER, METHODS
 from benchmarks.networks import NETWORKS
@@ -43,7 +45,7 @@ class Choice:
         return tuple(m for m in (*methods, *LATER) if (m in methods if self.methods is None else m in self.methods))
 
     def adjusted(self, recipe: Recipe) -> Recipe:
-        """A recipe with the fields that were given; only those not given are scaled."""
+        """A recipe with the fields that were given, drops in proportion to the epochs; all of it then scaled."""
         given = replace(recipe, **self.recipe)
         if "epochs" in self.recipe and "drops" not in self.recipe:
             given = replace(given, drops=tuple(d * given.epochs / recipe.epochs for d in recipe.drops))
@@ -60,6 +62,18 @@ class Choice:
             measure=measure, dataset=dataset, network=network, recipe=recipe, seed=seed, method=method, **settings
         )
         return trial.canonical()
+
+
+def check_fit(pair: str) -> None:
+    """Refuse a network that can not take the images of a data set."""
+    dataset, network = split(pair)
+    kind = KINDS[dataset]
+    try:
+        with torch.device("meta"):  # shapes alone
+            NETWORKS[network](kind.classes, kind.channels, kind.size).eval()(torch.ones(1, *kind.shape))
+    except RuntimeError as error:
+        shape = " x ".join(map(str, kind.shape))
+        raise ValueError(f"--pair: {network} can not take the images of {dataset}, {shape}: {error}") from error
 
 
 def split(pair: str) -> tuple[str, str]:

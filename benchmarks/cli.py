@@ -15,13 +15,23 @@ from benchmarks.choice import Choice
 from benchmarks.datasets import prepare
 from benchmarks.figures import FIGURES
 from benchmarks.figures.panels import Figure
-from benchmarks.figures.picture import Reference, picture
-from benchmarks.options import choice_of, executor_of, needs_data, parser, refuse_without_effect, source_of
+from benchmarks.figures.picture import Reference, picture, table
+from benchmarks.options import (
+    at_a_time,
+    choice_of,
+    device_of,
+    executor_of,
+    needs_data,
+    parser,
+    refuse_without_effect,
+    source_of,
+)
 from benchmarks.origin import ROOT
 from benchmarks.store import Store
 from benchmarks.sweep import run
 
 RESULTS = ROOT / "benchmarks" / "results"
+COMPARED = ("synflow-1", "synflow-6", "synflow-7")  # of which there are the authors' accuracies
 
 
 def command_list() -> int:
@@ -40,8 +50,7 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     start = executor_of(given, source)
     store = Store(given.get("results", RESULTS / "trials"))
     if "dry_run" in given:
-        device = given.get("device") or estimate.default_device()
-        print(estimate.report(trials, store, device, given.get("workers", 1)))
+        print(estimate.report(trials, store, device_of(given), *at_a_time(given)))
         return 0
     for dataset in sorted({t.dataset for t in trials if needs_data(t) and store.read(t) is None}):
         prepare(dataset, source)  # once, before any worker asks for it
@@ -53,6 +62,9 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
 
 def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     """Draw what is there."""
+    out = given.get("out", RESULTS / f"{figure.name}.png")
+    if out.suffix not in (".png", ".svg", ".pdf"):
+        raise ValueError(f"--out: expected a name that ends in .png, .svg or .pdf, got {out}")
     trials = figure.trials(choice)
     records = Store(given.get("results", RESULTS / "trials")).records(trials)
     if not records:
@@ -61,16 +73,11 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     reference = None
     if "reference" in given:
         reference = Reference(given["reference"])
-        if not any(reference.has(panel.title) for panel in panels) or figure.name not in (
-            "synflow-1",
-            "synflow-6",
-            "synflow-7",
-        ):
+        if figure.name not in COMPARED or not any(reference.has(panel.title) for panel in panels):
             raise ValueError(f"--reference: has no effect on {figure.name} with these pairs; leave it out")
     mixed = {(r["settings"]["dataset"], r["origin"]["data"]) for r in records.values() if r["origin"]["data"]}
     if len(mixed) > len({name for name, _ in mixed}):
         print(f"Warning: results of different data under one name: {sorted(mixed)}", file=sys.stderr)
-    out = given.get("out", RESULTS / f"{figure.name}.png")
     schedules = sorted({p.note["recipe"] for p in panels if "recipe" in p.note and p.lines})
     seeds = len({trial.seed for trial in trials if trial.name in records})
     runs = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
@@ -81,6 +88,8 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
         path=out, reference=reference,
     )  # fmt: skip
     print(f"{figure.name}: {len(records)} of {len(trials)} trials drawn to {out}")
+    if figure.name in COMPARED and (text := table(panels, records, reference)):
+        print(text)
     return 0
 
 
@@ -120,6 +129,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choice = choice_of(given)
         refuse_without_effect(figure, choice, given)
         return (command_run if given["command"] == "run" else command_plot)(figure, choice, given)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from statistics import mean
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 
 from benchmarks.kinds import KINDS
 from benchmarks.measure import new_network
+from benchmarks.origin import device_name
 from benchmarks.store import Store
 from benchmarks.trial import Trial
 
@@ -29,25 +31,29 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def report(trials: Sequence[Trial], store: Store, device: str, workers: int) -> str:
-    """The trials, their number, and the time of those without a result."""
+def report(trials: Sequence[Trial], store: Store, device: str, at_a_time: int = 1, threads: int | None = None) -> str:
+    """The trials, their number, and the time of those without a result, run so many at a time with so many threads."""
     lines = []
-    known: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
+    known: dict[Trial, list[float]] = defaultdict(list)
     missing = []
+    here = device_name(device)
     for trial in trials:
         record = store.read(trial)
         if record is None:
             missing.append(trial)
-        else:
+        elif record["origin"]["device"].partition(",")[0] == here:
             known[_alike(trial)].append(record["origin"]["seconds"]["all"])
         lines.append(f"{trial.name}  {'there' if record else '     '}  {trial}")
-    seconds = 0.0
+    seconds, before = 0.0, torch.get_num_threads()
+    torch.set_num_threads(threads or before)
     for alike, count in Counter(map(_alike, missing)).items():
-        example = next(trial for trial in missing if _alike(trial) == alike)
-        each = mean(known[alike]) if alike in known else predicted(example, device)
+        each = mean(known[alike]) if alike in known else predicted(alike, device)
         seconds += count * each
+    torch.set_num_threads(before)
     lines.append(f"{len(trials)} trials, {len(trials) - len(missing)} there, {len(missing)} to run")
-    lines.append(f"about {duration(seconds / workers)} on {device}" + (f", {workers} at a time" if workers > 1 else ""))
+    lines.append(
+        f"about {duration(seconds / at_a_time)} on {device}" + (f", {at_a_time} at a time" if at_a_time > 1 else "")
+    )
     return "\n".join(lines)
 
 
@@ -59,8 +65,9 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds"
 
 
-def _alike(trial: Trial) -> tuple[str, str, str, int]:
-    return trial.measure, trial.pair, trial.method, trial.recipe.epochs
+def _alike(trial: Trial) -> Trial:
+    """One trial for all that take the same time."""
+    return replace(trial, seed=0, density=1.0, ablation="none")
 
 
 def predicted(trial: Trial, device: str) -> float:

@@ -19,7 +19,9 @@ Outcome = dict[str, Any]  # "result" and where it comes from, or "error"
 
 
 class Executor(Protocol):
-    """Runs trials, some at a time."""
+    """Runs trials, as many at a time as it has slots; others that it took wait."""
+
+    slots: int
 
     def has_room(self) -> bool:
         """Whether another trial may be submitted."""
@@ -64,6 +66,8 @@ def perform(trial: Trial, source: Source, device: str, threads: int | None) -> O
 
 class InProcess:
     """One trial after the other, in this process."""
+
+    slots = 1
 
     def __init__(self, source: Source, device: str, threads: int | None = None) -> None:
         self.source, self.device, self.threads = source, device, threads

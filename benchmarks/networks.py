@@ -125,6 +125,8 @@ NETWORKS: dict[str, _Builder] = {
     "resnet_small": lambda classes, channels, size: resnet(6, classes, channels, (16, 64)),
 }
 
+FULLY_CONNECTED = ("lenet_300_100",)  # without BatchNorm, and without convolutions to lay out in memory
+
 
 def initialise(model: nn.Module, *, mode: str = "fan_in", uniform_gamma: bool = False) -> nn.Module:
     """Normal weights, zero biases, BatchNorm's gamma one or uniform in (0, 1); returns ``model``.

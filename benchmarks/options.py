@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks import estimate
-from benchmarks.choice import Choice, split
+from benchmarks.choice import Choice, check_fit
 from benchmarks.datasets import Source
 from benchmarks.executors import Executor, InProcess, OnRay
 from benchmarks.figures import FIGURES
@@ -23,8 +27,19 @@ def positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     """A number above zero."""
 
     def parsed(text: str) -> Any:
-        if (value := kind(text)) <= 0:
+        if not 0 < (value := kind(text)) < math.inf:
             raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+        return value
+
+    return parsed
+
+
+def not_negative(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """A number of at least zero."""
+
+    def parsed(text: str) -> Any:
+        if not 0 <= (value := kind(text)) < math.inf:
+            raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
         return value
 
     return parsed
@@ -75,7 +90,7 @@ def _which(sub: argparse.ArgumentParser) -> None:
         if field.type == "bool":
             add(flag, action=argparse.BooleanOptionalAction)
         elif field.name == "drops":
-            add(flag, nargs="*", type=float, metavar="EPOCH")
+            add(flag, nargs="*", type=not_negative(float), metavar="EPOCH")
         else:
             add(flag, type=TYPES[str(field.type)], choices=CHOICES.get(field.name))
 
@@ -92,13 +107,13 @@ def _where(sub: argparse.ArgumentParser) -> None:
     add("--workers", type=positive(int), help="CPUs that Ray may use on this machine")
     add("--cpus-per-trial", type=positive(float))
     add("--gpus-per-trial", type=positive(float), help="0.25 lets four trials share a GPU")
-    add("--retries", type=int, help="of a trial whose process died (default 2)")
+    add("--retries", type=not_negative(int), help="of a trial whose process died (default 2)")
     add("--data", nargs="+", metavar="NAME=PATH", help="a folder or archive with train/<class>/ and test/<class>/")
     add("--cache", type=Path, help="folder of decoded data")
     add("--download", action="store_true", help="download data that are not there")
 
 
-TYPES: dict[str, Callable[[str], Any]] = {"int": positive(int), "float": float, "str": str}
+TYPES: dict[str, Callable[[str], Any]] = {"int": positive(int), "float": not_negative(float), "str": str}
 CHOICES = {
     "initialisation": ("fan_in", "fan_out", "variance_one"), "gamma": ("one", "uniform"),
     "augmentation": ("none", "shift", "resized_crop"), "precision": ("float32", "bfloat16"),
@@ -110,7 +125,7 @@ def choice_of(given: dict[str, Any]) -> Choice:
     if "densities" in given and "log10_compressions" in given:
         raise ValueError("--densities, --log10-compressions: expected one of them, got both")
     for pair in given.get("pair", ()):
-        split(pair)
+        check_fit(pair)
     densities = given.get("densities") or [10**-ratio for ratio in given.get("log10_compressions", ())]
     if any(not 0 < d <= 1 for d in densities):
         raise ValueError(f"--log10-compressions: expected numbers of at least 0, got {given['log10_compressions']}")
@@ -148,10 +163,12 @@ def refuse_without_effect(figure: Figure, choice: Choice, given: dict[str, Any])
         if key == "methods" and set(choice.methods or ()) == set(METHODS):
             value = tuple(METHODS)[:1]
         _refuse(figure, replace(choice, **{key: value}), names, flag.replace("_", "-"))
-        if key == "methods":
-            for method in given["methods"]:
-                rest = tuple(m for m in given["methods"] if m != method)
-                _refuse(figure, replace(choice, methods=rest), names, f"methods {method}")
+        several = getattr(choice, key) if key in ("methods", "densities") else ()
+        for one, typed in zip(several, given[flag] if several else (), strict=True):
+            rest: Any = tuple(other for other in several if other != one)
+            if rest:
+                name = f"{typed:g}" if key == "densities" else typed
+                _refuse(figure, replace(choice, **{key: rest}), names, f"{flag.replace('_', '-')} {name}")
     for key, value in choice.recipe.items():
         other: Any = (1.5,) if isinstance(value, tuple) else value * 3 + 1 if not isinstance(value, str) else None
         if isinstance(value, bool):
@@ -190,15 +207,47 @@ def needs_data(trial: Trial) -> bool:
     return trial.measure in ("accuracy", "magnitudes") or trial.examples > 0
 
 
+def device_of(given: dict[str, Any]) -> str:
+    """The device, checked; whether machines of a cluster have it shows there."""
+    device: str = given.get("device") or estimate.default_device()
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ValueError(f"--device: expected a device of torch, got {device}") from None
+    here = "address" not in given or "dry_run" in given
+    if kind == "cuda" and here and not torch.cuda.is_available():
+        raise ValueError(f"--device: expected a device of this machine, got {device}: torch finds no GPU")
+    return device
+
+
+def _gpus(given: dict[str, Any], device: str) -> float:
+    gpus: float = given.get("gpus_per_trial", 1 if device.startswith("cuda") else 0)
+    return gpus
+
+
+def at_a_time(given: dict[str, Any]) -> tuple[int, int | None]:
+    """How many trials run at a time, one if a cluster decides that, and with how many threads if that is decided."""
+    if given.get("executor") != "ray":
+        return 1, given.get("threads")
+    device, cpus = device_of(given), given.get("cpus_per_trial", 1)
+    threads = max(1, int(cpus)) if device == "cpu" else None
+    if "address" in given:
+        return 1, threads
+    slots = [(given.get("workers") or os.cpu_count() or 1) / cpus]
+    if gpus := _gpus(given, device):
+        slots.append(torch.cuda.device_count() / gpus)
+    return max(1, int(min(slots))), threads
+
+
 def executor_of(given: dict[str, Any], source: Source) -> Callable[[], Executor]:
     """What makes the executor, options checked before anything starts."""
-    device = given.get("device") or estimate.default_device()
+    device = device_of(given)
     if given.get("executor") == "ray":
         if "threads" in given:
             raise ValueError("--threads: has no effect with --executor ray; --cpus-per-trial gives each its threads")
         if "workers" in given and "address" in given:
             raise ValueError("--workers: has no effect on a cluster; leave it out")
-        gpus = given.get("gpus_per_trial", 1 if device.startswith("cuda") else 0)
+        gpus = _gpus(given, device)
         if gpus and not device.startswith("cuda"):
             raise ValueError("--gpus-per-trial: has no effect on the CPU; leave it out, or give --device cuda")
         return lambda: OnRay(

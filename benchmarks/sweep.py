@@ -75,7 +75,8 @@ def run(trials: Sequence[Trial], store: Store, executor: Executor, *, bar: bool 
     with tqdm(total=len(trials), initial=summary.there, unit="trial", smoothing=0.1, disable=not bar) as progress:
 
         def show() -> None:
-            progress.set_postfix_str(f"{running} running, {len(summary.failed)} failed, {len(elsewhere)} elsewhere")
+            at_work = min(running, executor.slots)
+            progress.set_postfix_str(f"{at_work} running, {len(summary.failed)} failed, {len(elsewhere)} elsewhere")
 
         def start_or_leave(trial: Trial, wait: bool) -> bool:
             """Claim and submit; ``False`` if nothing was submitted."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+from benchmarks.networks import FULLY_CONNECTED
 from benchmarks.recipes import Recipe
 
 #: what a trial can measure
@@ -62,6 +63,8 @@ class Trial:
             trial = replace(trial, recipe=recipe)
         if self.measure == "scores":
             trial = replace(trial, iterations=1)
+        if self.network in FULLY_CONNECTED:
+            trial = replace(trial, recipe=replace(trial.recipe, gamma="uniform", channels_last=False))
         if not trial.recipe.drops:
             trial = replace(trial, recipe=replace(trial.recipe, drop_factor=0.1))
         if not trial.recipe.momentum:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from statistics import mean
+from statistics import linear_regression, mean, median
 from typing import Any
 
 from benchmarks.figures.panels import Line, Panel, Records
@@ -124,12 +124,23 @@ def accuracy_by_density(ax: Any, panel: Panel, records: Records) -> None:
     if 1.0 in densities:
         whole = [r for line in panel.lines for x, t in line.points if x == 1 for r in found(t, records)]
         ax.axhline(mean(map(_last, whole)), color="#555555", linewidth=0.8, linestyle=(0, (1, 2)))
+    kept_axis(ax, densities)
+    accuracy_axis(ax, "test accuracy (%)")
+
+
+def kept_axis(ax: Any, densities: set[float]) -> None:
+    """The share of weights that stay, falling from left to right."""
+    from matplotlib.ticker import NullFormatter
+
     ax.set_xscale("log")
     ax.invert_xaxis()
-    ticks = [t for t in (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1) if densities and t >= 90 * min(densities)]
-    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    low, high = 90 * min(densities, default=1), 110 * max(densities, default=1)
+    ticks = [t for t in (100, 50, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1) if low <= t <= high]
+    if len(ticks) < 2:
+        ticks = sorted({100 * d for d in densities})
+    ax.set_xticks(ticks, [f"{t:.3g}" for t in ticks])
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("weights kept (%)")
-    accuracy_axis(ax, "test accuracy (%)")
 
 
 def accuracy_by_time(ax: Any, panel: Panel, records: Records) -> None:
@@ -150,12 +161,13 @@ def layer_profile(ax: Any, panel: Panel, records: Records) -> None:
     (line,) = panel.lines
     rows = [(density, record["result"]) for density, trials in line.points for record in found(trials, records)]
     count = len({density for density, _ in rows})
-    for number, (_, result) in enumerate(sorted(rows, key=lambda row: -row[0])):
+    for number, (density, result) in enumerate(sorted(rows, key=lambda row: -row[0])):
         layers = result["layers"]
         shares = [kept / total if kept else math.nan for _, kept, total in layers]
         strength = 1 - 0.75 * number / max(1, count - 1)
         dash = "--" if result["empty_layers"] else "-"
-        ax.plot(range(1, len(layers) + 1), shares, dash, color=line.colour, alpha=strength, linewidth=1)
+        label = f"compression $10^{{{math.log10(1 / density):.3g}}}$" if number in (0, len(rows) - 1) else None
+        ax.plot(range(1, len(layers) + 1), shares, dash, color=line.colour, alpha=strength, linewidth=1, label=label)
         for place, (_, kept, _) in enumerate(layers, start=1):
             if not kept:
                 ax.plot([place], [0], "x", color=line.colour, alpha=strength, transform=ax.get_xaxis_transform(),
@@ -166,16 +178,18 @@ def layer_profile(ax: Any, panel: Panel, records: Records) -> None:
 
 
 def units(ax: Any, panel: Panel, records: Records) -> None:
-    """Each hidden unit's scores of the weights into it and out of it."""
+    """Each hidden unit's scores of the weights into it and out of it, and by how much of the larger they differ."""
     (line,) = panel.lines
     drawn = [r["result"] for _, trials in line.points for r in found(trials, records)]
-    into, out = ([abs(v) for r in drawn for v in r[key]] for key in ("into", "out"))
-    places = [(a, b) for a, b in zip(into, out, strict=True) if a > 0 and b > 0]
+    pairs = [pair for r in drawn for pair in zip(r["into"], r["out"], strict=True)]
+    places = [(abs(a), abs(b)) for a, b in pairs if a and b]
     if places:
+        apart = [abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a or b]
+        ax.text(0.97, 0.04, f"apart by {100 * median(apart):.3g} %", transform=ax.transAxes, ha="right")
         xs, ys = zip(*places, strict=True)
         ax.plot(xs, ys, ".", color=line.colour, markersize=2, alpha=0.6)
         ends = [min(*xs, *ys), max(*xs, *ys)]
-        ax.plot(ends, ends, ":", color="black", linewidth=0.9)
+        ax.plot(ends, ends, ":", color="black", linewidth=0.9, label="in = out")
         ax.set_xscale("log")
         ax.set_yscale("log")
         plain_minor_ticks(ax)
@@ -184,14 +198,18 @@ def units(ax: Any, panel: Panel, records: Records) -> None:
 
 
 def layer_scores(ax: Any, panel: Panel, records: Records) -> None:
-    """Each layer's average score against one over its size; the dotted line has slope 1."""
+    """Each layer's average score against one over its size, and the slope of their logarithms."""
     (line,) = panel.lines
     drawn = [layer for _, t in line.points for r in found(t, records) for layer in r["result"]["layers"]]
     if drawn:
         xs, ys = [1 / size for size, _ in drawn], [abs(score) for _, score in drawn]
         ax.plot(xs, ys, line.marker, color=line.colour, markersize=3.5)
         middle = math.exp(mean(math.log(y / x) for x, y in zip(xs, ys, strict=True) if y > 0))
-        ax.plot([min(xs), max(xs)], [middle * min(xs), middle * max(xs)], ":", color="black", linewidth=0.9)
+        ax.plot([min(xs), max(xs)], [middle * min(xs), middle * max(xs)], ":", color="black", linewidth=0.9,
+                label="slope 1")  # fmt: skip
+        scored = [(math.log(x), math.log(y)) for x, y in zip(xs, ys, strict=True) if y > 0]
+        slope = linear_regression([x for x, _ in scored], [y for _, y in scored]).slope
+        ax.text(0.05, 0.9, f"slope {round(slope, 2) + 0.0:.2f}", transform=ax.transAxes)
         ax.set_xscale("log")
         ax.set_yscale("log")
         plain_minor_ticks(ax)
@@ -243,6 +261,7 @@ def layer_sparsity(ax: Any, panel: Panel, records: Records) -> None:
 
 def effective_ratio(ax: Any, panel: Panel, records: Records) -> None:
     """Parameters on a path after shuffling, over those before."""
+    densities: set[float] = set()
     for plain, shuffled in zip(panel.lines[::2], panel.lines[1::2], strict=True):
         rows = []
         for (density, before), (_, after) in zip(plain.points, shuffled.points, strict=True):
@@ -253,13 +272,12 @@ def effective_ratio(ax: Any, panel: Panel, records: Records) -> None:
             ]
             if ratios:
                 rows.append((100 * density, ratios))
+                densities.add(density)
         if rows:
             xs = [x for x, _ in rows]
             ax.plot(xs, [mean(r) for _, r in rows], color=plain.colour, marker=plain.marker, label=plain.label)
             low, high = [min(r) for _, r in rows], [max(r) for _, r in rows]
             ax.fill_between(xs, low, high, color=plain.colour, alpha=0.18, linewidth=0)
     ax.axhline(1, color="black", linewidth=0.7)
-    ax.set_xscale("log")
-    ax.invert_xaxis()
-    ax.set_xlabel("weights kept (%)")
+    kept_axis(ax, densities)
     ax.set_ylabel("effective, shuffled / unmodified")

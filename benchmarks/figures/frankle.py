@@ -12,6 +12,7 @@ from benchmarks.choice import Choice, split
 from benchmarks.figures import drawing
 from benchmarks.figures.panels import Figure, Line, Panel
 from benchmarks.methods import FIVE, METHODS
+from benchmarks.networks import FULLY_CONNECTED
 from benchmarks.recipes import Recipe
 from benchmarks.trial import Trial
 
@@ -145,7 +146,7 @@ def _figure_4(pair: str) -> list[tuple[str, Sequence[Way]]]:
     groups: list[tuple[str, Sequence[Way]]] = []
     for name in ("magnitude", "snip", "grasp", "synflow"):
         ways = _ablated(_at_start(name), ("shuffle", "reinitialise", "invert"))
-        if "lenet" not in pair:  # without normalisation, weights of variance one do not train
+        if split(pair)[1] not in FULLY_CONNECTED:  # without normalisation, weights of variance one do not train
             ways.append(Way("variance one", "#AA4499", "X", name, ":", fixed_variance=True))
         groups.append((METHODS[name].title, ways))
     return [*groups, (AFTER.label, _ablated(AFTER, ("shuffle", "reinitialise")))]

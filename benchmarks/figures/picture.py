@@ -58,6 +58,27 @@ def picture(
         plt.close(figure)
 
 
+def table(panels: Sequence[Panel], records: Records, reference: Reference | None) -> str:
+    """The mean accuracies of each method as text, and the authors' beside them."""
+    lines = []
+    for panel in panels:
+        rows: dict[str, dict[float, float]] = {}
+        for line in panel.lines:
+            for density, trials in line.points:
+                if values := [records[t.name]["result"]["best_accuracy"] for t in trials if t.name in records]:
+                    rows.setdefault(line.label, {})[round(-math.log10(density), 2) + 0.0] = mean(values)
+            if reference is not None and (points := reference.points.get((panel.title, line.label))):
+                rows[f"{line.label}, authors"] = {ratio: mean(runs) for ratio, runs in points}
+        if rows:
+            ratios = sorted({ratio for row in rows.values() for ratio in row})
+            lines.append(f"{panel.title}, best test accuracy (%) by log10 compression, means of seeds")
+            lines.append(" " * 24 + "".join(f"{ratio:7.2f}" for ratio in ratios))
+            for label, row in rows.items():
+                cells = (f"{row[ratio]:7.1f}" if ratio in row else f"{'-':>7}" for ratio in ratios)
+                lines.append(f"{label:<24}" + "".join(cells))
+    return "\n".join(lines)
+
+
 class Reference:
     """The authors' accuracies of figure 6, from a CSV; drawn as dashed lines.
 
@@ -75,9 +96,17 @@ class Reference:
             raise ValueError(f"--reference: expected a CSV with columns {', '.join(self.COLUMNS)} and runs, got {path}")
         self.points: dict[tuple[str, str], list[tuple[float, list[float]]]] = {}
         for row in rows:
+            self.add(row)
+
+    def add(self, row: dict[str, str]) -> None:
+        """Take a row of the file."""
+        try:
             runs = [float(v) for key, v in row.items() if key not in self.COLUMNS and v]
             key = (f"{row['dataset']}/{row['model']}", METHODS[row["method"]].title)
             self.points.setdefault(key, []).append((float(row["log10_compression"]), runs))
+        except (KeyError, TypeError, ValueError):
+            known, got = ", ".join(METHODS), ",".join(map(str, row.values()))
+            raise ValueError(f"--reference: expected numbers, and a method of {known}, got {got}") from None
 
     def has(self, pair: str) -> bool:
         """Whether there is anything of a pair."""

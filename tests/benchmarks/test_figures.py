@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import torch
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
+from matplotlib import pyplot
+from matplotlib.transforms import Bbox
+
 from benchmarks.choice import Choice
 from benchmarks.datasets import Source
 from benchmarks.executors import InProcess
 from benchmarks.figures import FIGURES
 from benchmarks.figures.drawing import shade
-from benchmarks.figures.picture import Reference, picture
+from benchmarks.figures.panels import Records
+from benchmarks.figures.picture import STYLE, Reference, picture
 from benchmarks.kinds import KINDS
 from benchmarks.methods import LATER, METHODS
 from benchmarks.store import Store
@@ -148,6 +153,53 @@ def test_a_picture_is_drawn_of_what_is_there(tmp_path: Path) -> None:
         figure.chosen(choice), store.records(trials), figure.draw, title="t", caption="c", columns=1, path=path
     )  # fmt: skip
     assert path.stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+    ("name", "legend", "said"),
+    [("synflow-2", {"compression $10^{0.5}$", "compression $10^{2}$"}, []),
+     ("synflow-3", {"in = out"}, ["apart by 75 %"]), ("synflow-4", {"slope 1"}, ["slope 2.00"])],
+)  # fmt: skip
+def test_lines_that_are_no_method_are_named_and_numbers_said(name: str, legend: set[str], said: list[str]) -> None:
+    figure = FIGURES[name]
+    densities = (10**-0.5, 10**-1, 10**-2) if name == "synflow-2" else None
+    choice = Choice(pair=("digits/vgg_small",), seeds=1, densities=densities, methods=("synflow",))
+    result: dict[str, Any] = {"into": [1.0, 2.0], "out": [2.0, -0.0], "empty_layers": []}
+    result["layers"] = [[10, 4.0], [20, -1.0]]
+    if name == "synflow-2":
+        result["layers"] = [["a", 5, 10], ["b", 1, 20]]
+    records: Records = {trial.name: {"result": result} for trial in figure.trials(choice)}
+    drawing, ax = pyplot.subplots()
+    figure.draw(ax, *figure.chosen(choice), records)
+    pyplot.close(drawing)
+    assert set(ax.get_legend_handles_labels()[1]) == legend
+    assert [text.get_text() for text in ax.texts] == said
+
+
+def overlaps(boxes: list[Bbox]) -> int:
+    """How many neighbours among boxes overlap."""
+    boxes = sorted(boxes, key=lambda box: box.x0)
+    return sum(left.x1 > right.x0 for left, right in pairwise(boxes))
+
+
+@pytest.mark.parametrize(
+    "densities",
+    [(0.8**6, 0.8**18), (0.8**12, 0.8**18), (0.5, 0.4), tuple(0.8**n for n in range(1, 19)), (0.1, 0.0002)],
+)
+def test_the_numbers_below_effective_parameters_do_not_overlap(densities: tuple[float, ...]) -> None:
+    figure = FIGURES["frankle-16"]
+    choice = Choice(pair=("digits/vgg_small",), seeds=1, densities=densities, methods=("magnitude",))
+    records: Records = {trial.name: {"result": {"effective": 10}} for trial in figure.trials(choice)}
+    with pyplot.rc_context(STYLE):
+        drawing, ax = pyplot.subplots(figsize=(4.6, 3.2))
+        figure.draw(ax, *figure.chosen(choice), records)
+        drawing.canvas.draw()
+        labels = [label.get_window_extent() for label in ax.get_xticklabels(which="both") if label.get_text()]
+        left, right = ax.bbox.x0 - 1, ax.bbox.x1 + 1
+        pyplot.close(drawing)
+    boxes = [box for box in labels if left <= (box.x0 + box.x1) / 2 <= right]
+    assert len(boxes) > 1
+    assert not overlaps(boxes)
 
 
 def test_the_authors_accuracies_are_read_from_a_csv(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.networks import NETWORKS, initialise
+from benchmarks.networks import FULLY_CONNECTED, NETWORKS, initialise
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,24 @@ def test_the_wide_network_has_twice_the_channels_inside_of_its_blocks() -> None:
     inside = [(a.shape[0], b.shape[0]) for (name, a), b in pairs if "conv1" in name]
     assert len(inside) == 8
     assert all(b == 2 * a for a, b in inside)
+
+
+@pytest.mark.parametrize("uniform_gamma", [False, True])
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out", "variance_one"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_takes_every_initialisation(name: str, mode: str, uniform_gamma: bool) -> None:
+    if name.startswith("torchvision"):
+        pytest.importorskip("torchvision")
+    model = initialise(NETWORKS[name](10, 3, 32), mode=mode, uniform_gamma=uniform_gamma)
+    gammas = [m.weight.detach() for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert bool(gammas) == (name not in FULLY_CONNECTED)
+    assert all(bool(((gamma >= 0) & (gamma < 1) if uniform_gamma else gamma == 1).all()) for gamma in gammas)
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and module.weight.numel() > 20_000:
+            outputs, area = len(module.weight), module.weight[0, 0].numel()
+            fans = {"fan_in": module.weight[0].numel(), "fan_out": outputs * area}
+            variance = 2 / fans[mode] if mode in fans else 1.0
+            assert float(module.weight.detach().var()) == pytest.approx(variance, rel=0.1)
 
 
 @pytest.mark.parametrize(("mode", "variance"), [("fan_in", 2 / 300), ("fan_out", 2 / 200), ("variance_one", 1.0)])

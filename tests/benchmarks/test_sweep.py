@@ -17,6 +17,13 @@ import pytest
 
 pytest.importorskip("sklearn")
 
+from benchmarks.choice import Choice
+from benchmarks.datasets import Source
+from benchmarks.executors import InProcess
+from benchmarks.figures import FIGURES
+from benchmarks.store import Store
+from benchmarks.sweep import run
+
 ROOT = Path(__file__).parent.parent.parent
 SMALL = ["synflow-2", "--pair", "digits/vgg_small", "--methods", "random", "magnitude", "snip"]
 TRAINED = [
@@ -105,6 +112,21 @@ def test_a_terminated_driver_says_how_to_go_on(tmp_path: Path) -> None:
     assert driver.returncode == 1
     assert "STOPPED: interrupted; the same command goes on from here" in out
     assert len(results_in(tmp_path)) < TRAINED_COUNT
+
+
+class Crowded(InProcess):
+    """Takes more trials than it runs at a time, as Ray does."""
+
+    def has_room(self) -> bool:
+        return len(self.waiting) < 3
+
+
+def test_the_bar_counts_what_runs_and_not_what_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    choice = Choice(pair=("digits/vgg_small",), methods=("random",), densities=(0.5, 0.4, 0.3, 0.2))
+    run(FIGURES["synflow-2"].trials(choice), Store(tmp_path), Crowded(Source(), "cpu"), bar=True)
+    shown = capsys.readouterr().err
+    assert "1 running, 0 failed" in shown
+    assert "2 running" not in shown
 
 
 def test_damaged_results_are_run_again_and_no_others(tmp_path: Path) -> None:
