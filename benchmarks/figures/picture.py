@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
+
+from PIL import Image
 
 from benchmarks.figures.panels import Panel, Records
 from benchmarks.methods import METHODS
@@ -53,9 +56,20 @@ def picture(
                 bbox_to_anchor=(0.5, bottom / inches),
             )  # fmt: skip
         figure.tight_layout(rect=(0, (bottom + 0.06 + 0.17 * lines) / inches, 1, 1))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        save(figure, path)
         plt.close(figure)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a picture, as SVG without a date, as PNG in 256 colours, a third of the size."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix != ".png":
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        return
+    with io.BytesIO() as whole:
+        figure.savefig(whole, format="png")
+        with Image.open(whole) as image:
+            image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def table(panels: Sequence[Panel], records: Records, reference: Reference | None) -> str:
