@@ -24,7 +24,6 @@ from torch_synflow import prune
 from torch_synflow.parameters import unwrap
 
 RESULTS = ROOT / "benchmarks" / "results" / "architectures.json"
-LARGEST = 400_000_000  # the two beyond need over 16 GiB
 SMALLEST_LAYER = "smallest / R"
 GREATEST_LAYER = "greatest / R"
 
@@ -83,18 +82,14 @@ def measure(name: str) -> dict[str, Any]:
     }
 
 
-def _weights(name: str) -> int:
-    return max(int(weights.meta["num_params"]) for weights in torchvision.models.get_model_weights(name))
-
-
 def main() -> None:
     """Run the models, print the table, write the JSON file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.architectures", description=__doc__)
-    parser.add_argument("models", nargs="*", help="by default all under 400 M parameters")
+    parser.add_argument("models", nargs="*", help="by default all; the two largest need 20 GB")
     parser.add_argument("--out", type=Path, help=f"default benchmarks/results/{RESULTS.name} for all models, else none")
     options = parser.parse_args()
     chosen: list[str] = options.models
-    names = chosen or [n for n in torchvision.models.list_models(module=torchvision.models) if _weights(n) < LARGEST]
+    names = chosen or torchvision.models.list_models(module=torchvision.models)
     rows = []
     print(f"{'model':24} finite positive first/last-1 {SMALLEST_LAYER:>13} {GREATEST_LAYER:>13} seconds")
     for name in (bar := tqdm(names)):

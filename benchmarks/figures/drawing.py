@@ -150,8 +150,11 @@ def accuracy_by_time(ax: Any, panel: Panel, records: Records) -> None:
     for drop in panel.note.get("drops", ()):
         ax.axvline(drop, color="#aaaaaa", linewidth=0.7)
     last = max((x for line in panel.lines for x, _ in line.points), default=1)
-    ax.set_xscale("symlog", linthresh=max(last / 100, 1e-6))
+    linear = max(last / 100, 1e-6)
+    ax.set_xscale("symlog", linthresh=linear)
     ax.set_xlim(left=0)
+    ticks = [0, *(10.0**power for power in range(-6, 4) if linear < 10.0**power <= last)]
+    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])  # one below, where the axis is linear, would touch the zero
     ax.set_xlabel("pruned after epoch")
     accuracy_axis(ax, "test accuracy (%)")
 
