@@ -46,8 +46,8 @@ def picture(
         handles = {label: h for ax in axes.flat for h, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         across = 5 if columns > 1 else 3
         lines = -(-len(handles) // across)
-        figure.suptitle(title, fontsize=9)
         inches = figure.get_figheight()
+        figure.suptitle(title, fontsize=9, y=1 - 0.06 / inches)
         bottom = 0.12 + 0.11 * (caption.count("\n") + 1)
         figure.text(0.01, 0.06 / inches, caption, fontsize=6, color="#444444", va="bottom")
         if handles:
@@ -55,7 +55,7 @@ def picture(
                 handles.values(), handles, loc="lower center", ncols=min(across, len(handles)),
                 bbox_to_anchor=(0.5, bottom / inches),
             )  # fmt: skip
-        figure.tight_layout(rect=(0, (bottom + 0.06 + 0.17 * lines) / inches, 1, 1))
+        figure.tight_layout(rect=(0, (bottom + 0.06 + 0.17 * lines) / inches, 1, 1 - 0.22 / inches))
         save(figure, path)
         plt.close(figure)
 

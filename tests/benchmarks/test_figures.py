@@ -155,6 +155,21 @@ def test_a_picture_is_drawn_of_what_is_there(tmp_path: Path) -> None:
     assert path.stat().st_size > 5000
 
 
+@pytest.mark.parametrize("pairs", [1, 6])
+def test_the_title_is_above_the_panels(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = FIGURES["frankle-15"]
+    choice = Choice(pair=("digits/vgg_small",) * pairs, seeds=1, densities=(0.1,))
+    drawings: list[Any] = []
+    monkeypatch.setattr("benchmarks.figures.picture.save", lambda drawing, _: drawings.append(drawing))
+    panels = figure.chosen(choice)
+    picture(panels, {}, figure.draw, title="above", caption="c", columns=1, path=Path("none.png"))
+    (drawing,) = drawings
+    title = next(text for text in drawing.texts if text.get_text() == "above").get_window_extent()
+    assert len(panels) == pairs
+    assert title.y1 <= drawing.bbox.y1
+    assert all(ax.title.get_window_extent().y1 < title.y0 for ax in drawing.axes)
+
+
 @pytest.mark.parametrize(
     ("name", "legend", "said"),
     [("synflow-2", {"compression $10^{0.5}$", "compression $10^{2}$"}, []),
