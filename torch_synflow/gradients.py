@@ -177,6 +177,8 @@ def gradients(
     found = torch.autograd.grad(
         outputs, list(weights.values()), times, create_graph=create_graph, allow_unused=True, materialize_grads=True
     )
+    if not create_graph:
+        found = tuple(gradient.detach() for gradient in found)  # torch 2.2's zeros for what is not used ask for a graph
     return dict(zip(weights, found, strict=True))
 
 
