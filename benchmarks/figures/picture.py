@@ -55,7 +55,7 @@ def picture(
                 handles.values(), handles, loc="lower center", ncols=min(across, len(handles)),
                 bbox_to_anchor=(0.5, bottom / inches),
             )  # fmt: skip
-        figure.tight_layout(rect=(0, (bottom + 0.06 + 0.17 * lines) / inches, 1, 1 - 0.22 / inches))
+        figure.tight_layout(rect=(0, (bottom + 0.06 + 0.17 * lines) / inches, 1, 1))
         save(figure, path)
         plt.close(figure)
 
