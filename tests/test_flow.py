@@ -441,6 +441,31 @@ def test_tensors_that_are_zero_throughout_are_read_as_ones_and_named_once() -> N
     assert report.empty_layers == ()
 
 
+def with_an_offset(name: str, value: float) -> nn.Module:
+    """Two linear layers, and between them an offset that is held under a name."""
+
+    class Offset(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + getattr(self, name)
+
+    model = nn.Sequential(Offset(6, 8, bias=False), nn.Linear(8, 3, bias=False))
+    model[0].register_parameter(name, nn.Parameter(torch.full((8,), value)))
+    return model
+
+
+@pytest.mark.parametrize("name", ["bias", "bias1", "in_bias", "relative_position_bias_table", "cls_token"])
+def test_an_offset_that_is_zero_stays_zero(name: str) -> None:
+    found = totals(with_an_offset(name, 0.0))
+    assert found["0"] == pytest.approx(found["1"], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["relative_position_bias_table", "pos_scale", "position_weight"])
+def test_what_is_no_token_keeps_its_value(name: str) -> None:
+    model = with_an_offset(name, 1.0)
+    found = totals(model)
+    assert found["1"] == pytest.approx(found["0"] + float(model[1].weight.detach().abs().sum()), rel=1e-6)
+
+
 def test_a_tensor_whose_mask_is_empty_stays_zero() -> None:
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
     nn.init.zeros_(model[2].weight)

@@ -24,8 +24,8 @@ from torch_synflow.trace import Plan
 Reading = Callable[[Plan], Flow]
 
 #: words in the names of parameters
-_BIASES = {"bias", "biases"}
 _TOKENS = {"token", "tokens", "pos", "position", "positions", "positional"}
+_FACTORS = {"weight", "scale", "gamma"}
 
 
 class FlowNetwork(Network):
@@ -183,17 +183,14 @@ def positive_input(example_inputs: Any) -> Any:
 
 def _is_given(name: str) -> bool:
     """Whether a parameter of this name is a learned token or position."""
-    words = _words(name)
-    return bool(words & _TOKENS) and not words & {"weight", "scale", "gamma", *_BIASES}
+    last = name.rpartition(".")[2]
+    words = set(last.split("_"))
+    return bool(words & _TOKENS) and not words & _FACTORS and "bias" not in last
 
 
 def _scales(name: str) -> bool:
     """Whether a parameter of this name multiplies, as weights and gammas do, rather than being added."""
-    return not _is_given(name) and not _words(name) & _BIASES
-
-
-def _words(name: str) -> set[str]:
-    return set(name.rpartition(".")[2].split("_"))
+    return not _is_given(name) and "bias" not in name.rpartition(".")[2]
 
 
 def _is_zero(tensor: Tensor) -> bool:
