@@ -66,6 +66,19 @@ class TimedInFloat32(TimedSynFlow):
     dtype = torch.float32
 
 
+def inputs_of(model: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    """One input of ones on the model's device."""
+    return torch.ones(1, *shape, device=next(model.parameters()).device)
+
+
+def finished(model: nn.Module) -> float:
+    """The time when the model's device has done what it was told."""
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def ours(
     model: nn.Module, shape: tuple[int, ...], density: float, iterations: int, method: type[TimedSynFlow] = TimedSynFlow
 ) -> dict[str, Any]:
@@ -74,17 +87,17 @@ def ours(
     The gradients at the weights are taken, ranked and dropped a part at a time, so they count as selection.
     """
     method.notes = []
-    start = time.perf_counter()
+    start = finished(model)
     ends: list[tuple[float, int]] = []
     prune.global_iterative_unstructured(
         model,
         method,
         1 - density,
-        example_inputs=torch.ones(1, *shape),
+        example_inputs=inputs_of(model, shape),
         iterations=iterations,
         callback=lambda *_: ends.append((time.perf_counter(), len(method.notes))),
     )
-    total = time.perf_counter() - start
+    total = finished(model) - start
     scoring = [seconds for _, seconds in method.notes]
     # an iteration may score several times, and the first not at all where their density rounds to that before
     whole = [
@@ -105,24 +118,24 @@ def bare_passes(model: nn.Module, shape: tuple[int, ...], iterations: int) -> fl
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.abs_()
-    start = time.perf_counter()
+    start = finished(model)
     for _ in range(iterations):
         model.zero_grad()
-        model(torch.ones(1, *shape)).sum().backward()
-    return time.perf_counter() - start
+        model(inputs_of(model, shape)).sum().backward()
+    return finished(model) - start
 
 
 def stock_loop(model: nn.Module, shape: tuple[int, ...], density: float, iterations: int) -> float:
     """Seconds of scoring and torch's ``global_unstructured`` once an iteration."""
     params = prune.prunable_parameters(model)
     total = sum(getattr(module, kind).numel() for module, kind in params)
-    start, kept = time.perf_counter(), total
+    start, kept = finished(model), total
     for step in range(1, iterations + 1):
         keep = round(total * prune.exponential(step, iterations, density))
-        scores = prune.synflow_scores(model, torch.ones(1, *shape))
+        scores = prune.synflow_scores(model, inputs_of(model, shape))
         torch_prune.global_unstructured(params, prune.SynFlow, importance_scores=scores, amount=kept - keep)
         kept = keep
-    return time.perf_counter() - start
+    return finished(model) - start
 
 
 def authors(checkout: Path, model: nn.Module, method: str) -> Any:
@@ -141,12 +154,12 @@ def authors(checkout: Path, model: nn.Module, method: str) -> Any:
 def peer(checkout: Path, model: nn.Module, shape: tuple[int, ...], density: float, iterations: int) -> float:
     """Seconds of the authors' SynFlow on the same network."""
     pruner = authors(checkout, model.eval(), "SynFlow")
-    batches = [(torch.ones(1, *shape), None)]
-    start = time.perf_counter()
+    x = inputs_of(model, shape)
+    start = finished(model)
     for step in range(1, iterations + 1):
-        pruner.score(model, None, batches, "cpu")
+        pruner.score(model, None, [(x, None)], x.device)
         pruner.mask(density ** (step / iterations), "global")
-    return time.perf_counter() - start
+    return finished(model) - start
 
 
 def peer_of_equal_counts(
@@ -158,12 +171,12 @@ def peer_of_equal_counts(
     more or less goes at the first, or when rounding in float32 exchanges two: only so can masks be compared.
     """
     pruner = authors(checkout, model.double().eval(), "SynFlow")
-    total = kept(model).numel()
+    total, x = kept(model).numel(), inputs_of(model, shape)
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)  # of the ones that their code makes
     try:
         for keep in kept_counts(prune.exponential, iterations, total, total - round((1 - density) * total)):
-            pruner.score(model, None, [(torch.ones(1, *shape), None)], "cpu")
+            pruner.score(model, None, [(x, None)], x.device)
             pruner.mask((keep - 0.5) / total, "global")
     finally:
         torch.set_default_dtype(usual)
@@ -179,11 +192,15 @@ def kept(model: nn.Module) -> Tensor:
     return torch.cat([getattr(m, f"{name}_mask").reshape(-1) > 0 for m, name in prune.prunable_parameters(model)])
 
 
-def measure(name: str, ratio: float, iterations: int, runs: int, checkout: Path | None, stock: bool) -> dict[str, Any]:
+def measure(
+    name: str, ratio: float, iterations: int, runs: int, checkout: Path | None, stock: bool, device: str = "cpu"
+) -> dict[str, Any]:
     """Medians of several runs, interleaved, as seconds and as ratios to the bare passes."""
     build, size = NETWORKS[name]
     torch.manual_seed(0)
-    dense, shape, density = initialise(build(), mode="fan_out"), (3, size, size), 1 / ratio
+    dense, shape, density = initialise(build(), mode="fan_out").to(device), (3, size, size), 1 / ratio
+    if device != "cpu":
+        bare_passes(dense, shape, 3)  # starts the device
     found: dict[str, list[float]] = {"bare passes": []}
     phases: list[dict[str, Any]] = []
     overlaps: dict[str, float] = {}
@@ -227,12 +244,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="of which medians are taken (default 3)")
     parser.add_argument("--stock", action="store_true", help="measure torch's own loop too, which is slow")
     parser.add_argument("--peer", type=Path, help="a checkout of the SynFlow authors' code")
+    parser.add_argument("--device", default="cpu", help="cpu (the default) or cuda")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/speed.json")
     options = parser.parse_args()
     rows = []
     for name in options.networks:
         for ratio in options.compressions:
-            row = measure(name, ratio, options.iterations, options.runs, options.peer, options.stock)
+            row = measure(name, ratio, options.iterations, options.runs, options.peer, options.stock, options.device)
             rows.append(row)
             print(f"{name} at compression {ratio:g}, {options.iterations} iterations:")
             for key, value in row["seconds"].items():
@@ -240,7 +258,7 @@ def main() -> None:
             print(f"  the last iteration takes {row['last_iteration_to_first']:.2f} of the first", flush=True)
             for key, value in row["intersection_over_union"].items():
                 print(f"  intersection over union, {key}: {value:.4f}", flush=True)
-    save(options.out, {"rows": rows}, parser.prog)
+    save(options.out, {"rows": rows}, parser.prog, options.device)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -131,7 +130,7 @@ class FlowScores(ScoreReader):
         narrow: whether parts may be computed in the types of the weights first, as no term of a score is negative.
     """
 
-    drops: ClassVar[bool] = True
+    drops: bool = True
 
     def __init__(self, measured: Sequence[Measured], restore: Callable[[int], object], *, narrow: bool) -> None:
         self._measured = measured

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.prune import BasePruningMethod
 
+from torch_synflow.amounts import check_amount, to_remove
 from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.scoring import Network
-from torch_synflow.selection import check_amount, to_remove
 from torch_synflow.task import Weights
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
 
 from torch_synflow.allocation import LayerDensities, kept_of_layers
+from torch_synflow.amounts import check_amount, to_remove
 from torch_synflow.attach import attach, ones_where
 from torch_synflow.parameters import Entry, Parameters, as_pairs, prunable_parameters, resolve, unwrap
 from torch_synflow.report import LayerReport, PruningReport
@@ -20,7 +21,7 @@ from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.schedules import Schedule, exponential, kept_counts
 from torch_synflow.scores import require_finite
 from torch_synflow.scoring import Network
-from torch_synflow.selection import Survivors, check_amount, to_remove
+from torch_synflow.selection import Survivors
 from torch_synflow.task import LossFunction, Task
 from torch_synflow.transaction import all_or_nothing
 
@@ -176,7 +177,7 @@ def _one_iteration(
 
 def _sizes(survivors: Survivors, keeps: Sequence[int]) -> list[int]:
     """How many entries there are of what ``keeps`` counts."""
-    return survivors.counts if len(keeps) == len(survivors.counts) else [sum(survivors.counts)]
+    return survivors.counts if len(keeps) == len(survivors.masks) > 1 else [survivors.total]
 
 
 def _computed_mask(method: type[BasePruningMethod], vector: Tensor, keep: int) -> Tensor:

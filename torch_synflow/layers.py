@@ -21,6 +21,8 @@ _NAMES = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _FEW_POSITIONS = 128
 #: so many entries of a weight are read at a time that what is made of them stays in the processor's cache
 PART = 1 << 19
+#: on devices with many more cores
+_PART_ELSEWHERE = 1 << 24
 
 
 class Layer:
@@ -122,7 +124,8 @@ class Layer:
 
 def parts_of(rows: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Some rows of a matrix at a time, at least once, and the number of the first."""
-    step = max(1, PART // max(1, rows.shape[1]))
+    size = PART if rows.is_cpu else _PART_ELSEWHERE
+    step = max(1, size // max(1, rows.shape[1]))
     for start in range(0, max(1, len(rows)), step):
         yield start, rows[start : start + step]
 

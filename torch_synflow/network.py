@@ -63,6 +63,7 @@ class FlowNetwork(Network):
         self.reading: Reading | None = None
         self._replay: Replay | None = None
         self._held: dict[str, int] = {}
+        self._alive = sum(mask.numel() for mask in masks)
         self._given = {entry.key: entry.parameter.detach() for entry in entries}
 
     def scores(self, reading: Reading) -> ScoreReader:
@@ -126,10 +127,13 @@ class FlowNetwork(Network):
     def remove(self, survivors: Survivors, *, zeroed: bool) -> None:
         """As for any network, and leave dead channels out.
 
-        These are looked for when a fifth more entries have gone, as those that have died since then are only
-        computed in vain.
+        These are looked for when a fifth more entries have gone, of all and of a layer, as those that have died since
+        then are only computed in vain.
         """
         super().remove(survivors, zeroed=zeroed)
+        if survivors.total > 0.8 * self._alive:
+            return
+        self._alive = survivors.total
         for number, name in enumerate(self.weights):
             held = self._held.get(name, survivors.masks[number].numel())
             if self._replay is None or name not in self._replay.in_layers or survivors.counts[number] > 0.8 * held:

@@ -200,28 +200,21 @@ class _Take:
     def __init__(self, take: Sequence[list[int] | None], beyond: float) -> None:
         self._take = take
         self._beyond = beyond
-        self._indices: list[Tensor | None] | None = None
+        self._pads = [take is not None and min(take) < 0 for take in take]
+        self._indices: list[Tensor | None] = []
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self._indices is None:
-            self._indices = [_tensor(take, x.device) for take in self._take]
-        return _take(x, self._indices[0], self._indices[1], self._beyond)
-
-
-def _take(x: Tensor, rows: Tensor | None, columns: Tensor | None, beyond: float) -> Tensor:
-    border = any(index is not None and bool((index < 0).any()) for index in (rows, columns))
-    height, width = x.shape[2:]
-    if border:
-        x = F.pad(x, (0, int(columns is not None), 0, int(rows is not None)), value=beyond)
-    if rows is not None:
-        x = x.index_select(2, torch.where(rows < 0, height, rows))
-    if columns is not None:
-        x = x.index_select(3, torch.where(columns < 0, width, columns))
-    return x
-
-
-def _tensor(take: list[int] | None, device: torch.device) -> Tensor | None:
-    return None if take is None else torch.tensor(take, device=device)
+        if not self._indices:  # made once, as making them on a GPU waits for it
+            self._indices = [
+                None if take is None else torch.tensor([size if i < 0 else i for i in take], device=x.device)
+                for take, size in zip(self._take, x.shape[2:], strict=True)
+            ]
+        rows, columns = self._indices
+        if any(self._pads):
+            x = F.pad(x, (0, int(self._pads[1]), 0, int(self._pads[0])), value=self._beyond)
+        if rows is not None:
+            x = x.index_select(2, rows)
+        return x if columns is None else x.index_select(3, columns)
 
 
 def _is_spread(shape: torch.Size) -> bool:

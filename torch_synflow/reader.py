@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -25,7 +24,7 @@ class ScoreReader:
         budget: what the scores that go may amount to together at most, where fewer may go than was asked for.
     """
 
-    drops: ClassVar[bool] = False
+    drops: bool = False
     error: float = 0.0
     floor: float = 0.0
     budget: float = math.inf

@@ -78,17 +78,22 @@ class Replay:
         found = gradients([result], {**{f"tap {index}": tap for index, tap in taps.items()}, **others})
         at_taps = {index: found[f"tap {index}"] for index in taps}
         seen = {index: tensor.detach() for index, tensor in seen.items()}
-        self.result = float(result.detach())
-        extremes = _extremes(seen, at_taps)
+        flows = [flow for index in seen for flow in (at_taps[index], seen[index])]
+        directly = {name: found[name] for name in others if name in found}
+        (self.result, _), *extremes = _extremes([result.detach(), *flows, *directly.values()])
+        of_uses = {index: extremes[2 * number : 2 * number + 2] for number, index in enumerate(seen)}
         positive = all(
             least >= 0 and low >= 0 and math.isfinite(great * high * at_taps[i].numel() * self._total[name_of[i]])
-            for i, (least, great, low, high) in extremes.items()
+            for i, ((least, great), (low, high)) in of_uses.items()
         )
-        self.sound = positive and not others
+        self.sound = positive and all(
+            least >= 0 and math.isfinite(great * self._greatest[name])
+            for name, (least, great) in zip(directly, extremes[len(flows) :], strict=True)
+        )
         measured = []
         for name, weight in weights.items():
             uses = [
-                Use(self._layers[i], seen[i], at_taps[i], (extremes[i][1], extremes[i][3]))
+                Use(self._layers[i], seen[i], at_taps[i], (of_uses[i][0][1], of_uses[i][1][1]))
                 for i in self._uses.get(name, [])
             ]
             measured.append(Measured(weight, self._greatest[name], uses, found.get(name)))
@@ -96,12 +101,11 @@ class Replay:
         return FlowScores(measured, restore, narrow=positive and narrower and _products_are_precise())
 
 
-def _extremes(seen: Mapping[int, Tensor], at_taps: Mapping[int, Tensor]) -> dict[int, tuple[float, ...]]:
-    """The least and greatest entries of gradient and input of each use: far fewer numbers than the scores."""
-    flows = [flow if flow.numel() else flow.new_zeros(1) for index in seen for flow in (at_taps[index], seen[index])]
-    extremes = [extreme for flow in flows for extreme in torch.aminmax(flow)]
-    values = torch.stack(extremes).tolist() if extremes else []
-    return {index: tuple(values[4 * number : 4 * number + 4]) for number, index in enumerate(seen)}
+def _extremes(tensors: Sequence[Tensor]) -> list[tuple[float, float]]:
+    """The least and greatest entry of each, zeros for one without entries: all that the host asks for in a pass."""
+    some = [tensor if tensor.numel() else tensor.new_zeros(1) for tensor in tensors]
+    values = torch.stack([extreme for tensor in some for extreme in torch.aminmax(tensor)]).tolist()
+    return list(zip(values[::2], values[1::2], strict=True))
 
 
 def _products_are_precise() -> bool:

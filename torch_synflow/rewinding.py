@@ -14,10 +14,10 @@ import torch
 from torch import nn
 from torch.nn.utils.prune import L1Unstructured
 
+from torch_synflow.amounts import check_amount
 from torch_synflow.iterative import global_iterative_unstructured
 from torch_synflow.parameters import prunable_parameters, resolve, unwrap
 from torch_synflow.report import PruningReport
-from torch_synflow.selection import check_amount
 from torch_synflow.snapshots import TrainingSnapshot, rewind, take_snapshot
 
 #: trains the model from step ``start`` to step ``stop``, or to the end

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
+from torch_synflow.amounts import check_amount, to_remove
 from torch_synflow.attach import attach
 from torch_synflow.binding import parameters_of, survivors_of
 from torch_synflow.data import rereadable
@@ -17,7 +18,7 @@ from torch_synflow.reader import ScoreReader
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scores import Scores, require_finite, require_nonzero
 from torch_synflow.scoring import Network, opened
-from torch_synflow.selection import check_amount, keep_highest, to_remove
+from torch_synflow.selection import keep_highest
 from torch_synflow.task import LossFunction, Task, Weights
 
 Method = TypeVar("Method", bound="SaliencyUnstructured")

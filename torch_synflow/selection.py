@@ -1,21 +1,22 @@
-"""Selection: how many entries to remove, and which of many tensors' scores to keep, exactly."""
+"""Selection: which of many tensors' scores to keep, exactly."""
 
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from torch_synflow.radix import highest_of_scores
 from torch_synflow.ranking import lowest_of, positions
 from torch_synflow.reader import ScoreReader
 
 #: so many scores are drawn to bracket the threshold: the more, the fewer lie between
 _SAMPLE = 1 << 14
+#: devices on which asking for a number means to wait for all that was asked of them before
+_ASYNCHRONOUS = frozenset(("cuda",))
 
 #: the output and input channels of a weight that have entries left, as indices
 Channels = tuple[Tensor, Tensor]
@@ -78,16 +79,24 @@ class Survivors:
 
     Attributes:
         masks: for each tensor a boolean mask, contiguous, of its block.
-        counts: how many entries each keeps.
+        total: how many entries all keep together.
         channels: for each tensor the channels of its block, ``None`` for all.
     """
 
     def __init__(self, masks: Sequence[Tensor]) -> None:
         self.masks = [mask.clone(memory_format=torch.contiguous_format) for mask in masks]
-        self.counts = _counts(self.masks)
+        self._counts: list[int] | Tensor = _counts(self.masks)
+        self.total = sum(self.counts)
         self.channels: list[Channels | None] = [None] * len(self.masks)
         self._shapes = [mask.shape for mask in self.masks]
         self._next: list[Tensor | None] = [None] * len(self.masks)
+
+    @property
+    def counts(self) -> list[int]:
+        """How many entries each keeps."""
+        if isinstance(self._counts, Tensor):
+            self._counts = self._counts.tolist()
+        return self._counts
 
     def of(self, tensors: Sequence[Tensor]) -> Tensor:
         """The kept entries of tensors of the masks' shapes, as one vector."""
@@ -101,7 +110,8 @@ class Survivors:
         """Keep those that a boolean vector marks, in the order of :meth:`of`."""
         for mask, part in zip(self.masks, kept.split(self.counts), strict=True):
             mask.view(-1)[positions(mask)] = part
-        self.counts = _counts(self.masks)
+        self._counts = _counts(self.masks)
+        self.total = sum(self.counts)
 
     def keep_highest(self, scores: ScoreReader, keeps: Sequence[int]) -> None:
         """Keep the highest scores; of equal ones those of the earlier tensor, then of the lower index.
@@ -116,8 +126,15 @@ class Survivors:
         every = range(len(self.masks))
         groups = [[number] for number in every] if len(keeps) == len(self.masks) else [list(every)]
         for group, keep in zip(groups, keeps, strict=True):
-            if keep != sum(self.counts[number] for number in group):
+            alive = self.total if len(groups) == 1 else self.counts[group[0]]
+            if keep == alive:
+                continue
+            if self.masks[group[0]].device.type in _ASYNCHRONOUS and scores.budget == math.inf:
+                self._keep_without_asking(scores, group, keep)
+                self.total -= alive - keep
+            else:
                 self._keep_highest(scores, group, keep)
+                self.total = sum(self.counts)
 
     def _keep_highest(self, scores: ScoreReader, group: Sequence[int], keep: int) -> None:
         going = self._choose(scores, group, keep)
@@ -136,6 +153,17 @@ class Survivors:
             kept.view(-1)[gone] = False
             scores.drop_at(number, gone)
             self.masks[number], self._next[number] = kept, self.masks[number]
+
+    def _keep_without_asking(self, scores: ScoreReader, group: Sequence[int], keep: int) -> None:
+        """The same where nothing leaves the device."""
+        scores.drops = False
+        kept = highest_of_scores(scores, group, [self.masks[number] for number in group], keep)
+        for number, mask in zip(group, kept, strict=True):
+            self.masks[number] = mask
+        if len(group) == len(self.masks):
+            self._counts = torch.stack([mask.count_nonzero() for mask in kept])
+        else:
+            self.counts[group[0]] = keep
 
     def _choose(self, scores: ScoreReader, group: Sequence[int], keep: int) -> _Going:
         """What is to go so that the highest stay."""
@@ -245,26 +273,3 @@ class Survivors:
 def _counts(masks: Sequence[Tensor]) -> list[int]:
     counts: list[int] = torch.stack([mask.count_nonzero() for mask in masks]).tolist() if masks else []
     return counts
-
-
-def check_amount(amount: Any) -> None:
-    """Raise unless ``amount`` is a fraction between 0 and 1 or a count."""
-    if isinstance(amount, bool) or not isinstance(amount, numbers.Real):
-        raise TypeError(f"amount: expected a float between 0 and 1 or an int, got {amount!r}")
-    if isinstance(amount, numbers.Integral):
-        if amount < 0:
-            raise ValueError(f"amount: expected a count of at least 0, got {amount}")
-    elif math.isnan(amount) or not 0.0 <= float(amount) <= 1.0:
-        raise ValueError(
-            f"amount: expected a float between 0 and 1 (a fraction of the entries not yet pruned), got {amount!r}; "
-            "an int is a count of entries"
-        )
-
-
-def to_remove(amount: Any, alive: int) -> int:
-    """How many of ``alive`` entries ``amount`` removes, rounded as torch rounds."""
-    if not isinstance(amount, numbers.Integral):
-        return round(float(amount) * alive)
-    if int(amount) > alive:
-        raise ValueError(f"amount: expected at most {alive}, the number of entries not yet pruned, got {amount}")
-    return int(amount)

@@ -26,8 +26,8 @@ PACKAGE = Path(torch_synflow.__file__).parent
 GROUPS = {
     "What users import": ("__init__", "prune", "schedules", "report", "ablations", "rewinding", "densities"),
     "The loop and the transaction": (
-        "iterative", "parameters", "allocation", "selection", "reader", "ranking", "attach", "transaction", "pruned",
-        "snapshots",
+        "iterative", "parameters", "amounts", "allocation", "selection", "reader", "ranking", "radix", "attach",
+        "transaction", "pruned", "snapshots",
     ),
     "Methods and scores": (
         "saliency", "scores", "binding", "methods", "scoring", "gradients", "data", "task", "inversion",
