@@ -171,7 +171,7 @@ class InRows:
 
 
 def measured(weight: Tensor, flows: list[tuple[Tensor, Tensor]]) -> Measured:
-    uses = [Use(InRows(), seen, at_tap, (float(at_tap.max()), float(seen.max()))) for at_tap, seen in flows]
+    uses = [Use(InRows(), at_tap, seen, (float(at_tap.max()), float(seen.max()))) for at_tap, seen in flows]
     return Measured(weight, float(weight.max()), uses)  # type: ignore[arg-type]
 
 
@@ -343,7 +343,7 @@ def used(positions: int, greatest: tuple[float, float] = (1.0, 1.0)) -> Use:
     """A use of a weight of two outputs and three inputs."""
     step = Step(nn.functional.linear, (Slot(0), Slot(1)), {}, (2,))
     layer = Layer(step, {1: torch.Size([2, 3]), 2: torch.Size([positions, 2])})
-    return Use(layer, torch.ones(positions, 3).double(), torch.ones(positions, 2).double(), greatest)
+    return Use(layer, torch.ones(positions, 2).double(), torch.ones(positions, 3).double(), greatest)
 
 
 def test_the_error_grows_with_the_terms_of_all_uses() -> None:

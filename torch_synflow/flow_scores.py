@@ -22,14 +22,14 @@ class Use:
 
     Attributes:
         layer: the layer.
-        seen: its input, as it made it.
         at_tap: the gradient at its tap.
+        seen: its input, as it made it.
         greatest: the greatest entries of the gradient and of the input.
     """
 
     layer: Layer
-    seen: Tensor
     at_tap: Tensor
+    seen: Tensor
     greatest: tuple[float, float]
 
 

@@ -76,14 +76,13 @@ class Replay:
         values = {slot: others.get(name, weights[name]) for name, slot in self._slots.items()}
         result = self._tape.run(values, special)
         found = gradients([result], {**{f"tap {index}": tap for index, tap in taps.items()}, **others})
-        at_taps = {index: found[f"tap {index}"] for index in taps}
-        seen = {index: tensor.detach() for index, tensor in seen.items()}
-        flows = [flow for index in seen for flow in (at_taps[index], seen[index])]
+        ends = {index: self._layers[index].used(found[f"tap {index}"], seen[index].detach()) for index in seen}
+        flows = [flow for of_use in ends.values() for flow in of_use]
         directly = {name: found[name] for name in others if name in found}
         (self.result, _), *extremes = _extremes([result.detach(), *flows, *directly.values()])
-        of_uses = {index: extremes[2 * number : 2 * number + 2] for number, index in enumerate(seen)}
+        of_uses = {index: extremes[2 * number : 2 * number + 2] for number, index in enumerate(ends)}
         positive = all(
-            least >= 0 and low >= 0 and math.isfinite(great * high * at_taps[i].numel() * self._total[name_of[i]])
+            least >= 0 and low >= 0 and math.isfinite(great * high * taps[i].numel() * self._total[name_of[i]])
             for i, ((least, great), (low, high)) in of_uses.items()
         )
         self.sound = positive and all(
@@ -93,8 +92,7 @@ class Replay:
         measured = []
         for name, weight in weights.items():
             uses = [
-                Use(self._layers[i], seen[i], at_taps[i], (of_uses[i][0][1], of_uses[i][1][1]))
-                for i in self._uses.get(name, [])
+                Use(self._layers[i], *ends[i], (of_uses[i][0][1], of_uses[i][1][1])) for i in self._uses.get(name, [])
             ]
             measured.append(Measured(weight, self._greatest[name], uses, found.get(name)))
         narrower = any(weight.dtype != self._dtypes[name] for name, weight in weights.items())
