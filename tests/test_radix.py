@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from tests.cases import METHODS, MODELS, MethodCase, ModelCase, masks_of, prune_case
-from torch_synflow import prune, radix, selection
+from torch_synflow import prune, radix
 from torch_synflow.reader import ScoreReader
 from torch_synflow.selection import Survivors
 
@@ -25,7 +25,7 @@ INTEGERS = st.one_of(st.integers(-(1 << 63), (1 << 63) - 1), st.integers(-3, 3),
 @pytest.fixture
 def asking_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat the processor as a device on which asking for a number means to wait."""
-    monkeypatch.setattr(selection, "_ASYNCHRONOUS", frozenset(("cpu",)))
+    monkeypatch.setattr(radix, "_ASYNCHRONOUS", frozenset(("cpu",)))
 
 
 @given(st.lists(INTEGERS, max_size=40), st.data())
@@ -72,7 +72,7 @@ def test_masks_are_those_that_the_host_finds(
     method: MethodCase, case: ModelCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     masks, report = _pruned_by(method, case)
-    monkeypatch.setattr(selection, "_ASYNCHRONOUS", frozenset(("cpu",)))
+    monkeypatch.setattr(radix, "_ASYNCHRONOUS", frozenset(("cpu",)))
     others, again = _pruned_by(method, case)
     assert again == report
     assert all(torch.equal(mask, other) for mask, other in zip(masks, others, strict=True))

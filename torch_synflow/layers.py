@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import grad
 
+from torch_synflow.radix import waits
 from torch_synflow.selection import Channels
 from torch_synflow.tape import Slot, Step, arguments
 
@@ -169,7 +170,7 @@ class _Widened(torch.autograd.Function):
 
 def _not_zero(gradient: Tensor) -> Tensor | None:
     """The rows that are not zero throughout, if these are few; all where to ask means to wait for a device."""
-    if not gradient.is_cpu or len(gradient) < 2:
+    if waits(gradient) or len(gradient) < 2:
         return None
     rows = gradient.any(1).nonzero().squeeze(1)
     return rows if 0 < len(rows) <= len(gradient) // 2 else None

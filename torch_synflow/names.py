@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch_synflow import attention, products, readings
+from torch_synflow import attention, products, readings, recurrent
 from torch_synflow.call import Call
 
 
@@ -91,6 +91,14 @@ DECOMPOSED: dict[str, Callable[[Call], Any]] = {
     "glu": products.glu,
     "scaled_dot_product_attention": attention.scaled_dot_product_attention,
     "multi_head_attention_forward": attention.multi_head_attention,
+    "lstm": recurrent.lstm,
+    "gru": recurrent.gru,
+    **dict.fromkeys(("rnn_tanh", "rnn_relu"), recurrent.rnn),
+    "pack_padded_sequence": recurrent.pack,
+    "pad_packed_sequence": recurrent.unpack,
+    "lstm_cell": recurrent.lstm_cell,
+    "gru_cell": recurrent.gru_cell,
+    **dict.fromkeys(("rnn_tanh_cell", "rnn_relu_cell"), recurrent.rnn_cell),
 }
 
 _SAME = {

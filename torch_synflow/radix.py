@@ -13,12 +13,19 @@ from torch import Tensor
 
 from torch_synflow.reader import ScoreReader
 
+#: devices on which asking for a number means to wait for all that was asked of them before
+_ASYNCHRONOUS = frozenset(("cuda",))
 #: so many bits of a key are counted at a time
 _BITS = 16
 #: so many keys are looked at at a time, as what is made of them is several times their size
 _CHUNK = 1 << 24
 #: below every score
 LEAST = -(1 << 63)
+
+
+def waits(tensor: Tensor) -> bool:
+    """Whether the host waits when it asks for a number of a tensor."""
+    return tensor.device.type in _ASYNCHRONOUS
 
 
 def highest_of_scores(scores: ScoreReader, group: Sequence[int], masks: Sequence[Tensor], count: int) -> list[Tensor]:

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from torch_synflow.radix import highest_of_scores
+from torch_synflow.radix import highest_of_scores, waits
 from torch_synflow.ranking import lowest_of, positions
 from torch_synflow.reader import ScoreReader
 
 #: so many scores are drawn to bracket the threshold: the more, the fewer lie between
 _SAMPLE = 1 << 14
-#: devices on which asking for a number means to wait for all that was asked of them before
-_ASYNCHRONOUS = frozenset(("cuda",))
 
 #: the output and input channels of a weight that have entries left, as indices
 Channels = tuple[Tensor, Tensor]
@@ -129,7 +127,7 @@ class Survivors:
             alive = self.total if len(groups) == 1 else self.counts[group[0]]
             if keep == alive:
                 continue
-            if self.masks[group[0]].device.type in _ASYNCHRONOUS and scores.budget == math.inf:
+            if waits(self.masks[group[0]]) and scores.budget == math.inf:
                 self._keep_without_asking(scores, group, keep)
                 self.total -= alive - keep
             else:

@@ -33,8 +33,8 @@ GROUPS = {
         "saliency", "scores", "binding", "methods", "scoring", "gradients", "data", "task", "inversion",
     ),
     "The flow engine": (
-        "network", "flow", "mode", "names", "readings", "products", "attention", "call", "trace", "depth", "tape",
-        "replay", "flow_scores", "layers", "positions", "runs", "diagnosis",
+        "network", "flow", "mode", "names", "readings", "products", "attention", "recurrent", "call", "trace", "depth",
+        "tape", "replay", "flow_scores", "layers", "positions", "runs", "diagnosis",
     ),
     "Diagnostics": ("diagnostics",),
 }  # fmt: skip
