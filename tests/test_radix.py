@@ -39,10 +39,11 @@ def test_the_highest_are_those_of_a_stable_sort(keys: list[int], data: Any) -> N
     assert marks.nonzero().flatten().tolist() == sorted(best)
 
 
-def test_chunks_do_not_change_what_is_highest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_and_lanes_do_not_change_what_is_highest(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = torch.randint(-50, 50, (1000,), generator=torch.Generator().manual_seed(0)) << 40
     whole = [radix.highest_of(keys, count) for count in (1, 499, 500, 1000)]
     monkeypatch.setattr(radix, "_CHUNK", 7)
+    monkeypatch.setattr(radix, "_OF_LANE", 300)
     for count, marks in zip((1, 499, 500, 1000), whole, strict=True):
         assert int(marks.sum()) == count
         assert torch.equal(radix.highest_of(keys, count), marks)

@@ -17,6 +17,8 @@ from torch_synflow.reader import ScoreReader
 _ASYNCHRONOUS = frozenset(("cuda",))
 #: so many bits of a key are counted at a time
 _BITS = 16
+#: so many counts are made side by side at most, each of so many keys at least: additions to one number take turns
+_LANES, _OF_LANE = 64, 1 << 12
 #: so many keys are looked at at a time, as what is made of them is several times their size
 _CHUNK = 1 << 24
 #: below every score
@@ -67,16 +69,19 @@ def _threshold(keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The ``count``-th highest, and which it is, from one, of those equal to it."""
     prefix, rank = keys.new_zeros(()), keys.new_full((), count)
     bins, one = 1 << _BITS, keys.new_ones(1)
+    lanes = max(1, min(_LANES, len(keys) // _OF_LANE))
     for shift in range(64 - _BITS, -1, -_BITS):
-        counts = keys.new_zeros(bins + 1)  # the last for those that differ in a higher bit
+        counts = keys.new_zeros(lanes, bins + 1)  # the last for those that differ in a higher bit
         for chunk in keys.split(_CHUNK):
             digits = chunk >> shift
             if shift == 64 - _BITS:
                 digits += bins // 2
             else:
                 digits = torch.where(digits >> _BITS == prefix, digits & (bins - 1), bins)
-            counts.index_add_(0, digits, one.expand(len(digits)))
-        above = torch.cat([keys.new_zeros(1), counts[:bins].flip(0).cumsum(0)])  # of the digits from the highest on
+            lane = torch.arange(len(chunk), device=keys.device) % lanes
+            counts.view(-1).index_add_(0, digits.add_(lane * (bins + 1)), one.expand(len(chunk)))
+        of_digits = counts.sum(0)[:bins].flip(0)
+        above = torch.cat([keys.new_zeros(1), of_digits.cumsum(0)])  # from the highest digit on
         skipped = (above[1:] < rank).sum()
         rank = rank - above.index_select(0, skipped.view(1)).squeeze()
         digit = bins - 1 - skipped
