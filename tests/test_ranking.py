@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from torch_synflow.ranking import number_of
 from torch_synflow.reader import ScoreReader
 from torch_synflow.selection import Survivors
 
@@ -156,3 +157,14 @@ def test_the_lowest_where_a_sample_of_them_misleads() -> None:
     scores[::2] = 0
     for keep in (1, 2_000, 4_096, 5_000):
         assert torch.equal(kept_of(ScoreReader([scores]), [scores], keep), by_sort([scores], keep))
+
+
+@given(st.integers(0, 9000), st.integers(0, 9), st.floats(0, 1), st.integers(0, 100))
+@settings(deadline=None, max_examples=150, derandomize=True)
+def test_marks_are_counted_eight_at_a_time(length: int, start: int, share: float, seed: int) -> None:
+    marks = torch.rand(start + length, generator=torch.Generator().manual_seed(seed)) < share
+    assert int(number_of(marks[start:])) == sum(marks[start:].tolist())
+
+
+def test_all_of_many_are_marked() -> None:
+    assert int(number_of(torch.ones(3, 2040, 7, dtype=torch.bool))) == 3 * 2040 * 7

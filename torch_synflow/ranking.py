@@ -75,6 +75,16 @@ def _kth_lowest(values: Tensor, count: int) -> Tensor:
     return values.kthvalue(count).values
 
 
+def number_of(marks: Tensor) -> Tensor:
+    """How many are marked, as a tensor; eight marks are added at a time, which torch does not do by itself."""
+    flat = marks.reshape(-1)
+    if flat.storage_offset() % 8:
+        return flat.count_nonzero()
+    many = len(flat) // 2040 * 2040  # no sum of 255 leaves its byte
+    of_eights = flat[:many].view(torch.int64).view(-1, 255).sum(1)
+    return of_eights.view(torch.uint8).sum() + flat[many:].count_nonzero()
+
+
 def positions(marks: Tensor) -> Tensor:
     """The flat indices of what is marked."""
     flat = marks.reshape(-1)
