@@ -153,7 +153,7 @@ def test_a_bracket_that_is_wrong_is_undone(share: float, monkeypatch: pytest.Mon
     with pytest.warns(UserWarning, match="read as ones"):
         expected = masks_after(model, 0.8, 8)
 
-    def wrong(survivors: Survivors, scores: Any, group: list[int], keep: int) -> tuple[float, float]:
+    def wrong(survivors: Survivors, scores: Any, group: list[int], keep: int, deviations: float) -> tuple[float, float]:
         living = [scores.at(n, survivors.masks[n].view(-1).nonzero().squeeze(1)) for n in group]
         return float(torch.cat(living).quantile(share)), float("inf")
 

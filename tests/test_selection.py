@@ -186,3 +186,20 @@ def test_survivors_follow_what_is_kept() -> None:
     assert survivors.counts == [0, 2]
     assert [mask.tolist() for mask in survivors.masks] == [[[False] * 3] * 2, [True, False, False, True]]
     assert masks[0].all()  # what was given stays as it was
+
+
+@pytest.mark.parametrize("misled", [1, 2])
+def test_a_sample_that_misleads_costs_another_attempt(misled: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = torch.rand(200_000, generator=torch.Generator().manual_seed(0))
+    expected = scores >= scores.topk(50_000).values.min()
+    attempts: list[float] = []
+    bracket = Survivors._bracket
+
+    def often_wrong(survivors: Survivors, *arguments: Any) -> tuple[float, float]:
+        attempts.append(arguments[-1])
+        return (0.1, 0.2) if len(attempts) <= misled else bracket(survivors, *arguments)
+
+    monkeypatch.setattr(Survivors, "_bracket", often_wrong)
+    assert torch.equal(keep_highest(scores, 50_000), expected)
+    assert attempts == sorted(set(attempts))
+    assert len(attempts) == 2

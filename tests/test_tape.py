@@ -187,12 +187,21 @@ def test_the_model_runs_once_for_all_iterations() -> None:
     assert len(calls) == 1
 
 
-def test_only_what_flows_through_layers_alone_is_known_to_be_sound() -> None:
-    """Elsewhere the scores themselves are looked at."""
-    for model, sound in ((Body(), True), (ByMatmulToo(), False)):
+def test_what_flows_through_layers_and_elsewhere_is_known_to_be_sound() -> None:
+    """Where a gradient is negative the scores themselves are looked at."""
+
+    class Falling(ByMatmulToo):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cos(1e-3 * super().forward(x))
+
+    for model in (Body(), ByMatmulToo()):
         entries, network = network_of(model)
         prune.SynFlow.score_entries(entries, network)
-        assert network.sound is sound
+        assert network.sound
+    entries, network = network_of(Falling())
+    with pytest.raises(ValueError, match="got negative ones.*'cos'"):
+        prune.SynFlow.score_entries(entries, network)
+    assert not network.sound
 
 
 def test_a_negative_flow_is_not_sound() -> None:

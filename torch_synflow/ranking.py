@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -38,12 +39,11 @@ def lowest_of(
     marks = values < least
     near = positions((values <= greatest).logical_and_(~marks))
     exact = torch.empty_like(near, dtype=values.dtype)
-    start = first = 0
-    for number, place in zip(group, places, strict=True):
-        end = start + len(place)
-        last = first + int((near[first:] < end).count_nonzero())
-        exact[first:last] = scores.at(number, place[near[first:last] - start])
-        start, first = end, last
+    ends = [*accumulate(map(len, places), initial=0)]
+    bounds: list[int] = torch.searchsorted(near, near.new_tensor(ends)).tolist()
+    for number, place, start, (first, last) in zip(group, places, ends, pairwise(bounds), strict=False):
+        if first < last:
+            exact[first:last] = scores.at(number, place[near[first:last] - start])
     if not bool(((values[near] - exact).abs() <= scores.error * exact).all()):
         return None
     marks[near[_lowest(exact, count - int(marks.count_nonzero()))]] = True

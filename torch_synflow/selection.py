@@ -16,6 +16,9 @@ from torch_synflow.reader import ScoreReader
 #: so many scores are drawn to bracket the threshold: the more, the fewer lie between
 _SAMPLE = 1 << 14
 
+#: how wide a bracket is, in standard deviations: a wider one costs more each time than the rare second attempt
+_DEVIATIONS = (3.0, 9.0)
+
 #: the output and input channels of a weight that have entries left, as indices
 Channels = tuple[Tensor, Tensor]
 
@@ -165,16 +168,19 @@ class Survivors:
 
     def _choose(self, scores: ScoreReader, group: Sequence[int], keep: int) -> _Going:
         """What is to go so that the highest stay."""
-        for low, high in (self._bracket(scores, group, keep), (-math.inf, math.inf)):
+        for deviations in (*_DEVIATIONS, None):
+            if deviations is None:
+                scores.exactly()
+            low, high = self._bracket(scores, group, keep, deviations) if deviations else (-math.inf, math.inf)
             between, places, counts = self._between(scores, group, low, high)
             goes = sum(counts) - keep
             if 0 <= goes <= len(between):
                 marks = lowest_of(scores, group, between, places, goes, low, high)
                 if marks is not None:
                     return _Going(low, between, marks, places, counts)
+                scores.exactly()
             for number in group:
                 scores.restore(number)
-            scores.exactly()
         raise ValueError("scores: expected finite ones, got NaN")
 
     def _affordable(self, scores: ScoreReader, group: Sequence[int], highest: float) -> int:
@@ -186,8 +192,8 @@ class Survivors:
         sums = torch.cat(found).sort().values.cumsum(0)
         return max(1, int((sums < scores.budget).count_nonzero()))
 
-    def _bracket(self, scores: ScoreReader, group: Sequence[int], keep: int) -> tuple[float, float]:
-        """Two values between which a sample says that the ``keep``-th highest score lies."""
+    def _bracket(self, scores: ScoreReader, group: Sequence[int], keep: int, deviations: float) -> tuple[float, float]:
+        """Two values between which the ``keep``-th highest score lies, by a sample and so many standard deviations."""
         masks = [self.masks[number] for number in group]
         blocks, alive = sum(mask.numel() for mask in masks), sum(self.counts[number] for number in group)
         if alive <= 4 * _SAMPLE:
@@ -200,8 +206,7 @@ class Survivors:
             parts.append(scores.at(number, places[mask.view(-1).index_select(0, places)]))
         sample = torch.cat(parts)
         rank = (1.0 - keep / alive) * len(sample)
-        # three standard deviations of the rank: what four would add to each iteration costs more than the rare miss
-        margin = 3.0 * math.sqrt(rank * keep / alive) + 4.0
+        margin = deviations * math.sqrt(rank * keep / alive) + 4.0  # of the rank
         below, above = int(rank - margin), int(rank + margin)
         reach = 4.0 * scores.error  # so that what is told apart by looking it up lies between
         return (
