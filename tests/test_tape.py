@@ -199,7 +199,7 @@ def test_what_flows_through_layers_and_elsewhere_is_known_to_be_sound() -> None:
         prune.SynFlow.score_entries(entries, network)
         assert network.sound
     entries, network = network_of(Falling())
-    with pytest.raises(ValueError, match="got negative ones.*'cos'"):
+    with pytest.raises(ValueError, match=r"got negative ones.*'cos'"):
         prune.SynFlow.score_entries(entries, network)
     assert not network.sound
 
