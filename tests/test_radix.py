@@ -140,6 +140,7 @@ def asked() -> Iterator[Asking]:
         yield asking
 
 
+@pytest.mark.skipif(torch.__version__ < (2, 3), reason="indexing is seen by modes from torch 2.3 on")
 def test_what_makes_the_host_wait_is_counted(asked: Asking) -> None:
     x = torch.arange(4.0)
     mask = x > 1
@@ -148,10 +149,10 @@ def test_what_makes_the_host_wait_is_counted(asked: Asking) -> None:
             lambda: float(x[0]),
             lambda: bool(mask.any()),
             lambda: x.tolist(),
-            lambda: x[mask],
             lambda: mask.nonzero(),
-            lambda: x[torch.argmax(x)],
             lambda: torch.equal(x, x),
+            lambda: x[mask],
+            lambda: x[torch.argmax(x)],
         ),
         start=1,
     ):

@@ -238,7 +238,7 @@ def test_what_sequences_are_filled_up_with_is_no_flow(value: float) -> None:
                 self.layer(packed)[0], batch_first=True, padding_value=value, total_length=7
             )
             assert padded.shape == (2, 7, HIDDEN)
-            assert lengths.tolist() == [4, 2]
+            assert [int(length) for length in lengths] == [4, 2]
             return padded.amax(1)
 
     class Apart(Network):

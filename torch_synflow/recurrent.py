@@ -35,15 +35,17 @@ def pack(call: Call) -> tuple[Tensor, Tensor]:
     """As it is: sequences of several lengths, one time after the other."""
     x, lengths, first = call.args
     x = x.transpose(0, 1) if first else x
-    lengths = lengths.tolist()
+    lengths = _numbers(lengths)
     sizes = [sum(length > time for length in lengths) for time in range(max(lengths))]
-    return torch.cat([now[:size] for now, size in zip(x.unbind(0), sizes, strict=False)]), torch.tensor(sizes)
+    return torch.cat([now.narrow(0, 0, size) for now, size in zip(x.unbind(0), sizes, strict=False)]), torch.tensor(
+        sizes
+    )
 
 
 def unpack(call: Call) -> tuple[Tensor, Tensor]:
     """As it is: sequences of several lengths, filled up to one length."""
     x, batch_sizes, first, value, total = call.args
-    sizes = batch_sizes.tolist()
+    sizes = _numbers(batch_sizes)
     times = [
         F.pad(now, (0, 0) * (x.dim() - 1) + (0, sizes[0] - len(now)), value=unblocked(value)) for now in x.split(sizes)
     ]
@@ -89,6 +91,11 @@ def _rnn_step(given: Tensor, recurrent: Tensor, state: State) -> State:
     return (torch.relu(given + recurrent),)
 
 
+def _numbers(tensor: Tensor) -> list[int]:
+    """As ``tolist``, which does not work within torch.func on torch 2.2."""
+    return [int(number) for number in tensor]
+
+
 def _one_step(call: Call, step: Step) -> State:
     x, hx, *weights = (call.get(i, name) for i, name in enumerate(("input", "hx", "w_ih", "w_hh", "b_ih", "b_hh")))
     state = _started(hx)
@@ -118,7 +125,7 @@ def _over_time(call: Call, step: Step) -> State:
     """All layers in all directions: the output of the last one, and the last states of each."""
     packed = isinstance(call.args[3], (list, tuple))
     x, *more = call.args
-    sizes = more.pop(0).tolist() if packed else None
+    sizes = _numbers(more.pop(0)) if packed else None
     hx, params, _, layers, _, _, both = more[:7]
     first = not packed and more[7]
     directions = 2 if both else 1
@@ -132,7 +139,9 @@ def _over_time(call: Call, step: Step) -> State:
         for way in range(directions):
             number = layer * directions + way
             weights = params[number * each : (number + 1) * each]
-            outputs, state = _one_way(x, sizes, tuple(h[number] for h in starts), weights, step, backwards=way == 1)
+            outputs, state = _one_way(
+                x, sizes, tuple(h.select(0, number) for h in starts), weights, step, backwards=way == 1
+            )
             ways.append(torch.cat(outputs) if packed else torch.stack(outputs))
             last.append(state)
         x = torch.cat(ways, -1) if both else ways[0]
@@ -151,14 +160,15 @@ def _one_way(
     projection = rest[-1] if len(rest) % 2 else None
     given = F.linear(x, of_input, biases[0])
     times = list(given.unbind(0) if sizes is None else given.split(sizes))
-    state = tuple(h[: len(times[-1 if backwards else 0])] for h in start)
+    state = tuple(h.narrow(0, 0, len(times[-1 if backwards else 0])) for h in start)
     outputs, ended = [], []
     for now in reversed(times) if backwards else times:
         if len(now) < len(state[0]):
-            ended.append(tuple(h[len(now) :] for h in state))
-            state = tuple(h[: len(now)] for h in state)
+            ended.append(tuple(h.narrow(0, len(now), len(h) - len(now)) for h in state))
+            state = tuple(h.narrow(0, 0, len(now)) for h in state)
         elif len(now) > len(state[0]):
-            state = tuple(torch.cat([h, h0[len(h) : len(now)]]) for h, h0 in zip(state, start, strict=True))
+            more = len(now) - len(state[0])
+            state = tuple(torch.cat([h, h0.narrow(0, len(h), more)]) for h, h0 in zip(state, start, strict=True))
         output, *others = step(now, _recurrent(now, state[0], of_state, biases[1]), state)
         state = (output if projection is None else F.linear(output, projection), *others)
         outputs.append(state[0])
