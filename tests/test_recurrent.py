@@ -95,6 +95,8 @@ class Network(nn.Module):
         x = torch.cat([x] * len(self.lengths), dim)
         packed = pack_padded_sequence(x, torch.tensor(self.lengths), batch_first=self.layer.batch_first)
         out, last = self.layer(packed)
+        number = torch.arange(1.0, 1.0 + len(self.lengths), dtype=x.dtype)[:, None]  # so that their order counts
+        last = [number * h for h in (last if isinstance(last, tuple) else (last,))]
         return pad_packed_sequence(out, batch_first=self.layer.batch_first)[0], last
 
     def by_definition(self, x: Tensor) -> list[Tensor]:
@@ -102,9 +104,9 @@ class Network(nn.Module):
         weights = [parameter for name, parameter in self.named_parameters() if "weight" in name]
         sequence = F.linear(torch.ones_like(x[0]), self.before.weight.abs())
         total = torch.zeros((), dtype=x.dtype)
-        for length in self.lengths or [len(sequence)]:
+        for number, length in enumerate(self.lengths or [len(sequence)], start=1):
             outputs, last = written_out(self.layer, sequence[:length])  # type: ignore[arg-type]
-            total = total + outputs.sum() + torch.stack(last).sum()
+            total = total + outputs.sum() + number * torch.stack(last).sum()
         gradients = torch.autograd.grad(total, weights)
         return [gradient * weight.detach() for gradient, weight in zip(gradients, weights, strict=True)]
 
@@ -229,7 +231,7 @@ def test_only_states_that_are_computed_carry_flow() -> None:
     assert all(bool((score > 0).all()) for score in scored(Started("computed"), x))
 
 
-@pytest.mark.parametrize("value", [0.0, -math.inf])
+@pytest.mark.parametrize("value", [0.0, 1e6, -math.inf])
 def test_what_sequences_are_filled_up_with_is_no_flow(value: float) -> None:
     class Greatest(Network):
         def forward(self, x: Tensor) -> Any:

@@ -198,10 +198,20 @@ def test_what_flows_through_layers_and_elsewhere_is_known_to_be_sound() -> None:
         entries, network = network_of(model)
         prune.SynFlow.score_entries(entries, network)
         assert network.sound
-    entries, network = network_of(Falling())
-    with pytest.raises(ValueError, match=r"got negative ones.*'cos'"):
-        prune.SynFlow.score_entries(entries, network)
-    assert not network.sound
+
+    class FallingElsewhere(Body):
+        def __init__(self) -> None:
+            super().__init__()
+            self.beside = nn.Linear(self.first.out_features, self.first.out_features, bias=False)
+
+        def between(self, x: Tensor) -> Tensor:
+            return x + torch.cos(1e-6 * (x @ self.beside.weight))
+
+    for falling in (Falling(), FallingElsewhere()):
+        entries, network = network_of(falling)
+        with pytest.raises(ValueError, match=r"got negative ones.*'cos'"):
+            prune.SynFlow.score_entries(entries, network)
+        assert not network.sound
 
 
 def test_a_negative_flow_is_not_sound() -> None:

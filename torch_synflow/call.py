@@ -76,13 +76,6 @@ def magnitude(value: Any) -> Any:
     return abs(value) if isinstance(value, (int, float)) else value
 
 
-def unblocked(value: Any) -> Any:
-    """The magnitude of what is put in the place of a flow, zero where it would block."""
-    if isinstance(value, Tensor):
-        return torch.where(value <= BLOCKED, 0.0, value).abs()
-    return 0.0 if value <= BLOCKED else abs(value)
-
-
 def filled(value: Tensor, zero: Tensor | float, divisor: Tensor | None = None) -> Tensor:
     """``value`` over its own detached value (or ``divisor``), and ``zero`` where that is zero."""
     by = (value if divisor is None else divisor).detach()

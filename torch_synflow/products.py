@@ -18,7 +18,6 @@ from torch_synflow.call import (
     magnitude,
     plain,
     relu,
-    unblocked,
 )
 
 
@@ -56,18 +55,24 @@ def where(call: Call) -> Any:
     if len(call.args) < 3:
         return call.run()
     condition, *branches = call.args
-    read = [branch if is_flow(branch) or not _floating(branch) else unblocked(branch) for branch in branches]
+    read = [branch if is_flow(branch) or not _floating(branch) else _unblocked(branch) for branch in branches]
     return torch.where(condition, *read)
 
 
 def masked_fill(call: Call) -> Any:
     """A fill, with zero where the value would block."""
     mask, value = call.get(1, "mask"), call.get(2, "value")
-    return call.func(call.get(0, "input"), mask, unblocked(value) if _floating(value) else value)
+    return call.func(call.get(0, "input"), mask, _unblocked(value) if _floating(value) else value)
 
 
 def _floating(value: Any) -> bool:
     return isinstance(value, float) or (isinstance(value, Tensor) and value.is_floating_point())
+
+
+def _unblocked(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return torch.where(value <= BLOCKED, 0.0, value).abs()
+    return 0.0 if value <= BLOCKED else abs(value)
 
 
 def _which_gates(call: Call, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:

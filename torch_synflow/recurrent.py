@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from torch_synflow.call import Call, is_flow, unblocked
+from torch_synflow.call import Call, is_flow
 
 State = tuple[Tensor, ...]
 #: from what the input and what the state gives to the next state, the output first
@@ -43,14 +43,12 @@ def pack(call: Call) -> tuple[Tensor, Tensor]:
 
 
 def unpack(call: Call) -> tuple[Tensor, Tensor]:
-    """As it is: sequences of several lengths, filled up to one length."""
-    x, batch_sizes, first, value, total = call.args
+    """As it is: sequences of several lengths, filled up to one length, with zeros as what fills is no flow."""
+    x, batch_sizes, first, _, total = call.args
     sizes = _numbers(batch_sizes)
-    times = [
-        F.pad(now, (0, 0) * (x.dim() - 1) + (0, sizes[0] - len(now)), value=unblocked(value)) for now in x.split(sizes)
-    ]
-    padded = torch.stack(times)
-    padded = F.pad(padded, (0, 0) * x.dim() + (0, max(0, total - len(sizes))), value=unblocked(value))
+    pairs = (0, 0) * (x.dim() - 1)
+    padded = torch.stack([F.pad(now, (*pairs, 0, sizes[0] - len(now))) for now in x.split(sizes)])
+    padded = F.pad(padded, (*pairs, 0, 0, 0, max(0, total - len(sizes))))
     lengths = [sum(size > number for size in sizes) for number in range(sizes[0])]
     return padded.transpose(0, 1) if first else padded, torch.tensor(lengths)
 
