@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from benchmarks.origin import ROOT, save
 from torch_synflow import prune
-from torch_synflow.parameters import unwrap
+from torch_synflow.model.parameters import unwrap
 
 RESULTS = ROOT / "benchmarks" / "results" / "architectures.json"
 SMALLEST_LAYER = "smallest / R"

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
-from torch_synflow.attach import attach
-from torch_synflow.parameters import Pair, held_parameters
+from torch_synflow.model.masks import attach
+from torch_synflow.model.parameters import Pair, held_parameters
 
 
 class Place(NamedTuple):

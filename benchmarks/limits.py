@@ -22,9 +22,9 @@ from tqdm import tqdm
 from benchmarks.origin import ROOT, save
 from benchmarks.speed import torchvision_model
 from torch_synflow import diagnostics, prune
-from torch_synflow.parameters import Entry
-from torch_synflow.reader import ScoreReader
-from torch_synflow.scoring import Network
+from torch_synflow.model.parameters import Entry
+from torch_synflow.scoring.network import Network
+from torch_synflow.selection.stream import ScoreStream
 
 MODELS = ("resnet18", "mobilenet_v2", "efficientnet_b0", "convnext_tiny", "swin_t", "vit_b_32")
 
@@ -35,7 +35,7 @@ class Counted(prune.SynFlow):
     times: ClassVar[list[int]] = [0]
 
     @classmethod
-    def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreReader:
+    def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreStream:
         """Score and count."""
         cls.times[0] += 1
         return super().score_entries(entries, network)

@@ -25,10 +25,10 @@ from tqdm import tqdm
 from benchmarks.networks import initialise, resnet, vgg
 from benchmarks.origin import ROOT, save
 from torch_synflow import prune
-from torch_synflow.parameters import Entry
-from torch_synflow.reader import ScoreReader
-from torch_synflow.schedules import kept_counts
-from torch_synflow.scoring import Network
+from torch_synflow.budget.counts import kept_counts
+from torch_synflow.model.parameters import Entry
+from torch_synflow.scoring.network import Network
+from torch_synflow.selection.stream import ScoreStream
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "vgg16": (lambda: vgg(16), 32),
@@ -52,7 +52,7 @@ class TimedSynFlow(prune.SynFlow):
     notes: list[tuple[float, float]]
 
     @classmethod
-    def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreReader:
+    def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreStream:
         """Score and note the time."""
         start = time.perf_counter()
         scores = super().score_entries(entries, network)

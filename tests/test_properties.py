@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from tests.cases import LargestUnstructured, alive_in, dense, distinct, mask_of, masks_of
 from torch_synflow import prune
-from torch_synflow.schedules import Schedule, exponential, kept_counts, linear
-from torch_synflow.selection import keep_highest
+from torch_synflow.budget.counts import kept_counts
+from torch_synflow.schedules import Schedule, exponential, linear
+from torch_synflow.selection.survivors import keep_highest
 
 few = settings(deadline=None, max_examples=150, derandomize=True)
 many = settings(deadline=None, max_examples=300, derandomize=True)

@@ -13,7 +13,8 @@ import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
 from tests.cases import MODELS, ModelCase, bits, distinct, fingerprint, mask_of
-from torch_synflow import prune, rewinding, snapshots
+from torch_synflow import prune, rewinding
+from torch_synflow.model import training_state
 
 BATCH = (torch.rand(12, 5, generator=torch.Generator().manual_seed(3)), torch.arange(12) % 3)
 
@@ -131,7 +132,7 @@ def test_an_interrupted_rewind_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(snapshots, "refresh", interrupted)
+    monkeypatch.setattr(training_state, "refresh", interrupted)
     with pytest.raises(KeyboardInterrupt):
         rewinding.rewind(model, start)
     assert [bits(tensor) for tensor in model.state_dict().values()] == values

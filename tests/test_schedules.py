@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from torch_synflow import prune, schedules
-from torch_synflow.schedules import exponential, kept_counts, linear
+from torch_synflow.budget.counts import kept_counts
+from torch_synflow.schedules import exponential, linear
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torch_synflow.attach import ones_where, overwriting, refresh
-from torch_synflow.inversion import inverted
-from torch_synflow.parameters import Entry, Pair, resolve, unwrap
-from torch_synflow.pruned import entries_of, pruned_parameters
-from torch_synflow.transaction import all_or_nothing
+from torch_synflow.methods.inverted import inverted
+from torch_synflow.model.masks import entries_of, ones_where, overwriting, pruned_parameters, refresh
+from torch_synflow.model.parameters import Entry, Pair, resolve, unwrap
+from torch_synflow.model.transaction import all_or_nothing
 
 #: changes a tensor in place, as the functions of ``torch.nn.init`` do
 Initialiser = Callable[[Tensor], object]

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch.nn.utils.prune as _torch_prune
 
-from torch_synflow.data import class_balanced_batch
-from torch_synflow.densities import er, erk, layer_densities, proportional, uniform
-from torch_synflow.iterative import global_iterative_unstructured
+from torch_synflow.budget.densities import er, erk, layer_densities, proportional, uniform
+from torch_synflow.loop import global_iterative_unstructured
 from torch_synflow.methods import (
     FORCE,
     SNIP,
@@ -41,11 +40,12 @@ from torch_synflow.methods import (
     synflow_scores,
     synflow_unstructured,
 )
-from torch_synflow.parameters import Parameters, prunable_parameters
+from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.model.parameters import Parameters, prunable_parameters
 from torch_synflow.report import LayerReport, PruningReport
-from torch_synflow.saliency import SaliencyUnstructured
 from torch_synflow.schedules import exponential, linear
-from torch_synflow.scores import Scores
+from torch_synflow.scoring.data import class_balanced_batch
+from torch_synflow.scoring.marked import Scores
 
 if TYPE_CHECKING:
     from torch.nn.utils.prune import *  # noqa: F403

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 from torch.nn.utils.prune import L1Unstructured
 
-from torch_synflow.amounts import check_amount
-from torch_synflow.iterative import global_iterative_unstructured
-from torch_synflow.parameters import prunable_parameters, resolve, unwrap
+from torch_synflow.budget.counts import check_amount
+from torch_synflow.loop import global_iterative_unstructured
+from torch_synflow.model.parameters import prunable_parameters, resolve, unwrap
+from torch_synflow.model.training_state import TrainingSnapshot, rewind, take_snapshot
 from torch_synflow.report import PruningReport
-from torch_synflow.snapshots import TrainingSnapshot, rewind, take_snapshot
 
 #: trains the model from step ``start`` to step ``stop``, or to the end
 Train = Callable[[int, int | None], object]

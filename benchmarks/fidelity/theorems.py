@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.networks import NETWORKS, initialise
 from torch_synflow import diagnostics, prune
-from torch_synflow.diagnostics.conservation import Conservation
+from torch_synflow.diagnostics.theorems.conservation import Conservation
 
 TARGETS = torch.tensor([3, 7])
 

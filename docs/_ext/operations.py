@@ -10,41 +10,41 @@ from typing import Any
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from torch_synflow import names
+from torch_synflow.flow.surrogate import operations
 
 
 def groups() -> list[tuple[str, list[str]]]:
-    """For each reading what it does and the operations that have it."""
-    by_reading: dict[Any, list[str]] = defaultdict(list)
-    for name, reading in {**names.READINGS, **names.DECOMPOSED}.items():
-        by_reading[reading].append(name)
-    found = [(_first_line(reading), operations) for reading, operations in by_reading.items()]
-    found.append(("As it is: homogeneous already.", sorted(names.LINEAR)))
-    found.append(("As it is: it moves entries.", sorted(names.SHAPE)))
-    found.append(("As it is: it moves some entries and leaves others out.", sorted(names.SELECT)))
+    """For each surrogate what it does and the operations that have it."""
+    by_surrogate: dict[Any, list[str]] = defaultdict(list)
+    for name, surrogate in {**operations.SURROGATES, **operations.DECOMPOSED}.items():
+        by_surrogate[surrogate].append(name)
+    found = [(_first_line(surrogate), names) for surrogate, names in by_surrogate.items()]
+    found.append(("As it is: homogeneous already.", sorted(operations.LINEAR)))
+    found.append(("As it is: it moves entries.", sorted(operations.SHAPE)))
+    found.append(("As it is: it moves some entries and leaves others out.", sorted(operations.SELECT)))
     return found
 
 
-def _first_line(reading: Any) -> str:
-    text = (reading.__doc__ or "").strip().splitlines()[0]
+def _first_line(surrogate: Any) -> str:
+    text = (surrogate.__doc__ or "").strip().splitlines()[0]
     return re.sub(r":func:`(\w+)`", r"``\1``", text)
 
 
 class Operations(SphinxDirective):
-    """A table of all operations with a reading."""
+    """A table of all operations with a surrogate."""
 
     def run(self) -> list[nodes.Node]:
         """Make the table."""
-        self.env.note_dependency(str(names.__file__))
+        self.env.note_dependency(str(operations.__file__))
         lines = [".. list-table::", "   :header-rows: 1", "   :widths: 45 55", "", "   * - Read as"]
         lines.append("     - Operations, by the name of the function or method, in-place forms included")
-        for meaning, operations in groups():
-            lines += [f"   * - {meaning}", f"     - {_listed(operations)}"]
+        for meaning, names in groups():
+            lines += [f"   * - {meaning}", f"     - {_listed(names)}"]
         return self.parse_text_to_nodes("\n".join(lines))
 
 
-def _listed(operations: Iterable[str]) -> str:
-    return " ".join(f"``{name}``" for name in dict.fromkeys(operations))
+def _listed(names: Iterable[str]) -> str:
+    return " ".join(f"``{name}``" for name in dict.fromkeys(names))
 
 
 def setup(app: Any) -> dict[str, bool]:

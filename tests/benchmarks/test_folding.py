@@ -12,13 +12,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch_synflow.model.pruned import pruned_parameters
 
 from benchmarks.folding import folded
 from benchmarks.images import Images
 from benchmarks.recipes import Recipe
 from benchmarks.training import accuracy, autocast, train
 from torch_synflow import prune, rewinding
-from torch_synflow.pruned import pruned_parameters
 
 CPU = torch.device("cpu")
 PLAIN = Recipe(epochs=3, batch=16, rate=0.05, momentum=0.0, decay=0.0, augmentation="none")

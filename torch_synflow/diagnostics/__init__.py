@@ -1,10 +1,10 @@
 """Diagnostics of models, pruned by anyone: what is kept, what of it is of use, what is conserved, what it costs."""
 
 from torch_synflow.diagnostics.compression import Compression, CriticalCompression, compression, critical_compression
-from torch_synflow.diagnostics.conservation import Conservation, conservation
 from torch_synflow.diagnostics.cost import Cost, LayerCost, cost, passes
-from torch_synflow.diagnostics.cuts import Cut
-from torch_synflow.diagnostics.effective import (
+from torch_synflow.diagnostics.layer_scores import LayerScore, LayerScores, layer_scores
+from torch_synflow.diagnostics.neurons import LayerNeurons, NeuronCollapse, neuron_collapse
+from torch_synflow.diagnostics.paths.effective import (
     EffectiveLayer,
     EffectiveSparsity,
     ShuffledEffect,
@@ -12,11 +12,11 @@ from torch_synflow.diagnostics.effective import (
     effective_sparsity,
     shuffled_effect,
 )
-from torch_synflow.diagnostics.hidden_neurons import HiddenNeurons
-from torch_synflow.diagnostics.layer_scores import LayerScore, LayerScores, layer_scores
-from torch_synflow.diagnostics.neurons import LayerNeurons, NeuronCollapse, neuron_collapse
-from torch_synflow.diagnostics.path_norm import PathNorm, path_norm
-from torch_synflow.diagnostics.trainable import Trainability, trainability, warn_if_untrainable
+from torch_synflow.diagnostics.paths.path_norm import PathNorm, path_norm
+from torch_synflow.diagnostics.paths.trainable import Trainability, trainability, warn_if_untrainable
+from torch_synflow.diagnostics.theorems.conservation import Conservation, conservation
+from torch_synflow.diagnostics.theorems.cuts import Cut
+from torch_synflow.diagnostics.theorems.hidden_neurons import HiddenNeurons
 
 __all__ = [
     "Compression", "Conservation", "Cost", "CriticalCompression", "Cut", "EffectiveLayer", "EffectiveSparsity",

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from torch_synflow.diagnostics.drawing import axes, fractions, positions
+from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.diagnostics.table import table
-from torch_synflow.parameters import unwrap
-from torch_synflow.pruned import entries_of, report_of
+from torch_synflow.model.masks import entries_of, report_of
+from torch_synflow.model.parameters import unwrap
+from torch_synflow.model.transaction import Snapshot
 from torch_synflow.report import PruningReport
-from torch_synflow.transaction import Snapshot
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Compression:
         """
         ax = axes(ax)
         names = [layer.name.removesuffix(".weight") for layer in self.report.layers]
-        places = positions(ax, names)
+        places = bar_positions(ax, names)
         densities = [layer.density for layer in self.report.layers]
         ax.bar(places, densities)
         bottom = fractions(ax, densities, "density (dashed: of all)")

@@ -9,14 +9,14 @@ import torch
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 
-from torch_synflow.diagnostics.drawing import axes, positions
-from torch_synflow.diagnostics.from_inputs import Readings
+from torch_synflow.diagnostics.drawing import axes, bar_positions
+from torch_synflow.diagnostics.paths.from_inputs import Inspection
 from torch_synflow.diagnostics.table import table
-from torch_synflow.network import positive_input
-from torch_synflow.parameters import unwrap
-from torch_synflow.pruned import entries_of
-from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import opened
+from torch_synflow.flow.positive import positive_input
+from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.model.masks import entries_of
+from torch_synflow.model.parameters import unwrap
+from torch_synflow.scoring.network import opened
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Cost:
             The axes.
         """
         ax = axes(ax)
-        places = positions(ax, [layer.name.removesuffix(".weight") for layer in self.layers])
+        places = bar_positions(ax, [layer.name.removesuffix(".weight") for layer in self.layers])
         ax.bar(places, [layer.flops for layer in self.layers], color="0.8", label="dense")
         ax.bar(places, [layer.sparse_flops for layer in self.layers], width=0.5, label="sparse")
         ax.set_ylabel("FLOPs for one example")
@@ -131,7 +131,7 @@ def cost(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Cost:
     from torch.utils.flop_counter import FlopCounterMode  # here, as it imports a lot
 
     entries = entries_of(model, parameters)
-    network = Readings.read(model, example_inputs, entries)
+    network = Inspection.network_of(model, example_inputs, entries)
     spent: dict[nn.Module, int] = {}
     with opened(network, training=False), torch.no_grad(), FlopCounterMode(display=False) as counter:
         handles: list[Any] = []

@@ -23,7 +23,7 @@ def axes(ax: Any = None) -> Any:
     return pyplot.subplots(layout="constrained")[1]
 
 
-def positions(ax: Any, names: Sequence[str]) -> Sequence[int]:
+def bar_positions(ax: Any, names: Sequence[str]) -> Sequence[int]:
     """Label the horizontal axis with names of layers, as many as there is room for."""
     places = list(range(len(names)))
     every = max(1, -(-len(names) // 40))

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from torch_synflow.diagnostics.drawing import axes
 from torch_synflow.diagnostics.table import table
-from torch_synflow.parameters import Pair
-from torch_synflow.pruned import entries_of
+from torch_synflow.model.masks import entries_of
+from torch_synflow.model.parameters import Pair
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from torch_synflow.diagnostics.drawing import axes
 from torch_synflow.diagnostics.table import table
-from torch_synflow.pruned import entries_of
+from torch_synflow.model.masks import entries_of
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from torch_synflow.data import batches
-from torch_synflow.parameters import Pair
-from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import Network
-from torch_synflow.task import LossFunction, Weights
+from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.model.parameters import Pair
+from torch_synflow.scoring.data import batches
+from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.task import LossFunction, Weights
 
 
 class GraSPUnstructured(SaliencyUnstructured):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scoring import Network
-from torch_synflow.task import Weights
+from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.task import Weights
 
 
 class SynapticSaliencyUnstructured(SaliencyUnstructured):

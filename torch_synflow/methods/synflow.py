@@ -10,16 +10,16 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from torch_synflow.depth import ScaledFlow
-from torch_synflow.diagnosis import explain
-from torch_synflow.mode import Flow
-from torch_synflow.network import FlowNetwork
-from torch_synflow.parameters import Entry, Pair
-from torch_synflow.reader import ScoreReader
-from torch_synflow.saliency import SaliencyUnstructured
-from torch_synflow.scores import require_finite
-from torch_synflow.scoring import Network, differentiating, opened
-from torch_synflow.task import Task, Weights
+from torch_synflow.flow.blame import explain
+from torch_synflow.flow.positive import PositiveNetwork
+from torch_synflow.flow.surrogate.exponents import ScaledFlow
+from torch_synflow.flow.surrogate.mode import Flow
+from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.model.parameters import Entry, Pair
+from torch_synflow.scoring.marked import require_finite
+from torch_synflow.scoring.network import Network, differentiating, opened
+from torch_synflow.scoring.task import Task, Weights
+from torch_synflow.selection.stream import ScoreStream
 
 #: of sums of scores, relatively
 _ROUNDING = 1e-6
@@ -64,14 +64,14 @@ class SynFlowUnstructured(SaliencyUnstructured):
     keep_paths: ClassVar[bool] = False
 
     @classmethod
-    def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> FlowNetwork:
+    def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> PositiveNetwork:
         """The positive network, in float64; its weights as they are, or in float32 where they are narrower.
 
         A subclass with a :meth:`saliency` of its own gets them in float64 too.
         """
         floor = torch.float32 if cls._computes_in_parts() else cls.dtype
         with torch.inference_mode(False), torch.no_grad():
-            return FlowNetwork(task, entries, masks, cls.dtype, floor_of_weights=floor)
+            return PositiveNetwork(task, entries, masks, cls.dtype, floor_of_weights=floor)
 
     @classmethod
     def saliency(cls, network: Network) -> Weights:
@@ -80,14 +80,14 @@ class SynFlowUnstructured(SaliencyUnstructured):
         Raises:
             ValueError: naming the operation that makes scores negative, not finite, or zero for a whole layer.
         """
-        assert isinstance(network, FlowNetwork)  # of the function above
+        assert isinstance(network, PositiveNetwork)  # of the function above
         scores = cls._flow(network)
         return {name: scores.whole(n).view_as(weight) for n, (name, weight) in enumerate(network.weights.items())}
 
     @classmethod
-    def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreReader:
+    def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreStream:
         """As for any method, but computed as they are read."""
-        assert isinstance(network, FlowNetwork)
+        assert isinstance(network, PositiveNetwork)
         if not cls._computes_in_parts():
             return super().score_entries(entries, network)
         with differentiating(network):
@@ -106,12 +106,12 @@ class SynFlowUnstructured(SaliencyUnstructured):
         return same
 
     @classmethod
-    def _flow(cls, network: FlowNetwork) -> ScoreReader:
+    def _flow(cls, network: PositiveNetwork) -> ScoreStream:
         """The scores, checked: finite, not negative, and at first not zero throughout where a path leads."""
-        for reading in (Flow, ScaledFlow):  # the second is slower, and for the depths at which the first overflows
-            if network.reading is ScaledFlow and reading is Flow:
+        for mode in (Flow, ScaledFlow):  # the second is slower, and for the depths at which the first overflows
+            if network.mode is ScaledFlow and mode is Flow:
                 continue
-            scores = network.scores(reading)
+            scores = network.scores(mode)
             if network.sound and not network.unpruned:
                 return scores
             faults = {
@@ -135,7 +135,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
 SynFlow = SynFlowUnstructured
 
 
-def _fault(scores: ScoreReader, number: int, *, zero: bool) -> str:
+def _fault(scores: ScoreStream, number: int, *, zero: bool) -> str:
     """What is wrong with the scores of a tensor; zero throughout only where ``zero`` says that is wrong."""
     extremes = [torch.stack(torch.aminmax(part)) for part, _ in scores.parts(number) if part.numel()]
     if not extremes:

@@ -1,0 +1,205 @@
+"""Which entries of a vector are kept, with numbers worked out by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from torch_synflow import prune
+from torch_synflow.selection.survivors import Survivors, keep_highest
+
+
+@pytest.mark.parametrize(
+    ("scores", "keep", "expected"),
+    [
+        ([3.0, 1.0, 2.0], 1, [0]),
+        ([3.0, 1.0, 2.0], 2, [0, 2]),
+        ([1.0, 1.0, 1.0, 1.0], 2, [0, 1]),
+        ([0.0, 2.0, 2.0, -3.0, 2.0], 2, [1, 2]),
+        ([0.0, 2.0, 2.0, -3.0, 2.0], 4, [0, 1, 2, 4]),
+        ([-5.0, -1.0, -3.0], 1, [1]),  # signed: no absolute value is taken
+        ([-5.0, -1.0, -3.0], 2, [1, 2]),
+        ([0.0, -0.0, 0.0], 2, [0, 1]),  # the two zeros tie
+        ([-0.0, 0.0, 0.0], 1, [0]),
+        ([0.0, 0.0, 0.0, 5.0], 3, [0, 1, 3]),
+        ([7.0], 1, [0]),
+        ([7.0], 0, []),
+        ([1.0, 2.0], 2, [0, 1]),
+        ([1.0, 2.0], 0, []),
+        ([], 0, []),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_keep_highest(scores: list[float], keep: int, expected: list[int], dtype: torch.dtype) -> None:
+    kept = keep_highest(torch.tensor(scores, dtype=dtype), keep)
+    assert kept.dtype == torch.bool
+    assert kept.shape == (len(scores),)
+    assert kept.nonzero().flatten().tolist() == expected
+
+
+def test_keep_highest_reads_a_strided_vector_and_leaves_it_alone() -> None:
+    table = torch.tensor([[1.0, 9.0], [4.0, 9.0], [2.0, 9.0]])
+    assert keep_highest(table[:, 0], 2).tolist() == [False, True, True]
+    assert table.tolist() == [[1.0, 9.0], [4.0, 9.0], [2.0, 9.0]]
+
+
+def test_keep_highest_tells_apart_what_float32_can_not() -> None:
+    scores = torch.tensor([1.0, 1.0 + 1e-12], dtype=torch.float64)
+    assert keep_highest(scores, 1).tolist() == [False, True]
+    assert keep_highest(scores.float(), 1).tolist() == [True, False]
+
+
+def test_keep_highest_is_exact_on_a_long_vector_of_ties() -> None:
+    scores = torch.zeros(100_001)
+    scores[70_000:] = 1
+    kept = keep_highest(scores, 50_000)
+    assert int(kept.sum()) == 50_000
+    assert bool(kept[70_000:].all())
+    assert kept[:70_000].nonzero().flatten().tolist() == list(range(50_000 - 30_001))
+
+
+def ranked(scores: list[float], mask: list[float], amount: float) -> list[float]:
+    """The mask that SynFlow makes of given scores."""
+    marked = torch.tensor(scores).as_subclass(prune.Scores)
+    return prune.SynFlow(amount).compute_mask(marked, torch.tensor(mask)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("amount", "expected"),
+    [
+        (0, [1, 0, 1, 1, 0, 1]),
+        (0.0, [1, 0, 1, 1, 0, 1]),
+        (1, [1, 0, 1, 1, 0, 0]),  # of the two entries of score 1 the higher index goes
+        (2, [0, 0, 1, 1, 0, 0]),
+        (0.5, [0, 0, 1, 1, 0, 0]),  # a fraction of the four that are left
+        (0.25, [1, 0, 1, 1, 0, 0]),
+        (0.37, [1, 0, 1, 1, 0, 0]),  # 1.48 rounds to 1
+        (0.38, [0, 0, 1, 1, 0, 0]),  # 1.52 rounds to 2
+        (0.125, [1, 0, 1, 1, 0, 1]),  # 0.5 rounds to the even 0, as torch's round
+        (0.375, [0, 0, 1, 1, 0, 0]),  # 1.5 rounds to the even 2
+        (3, [0, 0, 1, 0, 0, 0]),
+        (4, [0, 0, 0, 0, 0, 0]),
+        (1.0, [0, 0, 0, 0, 0, 0]),
+    ],
+)
+def test_a_mask_keeps_the_highest_of_what_is_left(amount: float, expected: list[float]) -> None:
+    assert ranked([1.0, 9.0, 3.0, 2.0, 8.0, 1.0], [1.0, 0.0, 1.0, 1.0, 0.0, 1.0], amount) == expected
+
+
+def test_a_mask_has_the_shape_and_dtype_of_the_earlier_one() -> None:
+    scores = torch.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=torch.float64).as_subclass(prune.Scores)
+    mask = prune.SynFlow(2).compute_mask(scores, torch.ones(2, 2, dtype=torch.bfloat16))
+    assert type(mask) is Tensor
+    assert mask.dtype == torch.bfloat16
+    assert mask.tolist() == [[0.0, 0.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize("method", [prune.SynFlow, prune.SNIP, prune.GraSP], ids=lambda method: method.__name__)
+def test_raw_weights_are_refused(method: Any) -> None:
+    with pytest.raises(ValueError, match="ranks scores, not weights"):
+        method(0.5).compute_mask(torch.rand(4), torch.ones(4))
+
+
+@pytest.mark.parametrize("method", [prune.SynFlow, prune.L1Unstructured], ids=lambda method: method.__name__)
+@pytest.mark.parametrize(
+    ("amount", "error", "message"),
+    [
+        (-1, ValueError, "amount: expected a count of at least 0, got -1"),
+        (49, ValueError, "amount: expected at most 48, .* got 49"),
+        (-0.1, ValueError, "amount: expected a float between 0 and 1 .* got -0.1"),
+        (1.1, ValueError, "amount: expected a float between 0 and 1 .* got 1.1"),
+        (float("nan"), ValueError, "amount: expected a float between 0 and 1 .* got nan"),
+        (float("inf"), ValueError, "amount: expected a float between 0 and 1 .* got inf"),
+        (True, TypeError, "amount: expected .* got True"),
+        ("0.5", TypeError, "amount: expected .* got '0.5'"),
+        (None, TypeError, "amount: expected .* got None"),
+        ([0.5], TypeError, "amount: expected .* got"),
+        (0.5j, TypeError, "amount: expected .* got"),
+    ],
+)
+def test_a_bad_amount_is_refused_before_anything_is_touched(
+    method: Any, amount: Any, error: type[Exception], message: str
+) -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    with pytest.raises(error, match=message):
+        prune.global_iterative_unstructured(model, method, amount, example_inputs=torch.rand(1, 4))
+    assert not prune.is_pruned(model)
+
+
+@pytest.mark.parametrize(
+    ("amount", "kept"), [(0, 48), (0.0, 48), (1, 47), (48, 0), (1.0, 0), (0.01, 48), (0.011, 47), (0.5, 24)]
+)
+@pytest.mark.parametrize("iterations", [1, 5])
+def test_extreme_amounts(amount: float, kept: int, iterations: int) -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    report = prune.global_iterative_unstructured(
+        model, prune.SynFlow, amount, example_inputs=torch.rand(1, 4), iterations=iterations
+    )
+    assert report.kept == kept
+    assert int(model[0].weight_mask.sum() + model[2].weight_mask.sum()) == kept
+    assert prune.is_pruned(model)  # also for amount 0, as torch's own function leaves it
+
+
+def test_numbers_of_other_types_are_amounts() -> None:
+    """A NumPy or torch integer is a count, as ``numbers.Integral`` says."""
+    for amount, kept in ((np.int64(5), 43), (np.float32(0.5), 24), (np.float64(0.5), 24)):
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        assert prune.global_iterative_unstructured(model, prune.L1Unstructured, amount).kept == kept
+
+
+MANY = 300_000  # more than four samples of 65,536: the threshold is bracketed first
+POSITIONS = torch.arange(MANY, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        pytest.param(torch.randn(MANY, generator=torch.Generator().manual_seed(0)), id="normal"),
+        pytest.param(torch.randn(MANY, generator=torch.Generator().manual_seed(0)).round(), id="ties"),
+        pytest.param(POSITIONS, id="rising"),
+        pytest.param(-POSITIONS, id="falling"),
+        pytest.param(torch.zeros(MANY), id="all the same"),
+        pytest.param((POSITIONS % 4 != 0) * (1 + POSITIONS), id="the sample sees nothing but zeros"),
+        pytest.param(torch.where(POSITIONS % 4 == 0, 1e300, POSITIONS), id="the sample sees nothing but the highest"),
+    ],
+)
+@pytest.mark.parametrize("keep", [1, 100, 3_000, MANY // 2, MANY - 3_000, MANY - 1])
+def test_keep_highest_of_many_is_that_of_a_stable_sort(scores: Tensor, keep: int) -> None:
+    expected = torch.zeros(MANY, dtype=torch.bool)
+    expected[scores.sort(descending=True, stable=True).indices[:keep]] = True
+    assert torch.equal(keep_highest(scores, keep), expected)
+
+
+def test_survivors_follow_what_is_kept() -> None:
+    masks = [torch.ones(2, 3, dtype=torch.bool), torch.tensor([True, False, True, True])]
+    survivors = Survivors(masks)
+    values = [torch.arange(6.0).view(2, 3), torch.arange(10.0, 14.0)]
+    assert survivors.counts == [6, 3]
+    assert survivors.of(values).tolist() == [0, 1, 2, 3, 4, 5, 10, 12, 13]
+    survivors.keep(torch.tensor([1, 0, 1, 1, 1, 0, 1, 0, 1], dtype=torch.bool))
+    assert survivors.of(values).tolist() == [0, 2, 3, 4, 10, 13]
+    survivors.keep(torch.tensor([0, 0, 0, 0, 1, 1], dtype=torch.bool))
+    assert survivors.counts == [0, 2]
+    assert [mask.tolist() for mask in survivors.masks] == [[[False] * 3] * 2, [True, False, False, True]]
+    assert masks[0].all()  # what was given stays as it was
+
+
+@pytest.mark.parametrize("misled", [1, 2])
+def test_a_sample_that_misleads_costs_another_attempt(misled: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = torch.rand(200_000, generator=torch.Generator().manual_seed(0))
+    expected = scores >= scores.topk(50_000).values.min()
+    attempts: list[float] = []
+    bracket = Survivors._bracket
+
+    def often_wrong(survivors: Survivors, *arguments: Any) -> tuple[float, float]:
+        attempts.append(arguments[-1])
+        return (0.1, 0.2) if len(attempts) <= misled else bracket(survivors, *arguments)
+
+    monkeypatch.setattr(Survivors, "_bracket", often_wrong)
+    assert torch.equal(keep_highest(scores, 50_000), expected)
+    assert attempts == sorted(set(attempts))
+    assert len(attempts) == 2

@@ -1,0 +1,1 @@
+"""How many elements to keep, and where."""

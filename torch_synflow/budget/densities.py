@@ -1,0 +1,184 @@
+"""LayerKey densities: read off a model, or given by a rule for any density of the whole."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from torch_synflow.budget.allocation import densities_of
+from torch_synflow.model.parameters import Entry, Pair, Parameters, prunable_parameters, resolve, unwrap
+
+#: a layer, by its qualified name or its ``(module, name)`` pair
+LayerKey = str | Pair
+
+
+def layer_densities(parameters: Any) -> dict[LayerKey, float]:
+    """The density of each layer of a model as it is: kept / total of its mask, 1 where it was never pruned.
+
+    Args:
+        parameters: a model, for all its prunable weights, or ``(module, name)`` pairs.
+
+    Returns:
+        Densities by qualified name; by pair where a plain list does not say which model it is of. The
+        ``densities`` of the report that pruning returns are the same.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
+        >>> prune.l1_unstructured(model[0], "weight", 0.75)
+        Linear(in_features=4, out_features=5, bias=True)
+        >>> layer_densities(model)
+        {'0.weight': 0.25, '2.weight': 1.0}
+    """
+    entries, named = _entries(parameters)
+    kept = [int(entry.mask.sum()) for entry in entries]
+    return _by_layer(entries, named, [k / e.total if e.total else 1.0 for e, k in zip(entries, kept, strict=True)])
+
+
+def uniform(parameters: Any, density: float) -> dict[LayerKey, float]:
+    """The same density for every layer.
+
+    Args:
+        parameters: a model, for all its prunable weights, or ``(module, name)`` pairs.
+        density: kept / total over all layers, between 0 and 1.
+
+    Returns:
+        Densities by qualified name; by pair where a plain list does not say which model it is of.
+
+    Raises:
+        TypeError, ValueError: if ``density`` is no such number, or more than earlier prunings have left.
+
+    Example:
+        >>> uniform(nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 2)), 0.25)
+        {'0.weight': 0.25, '1.weight': 0.25}
+    """
+    return _shared(parameters, density, lambda shape: 1.0)
+
+
+def er(parameters: Any, density: float) -> dict[LayerKey, float]:
+    r"""Erdos-Renyi densities: each layer keeps in proportion to its numbers of inputs and outputs.
+
+    .. math:: d_l = \epsilon\, \frac{n_{in} + n_{out}}{n_{in}\, n_{out}}
+
+    Layers that would exceed density 1, or what earlier prunings have left of them, are kept whole, and the rest is
+    shared by the others; the total stays that of ``density``.
+
+    Args:
+        parameters: a model, for all its prunable weights, or ``(module, name)`` pairs.
+        density: kept / total over all layers, between 0 and 1.
+
+    Returns:
+        Densities by qualified name; by pair where a plain list does not say which model it is of.
+
+    Raises:
+        TypeError, ValueError: if ``density`` is no such number, or more than earlier prunings have left.
+
+    Source: Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive sparse connectivity
+    inspired by network science"; for convolutions, by channels, Evci et al. 2020, section 3.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 10))
+        >>> densities = er(model, 0.2)  # 50 / 600 and 40 / 300, times 2: 180 entries
+        >>> {name: round(density, 4) for name, density in densities.items()}
+        {'0.weight': 0.1667, '1.weight': 0.2667}
+    """
+    return _shared(parameters, density, lambda shape: sum(shape[:2]) / math.prod(shape[:2]))
+
+
+def erk(parameters: Any, density: float) -> dict[LayerKey, float]:
+    r"""Erdos-Renyi-kernel densities: as :func:`er`, the kernel's width and height counting too.
+
+    .. math:: d_l = \epsilon\, \frac{n_{in} + n_{out} + w + h}{n_{in}\, n_{out}\, w\, h}
+
+    Args:
+        parameters: a model, for all its prunable weights, or ``(module, name)`` pairs.
+        density: kept / total over all layers, between 0 and 1.
+
+    Returns:
+        Densities by qualified name; by pair where a plain list does not say which model it is of.
+
+    Raises:
+        TypeError, ValueError: if ``density`` is no such number, or more than earlier prunings have left.
+
+    Source: Evci et al. 2020, "Rigging the lottery: making all tickets winners", section 3.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 3))
+        >>> erk(model, 0.5)  # 11 / 36 and 18 / 288: the first layer would exceed 1, and is kept whole
+        {'0.weight': 1.0, '1.weight': 0.4375}
+    """
+    return _shared(parameters, density, lambda shape: sum(shape) / math.prod(shape))
+
+
+def proportional(densities: Mapping[Any, float]) -> Callable[[Any, float], dict[LayerKey, float]]:
+    """A rule that scales given densities to any total, such as those of another method or compression.
+
+    Layers that would exceed density 1, or what earlier prunings have left of them, are kept whole, and the rest is
+    shared by the others.
+
+    Args:
+        densities: non-negative numbers by qualified name or ``(module, name)`` pair; only their ratios matter.
+
+    Returns:
+        A function of ``(parameters, density)`` as :func:`erk` is.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 5))
+        >>> proportional({"0.weight": 0.1, "1.weight": 0.3})(model, 0.4)
+        {'0.weight': 0.2, '1.weight': 0.6}
+    """
+
+    def scaled(parameters: Any, density: float) -> dict[LayerKey, float]:
+        entries, named = _entries(parameters)
+        return _by_layer(entries, named, _scaled(entries, densities_of(densities, entries, "densities"), density))
+
+    return scaled
+
+
+def _entries(parameters: Any) -> tuple[list[Entry], bool]:
+    """The layers of a model or of pairs, and whether their names are known."""
+    if isinstance(parameters, nn.Module):
+        parameters = prunable_parameters(parameters)
+    model = parameters.model if isinstance(parameters, Parameters) else None
+    return resolve(parameters, unwrap(model) if model is not None else None), model is not None
+
+
+def _by_layer(entries: Sequence[Entry], named: bool, densities: Sequence[float]) -> dict[LayerKey, float]:
+    return {e.label if named else e.locations[0]: d for e, d in zip(entries, densities, strict=True)}
+
+
+def _shared(parameters: Any, density: float, ratio: Callable[[torch.Size], float]) -> dict[LayerKey, float]:
+    entries, named = _entries(parameters)
+    ratios = [ratio(entry.parameter.shape) if entry.total else 0.0 for entry in entries]
+    return _by_layer(entries, named, _scaled(entries, ratios, density))
+
+
+def _scaled(entries: Sequence[Entry], ratios: Sequence[float], density: float) -> list[float]:
+    """The ratios times a common factor, none above what is left of its layer, that keep ``density`` in all."""
+    if isinstance(density, bool) or not isinstance(density, numbers.Real):
+        raise TypeError(f"density: expected a number between 0 and 1, got {density!r}")
+    if not 0.0 <= float(density) <= 1.0:
+        raise ValueError(f"density: expected a number between 0 and 1 (kept / total), got {density!r}")
+    sizes = [entry.total for entry in entries]
+    most = [int(entry.mask.sum()) / entry.total if entry.total else 1.0 for entry in entries]
+    free = [i for i, ratio in enumerate(ratios) if ratio > 0]
+    found = [0.0] * len(entries)
+    budget = float(density) * sum(sizes)
+    while free:
+        factor = budget / sum(ratios[i] * sizes[i] for i in free)
+        full = [i for i in free if factor * ratios[i] >= most[i]]
+        for i in full or free:
+            found[i] = min(factor * ratios[i], most[i])
+            budget -= found[i] * sizes[i]
+        free = [i for i in free if i not in full] if full else []
+    if budget > 0.5:
+        most_of_all = sum(m * size for m, size, ratio in zip(most, sizes, ratios, strict=True) if ratio > 0)
+        raise ValueError(
+            f"density: expected at most {most_of_all / sum(sizes):g}, what is left of the layers that have a density "
+            f"above 0, got {density!r}"
+        )
+    return found

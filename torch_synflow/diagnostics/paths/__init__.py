@@ -1,0 +1,1 @@
+"""Which elements lie on a path from an input to an output."""

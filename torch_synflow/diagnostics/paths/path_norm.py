@@ -1,0 +1,106 @@
+"""The l1 path norm: the sum over all paths from an input to an output of the product of absolute weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from torch_synflow.diagnostics.drawing import axes
+from torch_synflow.diagnostics.paths.from_inputs import FromInputs, Inspection
+from torch_synflow.diagnostics.table import table
+from torch_synflow.flow.passes import measure
+from torch_synflow.flow.surrogate.mode import Flow
+from torch_synflow.model.masks import entries_of
+from torch_synflow.scoring.network import opened
+
+
+@dataclass(frozen=True)
+class PathNorm:
+    """The l1 path norm of a model and SynFlow's R; ``print`` shows a table.
+
+    Attributes:
+        path_norm: the sum over all paths that start at an input; infinite where it exceeds float64.
+        synflow: R of SynFlow, in which paths start at biases too.
+    """
+
+    path_norm: float
+    synflow: float
+
+    @property
+    def from_biases(self) -> float:
+        """What of R comes from biases and other offsets, which are zero as most networks for images start."""
+        return self.synflow - self.path_norm
+
+    def __str__(self) -> str:
+        """A table of the two."""
+        return table(
+            ["", "value"], [["l1 path norm", f"{self.path_norm:.6g}"], ["R of SynFlow", f"{self.synflow:.6g}"]]
+        )
+
+    def draw(self, ax: Any = None) -> Any:
+        """Draw R as the path norm and what biases add to it.
+
+        Args:
+            ax: matplotlib axes; new ones by default.
+
+        Returns:
+            The axes.
+        """
+        ax = axes(ax)
+        ax.barh([0], [self.path_norm], label="l1 path norm")
+        ax.barh([0], [self.from_biases], left=[self.path_norm], label="from biases")
+        ax.set_yticks([])
+        ax.set_xlabel("R of SynFlow")
+        ax.legend()
+        return ax
+
+
+class _Double(Inspection):
+    dtype: ClassVar[torch.dtype] = torch.float64
+
+
+def path_norm(model: nn.Module, example_inputs: Any) -> PathNorm:
+    r"""The l1 path norm :math:`\sum_{paths} \prod_{w} |w|` of a model, and R of SynFlow, which it is without biases.
+
+    Args:
+        model: any model, pruned or not, read in evaluation mode as SynFlow reads it; it is only read. BatchNorm
+            scales are weights on the paths.
+        example_inputs: what it is called with; only shapes matter.
+
+    Returns:
+        Both numbers. They are equal where all biases and offsets are zero.
+
+    Raises:
+        TypeError, ValueError: if the model has nothing prunable, or no example input is given.
+
+    Source: Frankle et al. 2021, appendix D.5; Tanaka et al. 2020, section 6.
+
+    Example:
+        >>> from torch_synflow import diagnostics
+        >>> model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1))
+        >>> with torch.no_grad():
+        ...     _ = model[0].weight.copy_(torch.tensor([[1.0, -2.0], [3.0, 0.5]]))
+        ...     _ = model[2].weight.copy_(torch.tensor([[2.0, -1.0]]))
+        ...     _ = model[2].bias.fill_(-0.5)
+        >>> diagnostics.path_norm(model, torch.ones(1, 2))  # 2 (1 + 2) + 1 (3 + 0.5)
+        PathNorm(path_norm=9.5, synflow=10.0)
+    """
+    entries = entries_of(model)
+    network = _Double.positive_network_of(model, example_inputs, entries)
+    with opened(network, training=False):
+        found = []
+        for mode in (FromInputs, Flow):
+            totals: list[float] = []
+
+            class Summing(mode):  # type: ignore[misc, valid-type]
+                def total(self, outputs: Any) -> torch.Tensor:
+                    value: torch.Tensor = super().total(outputs)
+                    totals.append(float(value.detach()))  # noqa: B023
+                    return value
+
+            measure(network, network.weights, network.inputs, Summing)
+            found.append(totals[-1])
+    return PathNorm(*found)

@@ -1,0 +1,193 @@
+"""Which entries an input-output path uses: a boolean forward and backward pass over what the masks keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torch_synflow._torch.pytree import tree_leaves, tree_map
+from torch_synflow.diagnostics.paths.from_inputs import FromInputs, Inspection
+from torch_synflow.diagnostics.paths.maxima import maximum_as_sum
+from torch_synflow.flow.passes import measure
+from torch_synflow.flow.surrogate.call import Call, is_flow, label_of
+from torch_synflow.flow.surrogate.mode import Surrogate
+from torch_synflow.flow.surrogate.objective import sum_of_outputs
+from torch_synflow.flow.surrogate.operations import NORMALISED
+from torch_synflow.flow.surrogate.trace import Place, Plan
+from torch_synflow.model.masks import entries_of
+from torch_synflow.model.parameters import Entry
+from torch_synflow.scoring.network import opened
+
+
+@dataclass(frozen=True)
+class Summand:
+    """One side of the sum of a residual block.
+
+    Attributes:
+        alive: whether anything of the input arrives.
+        layers: indices of the scored weights on the way to it that are not on the way to the other side.
+    """
+
+    alive: bool
+    layers: frozenset[int]
+
+
+class Reachability(FromInputs):
+    """Values and gradients that are 0 or 1: whether a path from an input arrives, and whether one to an output leaves.
+
+    Being boolean they can neither overflow nor vanish. A maximum is read as a sum, as it may choose any of its
+    entries, and normalisation as the identity.
+
+    Attributes:
+        layers: for the index of a scored weight, whether the input arrives at its layer, and leaves it.
+        outputs: for each output of the model, which entries the input arrives at.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self._sums: dict[tuple[Place, Place], tuple[bool, bool]] = {}
+        self.layers: dict[int, tuple[bool, bool]] = {}
+        self.outputs: list[Tensor] = []
+
+    def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
+        """Note what arrives at the sides of a sum."""
+        flows = [values[slot] for slot in slots if is_flow(values[slot])]
+        if name == "add" and len(flows) == 2:
+            first, second = (_place(flow) for flow in flows)
+            self._sums[first, second] = (_any(flows[0]), _any(flows[1]))
+
+    def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
+        """Run an operation on booleans."""
+        if name in NORMALISED and name not in ("softmax", "special_softmax", "embedding"):
+            return call.get(0, "input")
+        result = maximum_as_sum(name, call) if "max" in name and name not in ("softmax", "special_softmax") else None
+        if result is None:
+            result = super().run_operation(name, surrogate, call)
+        written = call.args[0] if call.args else None  # an operation in place returns what it wrote to
+        return tree_map(lambda leaf: _boolean(leaf) if leaf is not written else leaf, result)
+
+    def note_operation(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        """Note whether the input arrives at a layer, and leaves it."""
+        if kind != "weights" or not outputs:
+            return
+        sources = self.trace.nodes[_place(outputs[0])].inputs
+        arrives = any(_any(flow) for flow in inputs) if inputs else True  # a layer that reads a constant starts a path
+        leaves = any(_any(flow) for flow in outputs)
+        for index in self._weights(self._before([p for p in sources if not self.trace.nodes[p].flow])):
+            before, after = self.layers.get(index, (False, False))
+            self.layers[index] = (before or arrives, after or leaves)
+
+    def total(self, outputs: Any) -> Tensor:
+        """R, as a sum of booleans."""
+        leaves = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+        self.outputs = [_plain(leaf.detach()) > 0 for leaf in leaves]
+        return sum_of_outputs(outputs)
+
+    @property
+    def residual_sums(self) -> list[tuple[Summand, Summand]]:
+        """The two sides of each sum of flows that part and meet again, the way through fewer layers first."""
+        found = []
+        for places, alive in self._sums.items():
+            first, second = (self._before([place]) for place in places)
+            if any(self.trace.nodes[place].flow for place in first & second):
+                ways = self._weights(first), self._weights(second)
+                sides = Summand(alive[0], ways[0] - ways[1]), Summand(alive[1], ways[1] - ways[0])
+                found.append(sides if len(sides[0].layers) <= len(sides[1].layers) else sides[::-1])
+        return found
+
+    def _before(self, places: Sequence[Place]) -> set[Place]:
+        """The places and all that they were computed from."""
+        seen, waiting = set(places), list(places)
+        while waiting:
+            new = [source for source in self.trace.nodes[waiting.pop()].inputs if source not in seen]
+            seen.update(new)
+            waiting += new
+        return seen
+
+    def _weights(self, places: Iterable[Place]) -> frozenset[int]:
+        """The indices of the scored weights among ``places``."""
+        return frozenset(-p[0] - 1 for p in places if p[0] < 0 and self.trace.nodes[p].name == "weight")
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a boolean pass found.
+
+    Attributes:
+        entries: the tensors that were looked at.
+        used: for each of them, which entries a path from an input to an output uses.
+        mode: the pass itself.
+    """
+
+    entries: list[Entry]
+    used: list[Tensor]
+    mode: Reachability
+
+
+def reach(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Reached:
+    """Find the entries that some path from an input to an output uses.
+
+    Kept weights are set to ones and all else that only scales too, biases are left out. The gradient of the sum
+    of the outputs is then positive where a path leads through an entry.
+
+    Args:
+        model: any model; it is only read.
+        example_inputs: what it is called with; only shapes matter.
+        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+    """
+    entries = entries_of(model, parameters)
+    network = Inspection.positive_network_of(model, example_inputs, entries)
+    last: list[Reachability] = []
+
+    def mode(plan: Plan) -> Reachability:
+        last[:] = [Reachability(plan)]
+        return last[0]
+
+    with opened(network, training=False):
+        for name, mask in network.masks.items():
+            network.weights[name] = mask.to(network.weights[name].dtype)
+        gradients, *_ = measure(network, network.weights, network.inputs, mode)
+    return Reached(entries, [(gradients[e.key] > 0) & e.mask for e in entries], last[0])
+
+
+class _Boolean(torch.autograd.Function):
+    """1 where positive; the gradient likewise."""
+
+    @staticmethod
+    def forward(value: Tensor) -> Tensor:
+        return (value > 0).to(value.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return (gradient > 0).to(gradient.dtype)
+
+
+def _boolean(leaf: Any) -> Any:
+    if isinstance(leaf, Tensor) and leaf.is_floating_point():
+        return _Boolean.apply(leaf)
+    return leaf
+
+
+def _place(tensor: Tensor) -> Place:
+    label = label_of(tensor)
+    assert label is not None
+    return label.node
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    """The tensor inside the wrappers of ``torch.func``."""
+    while torch._C._functorch.is_gradtrackingtensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
+
+
+def _any(flow: Tensor) -> bool:
+    return bool((flow.detach() > 0).any())

@@ -1,0 +1,166 @@
+"""Can a pruned model train at all? Where its input stops, which outputs it never reaches, what blocks have lost."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
+from torch_synflow.diagnostics.paths.reachability import Reached, reach
+
+
+@dataclass(frozen=True)
+class Trainability:
+    """Whether the input arrives at the outputs; ``print`` says what is wrong, and where.
+
+    Attributes:
+        layers: the names of the tensors that were looked at.
+        effective: for each the fraction of all its entries that a path from an input to an output uses.
+        stopped_at: the layers that the input arrives at and does not leave.
+        empty_layers: the layers with nothing kept.
+        reached: how many entries of the outputs the input arrives at.
+        outputs: entries of the outputs for one example.
+        residual: what residual blocks have lost: a skip path or a branch.
+    """
+
+    layers: tuple[str, ...]
+    effective: tuple[float, ...]
+    stopped_at: tuple[str, ...]
+    empty_layers: tuple[str, ...]
+    reached: int
+    outputs: int
+    residual: tuple[str, ...]
+
+    @property
+    def can_train(self) -> bool:
+        """Whether there is a path from the input to some output."""
+        return self.reached > 0
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What keeps the model, or some of its outputs, from learning of the input."""
+        if self.reached == 0:
+            empty = [name for name in self.stopped_at if name in self.empty_layers]
+            if empty:
+                where = f"no path from the input to any output: {', '.join(empty)} kept nothing and cuts the model"
+            elif self.stopped_at:
+                where = f"no path from the input to any output: the input stops at {', '.join(self.stopped_at)}"
+            else:
+                where = "no path from the input to any output"
+            return (where,)
+        if self.reached < self.outputs:
+            missing = self.outputs - self.reached
+            return (f"no path from the input to {missing:,} of {self.outputs:,} outputs of an example",)
+        return ()
+
+    def __str__(self) -> str:
+        """One line a finding."""
+        lines = [*self.problems, *self.residual]
+        lines += [f"{name} kept nothing" for name in self.empty_layers if not any(name in line for line in lines)]
+        return "\n".join(lines) if lines else "every output has a path from the input, no layer is empty"
+
+    def draw(self, ax: Any = None) -> Any:
+        """Draw what of each layer is on a path, and where the input stops.
+
+        Args:
+            ax: matplotlib axes; new ones by default.
+
+        Returns:
+            The axes.
+        """
+        ax = axes(ax)
+        places = bar_positions(ax, [name.removesuffix(".weight") for name in self.layers])
+        ax.bar(places, self.effective, label="on a path / total")
+        bottom = fractions(ax, self.effective, "on a path / total")
+        stops = [place for place, name in zip(places, self.layers, strict=True) if name in self.stopped_at]
+        if stops:
+            ax.plot(stops, [bottom] * len(stops), "rx", label="the input stops here", clip_on=False)
+        ax.legend()
+        return ax
+
+
+def trainability(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Trainability:
+    """Find out whether a model can train: an empty layer that cuts it, outputs without a path, blocks without a side.
+
+    Args:
+        model: any model, pruned or not; it is only read.
+        example_inputs: what it is called with, the first dimension being the batch; only shapes matter.
+        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+
+    Returns:
+        A report that prints what is wrong, and where.
+
+    Raises:
+        TypeError, ValueError: if the model has nothing prunable, or no example input is given.
+
+    Source: Tanaka et al. 2020, section 3 (layer collapse makes a network untrainable).
+
+    Example:
+        >>> from torch_synflow import diagnostics
+        >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> _ = prune.random_unstructured(model[2], "weight", amount=2)
+        >>> print(diagnostics.trainability(model, torch.rand(1, 3)))
+        no path from the input to any output: 2.weight kept nothing and cuts the model
+    """
+    reached = reach(model, example_inputs, parameters)
+    layers = tuple(entry.label for entry in reached.entries)
+    stops = {index for index, (arrives, leaves) in reached.mode.layers.items() if arrives and not leaves}
+    return Trainability(
+        layers=layers,
+        effective=tuple(float(used.double().mean()) if used.numel() else 1.0 for used in reached.used),
+        stopped_at=tuple(layers[index] for index in sorted(stops)),
+        empty_layers=tuple(e.label for e in reached.entries if e.total and not bool(e.mask.any())),
+        reached=sum(int(output.sum()) for output in reached.mode.outputs),
+        outputs=sum(output.numel() for output in reached.mode.outputs),
+        residual=_residual(reached, layers),
+    )
+
+
+def warn_if_untrainable(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Trainability:
+    """Warn, before training, of a model whose outputs, or some of them, can not learn of the input.
+
+    Args:
+        model: any model, pruned or not; it is only read.
+        example_inputs: what it is called with; only shapes matter.
+        parameters: as for :func:`trainability`.
+
+    Returns:
+        What :func:`trainability` returns.
+
+    Warns:
+        UserWarning: if there is no path to some output, naming where.
+
+    Raises:
+        TypeError, ValueError: as :func:`trainability`.
+
+    Example:
+        >>> import warnings
+        >>> from torch_synflow import diagnostics
+        >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> _ = prune.random_unstructured(model[2], "weight", amount=2)
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     found = diagnostics.warn_if_untrainable(model, torch.rand(1, 3))
+        >>> found.can_train, len(caught)
+        (False, 1)
+    """
+    found = trainability(model, example_inputs, parameters)
+    if found.problems:
+        warnings.warn(f"{type(model).__name__} can not train as it should: {'; '.join(found.problems)}", stacklevel=2)
+    return found
+
+
+def _residual(reached: Reached, layers: tuple[str, ...]) -> tuple[str, ...]:
+    """A note for each sum of a residual block of which one side is gone and the other is not."""
+    notes = []
+    for short, long in reached.mode.residual_sums:
+        lost = (short if long.alive else long).layers
+        if short.alive != long.alive and lost:  # a side without layers of its own is a constant
+            gone = "the skip path" if long.alive else "the branch"
+            gone = gone if len(short.layers) < len(long.layers) else "one of two branches"
+            names = ", ".join(layers[index] for index in sorted(lost))
+            notes.append(f"inside a residual block, {gone} is gone ({names})")
+    return tuple(notes)

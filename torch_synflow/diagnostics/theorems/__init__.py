@@ -1,0 +1,1 @@
+"""What is conserved over units and cuts of a network, measured."""

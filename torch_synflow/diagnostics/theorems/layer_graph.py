@@ -1,0 +1,149 @@
+"""The saliency of every parameter of a model, for a scalar of its outputs or along the gradient of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.nn.utils import parametrize
+
+from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch_synflow.diagnostics.paths.from_inputs import Inspection
+from torch_synflow.diagnostics.theorems.forward_pass import ForwardPass, TracedLayer
+from torch_synflow.flow.surrogate.objective import sum_of_outputs
+from torch_synflow.model.parameters import Entry, Pair, held_parameters, resolve, unwrap
+from torch_synflow.scoring.network import Network, opened
+
+#: R, a scalar, of what the model returns
+Objective = Callable[[Any], Tensor]
+
+
+@dataclass(frozen=True)
+class LayerGraph:
+    """The layers of a model with the saliency of their parameters, and what arrives at its outputs.
+
+    Attributes:
+        layers: what was called, in order.
+        end: a last layer without a module, for the outputs.
+        total: ``<dR/dy, y>``.
+    """
+
+    layers: list[TracedLayer]
+    end: TracedLayer
+    total: float
+
+
+class _AllParameters(Inspection):
+    """Reads all parameters of a model, in float64."""
+
+    dtype: ClassVar[torch.dtype] = torch.float64
+
+
+def layer_graph(
+    model: nn.Module, example_inputs: Any, objective: Objective | None, *, along_gradient: bool, training: bool
+) -> LayerGraph:
+    """Run a model and take the saliency of each parameter; see :func:`torch_synflow.diagnostics.conservation`."""
+    inner = unwrap(model)
+    entries = resolve(list(_resolvable(inner)), inner)
+    if objective is None:
+        positive = _AllParameters.positive_network_of(model, example_inputs, entries)
+        network: Network = positive
+        inputs, objective = positive.inputs, sum_of_outputs
+    else:
+        network = _AllParameters.network_of(model, example_inputs, entries)
+        inputs = network.prepared(example_inputs)
+    with opened(network, training=training):
+        for weight in network.weights.values():
+            weight.requires_grad_()
+        run = ForwardPass(network, inputs)
+        calls = [call for calls in run.calls.values() for call in calls]
+        shifts = [call.shift for call in calls if call.shift is not None]
+        at = [*network.weights.values(), *shifts]
+        scored = [k for k, entry in enumerate(entries) if along_gradient and _is_prunable(entry)]
+        slopes, squares, total = _slopes(run.outputs, objective, at, scored)
+    saliency: dict[Pair, Tensor] = {}
+    tied: set[nn.Module] = set()
+    for k, entry in enumerate(entries):
+        value = at[k].detach() * slopes[k]
+        value = value + squares[k] if k in squares else value
+        saliency.update(dict.fromkeys(entry.locations, value))
+        tied.update(module for module, _ in entry.locations if len(entry.locations) > 1)
+    of_shift = dict(zip(map(id, shifts), slopes[len(entries) :], strict=True))
+    for layer in run.layers:
+        layer.notes += ["a tied parameter: sums are over all its places"] if layer.module in tied else []
+        first, second = saliency.get((layer.module, "weight")), saliency.get((layer.module, "bias"))
+        if not layer.is_norm:
+            layer.weight, layer.bias = first, second
+        elif layer.normalises and first is not None:
+            layer.bias = first if second is None else first + second
+        elif layer.normalises:
+            layer.notes.append("BatchNorm without a scale, in training mode")
+    for call in calls:
+        if call.shift is not None and call.offset is not None:
+            added = call.offset * of_shift[id(call.shift)]
+            call.layer.bias = added if call.layer.bias is None else call.layer.bias + added
+    return LayerGraph(run.layers, run.end, total)
+
+
+def _slopes(
+    outputs: Any, objective: Objective, at: Sequence[Tensor], scored: Sequence[int]
+) -> tuple[list[Tensor], dict[int, Tensor], float]:
+    """What saliencies are made of: ``parameter * slope + square``, and ``<dR/dy, y>``.
+
+    The slope is the gradient and there are no squares; where tensors are ``scored``, all is the derivative of that
+    along their gradient ``g``: the slope is ``H g``, squares are those of ``g``.
+    """
+    value = objective(outputs)
+    if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+        got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(
+            f"objective: expected a function of the outputs that returns a scalar that depends on them, got {got}"
+        )
+    gradient = _gradient(value, at, create_graph=bool(scored))
+    leaves, spec = tree_flatten(outputs)
+    where = [k for k, leaf in enumerate(leaves) if isinstance(leaf, Tensor) and leaf.requires_grad]
+    ends = [leaves[k].detach().requires_grad_() for k in where]
+    for k, end in zip(where, ends, strict=True):
+        leaves[k] = end
+    last = _gradient(objective(tree_unflatten(leaves, spec)), ends, create_graph=True)
+    total = _dot(last, ends)
+    if not scored:
+        return gradient, {}, float(total.detach())
+    direction = {k: gradient[k].detach() for k in scored}
+    curvature = _gradient(_dot([gradient[k] for k in scored], list(direction.values())), at)
+    # how the outputs move along the direction: two reverse passes make a forward one
+    weighs = [torch.zeros_like(end, requires_grad=True) for end in ends]
+    plain = tree_leaves(outputs)
+    back = _gradient(_dot([plain[k] for k in where], weighs), [at[k] for k in scored], create_graph=True)
+    moves = _gradient(_dot(back, list(direction.values())), weighs)
+    turned = _gradient(total, ends)
+    squares = {k: g**2 for k, g in direction.items()}
+    return curvature, squares, float(_dot(turned, moves))
+
+
+def _gradient(value: Tensor, at: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
+    """The gradient, zero where ``value`` does not depend on a tensor."""
+    if not value.requires_grad:
+        return [torch.zeros_like(tensor) for tensor in at]
+    found = torch.autograd.grad(value, at, create_graph=create_graph, retain_graph=True, allow_unused=True)
+    return [torch.zeros_like(t) if g is None else g for t, g in zip(at, found, strict=True)]
+
+
+def _dot(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
+    return torch.stack([(a * b).sum() for a, b in zip(first, second, strict=True)]).sum()
+
+
+def _is_prunable(entry: Entry) -> bool:
+    return any(isinstance(module, (nn.Linear, _ConvNd)) and name == "weight" for module, name in entry.locations)
+
+
+def _resolvable(model: nn.Module) -> Iterator[Pair]:
+    for module, name, _, parameter in held_parameters(model):
+        plain = parameter.is_floating_point() and not parametrize.is_parametrized(module, name)
+        if plain and not isinstance(module, NonDynamicallyQuantizableLinear):
+            yield module, name

@@ -1,0 +1,98 @@
+"""Why a flow is not positive and finite: the first operation, and its module, where it went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torch_synflow.flow.passes import measure
+from torch_synflow.flow.surrogate.exponents import ScaledFlow
+from torch_synflow.flow.surrogate.trace import Plan
+from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.task import Weights
+
+
+class _Watch(ScaledFlow):
+    """A pass that notes operations without a surrogate, and the first value that is wrong."""
+
+    modules: Sequence[str] = ()
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.unknown: list[str] = []
+        self.wrong_unknown: list[str] = []
+        self.wrong: list[str] = []
+
+    def note_operation(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        """Note what an operation did to the flow."""
+        place = f"{name!r} in module {self.modules[-1] or 'the model itself'!r}" if self.modules else repr(name)
+        after = _fault(outputs)
+        wrong = after if after and not _fault(inputs) else ""
+        if kind == "unknown" and outputs:
+            self.unknown.append(place)
+            if wrong:
+                self.wrong_unknown.append(f"{place} (its output is {wrong})")
+        elif wrong and (kind == "unseen" or wrong == "not finite"):
+            self.wrong.append(f"{place} (its output is {wrong})")
+
+
+def explain(network: Network, weights: Weights, inputs: Any) -> str:
+    """Run the forward pass once more and say where the flow first went wrong; empty if no operation is to blame."""
+    watches: list[_Watch] = []
+
+    def watch(plan: Plan) -> _Watch:
+        watches.append(_Watch(plan))
+        watches[-1].modules = stack
+        return watches[-1]
+
+    with _module_stack(network.model) as stack:
+        measure(network, weights, inputs, mode=watch)
+    last = watches[-1]
+    for found in (last.wrong_unknown, last.unknown):
+        if found:
+            return (
+                f"the first operation without a surrogate is {found[0]}; expected a positively homogeneous one; say "
+                "what SynFlow is to run instead by torch_synflow.flow.register(operation)(lambda x: torch.relu(x))"
+            )
+    return f"it went wrong first at {last.wrong[0]}" if last.wrong else ""
+
+
+def _fault(tensors: Sequence[Tensor]) -> str:
+    for tensor in tensors:
+        value = tensor.detach()
+        if not bool(torch.isfinite(value).all()):
+            return "not finite"
+        if bool((value < 0).any()):
+            return "negative"
+        if value.numel() and not bool(value.any()):
+            return "zero throughout"
+    return ""
+
+
+@contextmanager
+def _module_stack(model: nn.Module) -> Iterator[list[str]]:
+    """The names of the modules whose forward is running, the innermost last."""
+    stack: list[str] = []
+    handles = []
+    for name, module in model.named_modules():
+        label = f"{name} ({type(module).__name__})" if name else ""
+
+        def enter(module: nn.Module, args: Any, label: str = label) -> None:
+            stack.append(label)
+
+        def leave(module: nn.Module, args: Any, output: Any) -> None:
+            stack.pop()
+
+        handles += [
+            module.register_forward_pre_hook(enter, prepend=True),
+            module.register_forward_hook(leave, always_call=True),
+        ]
+    try:
+        yield stack
+    finally:
+        for handle in handles:
+            handle.remove()

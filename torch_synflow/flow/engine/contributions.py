@@ -1,0 +1,175 @@
+"""Scores of weights from what flowed in and out of the layers that use them, computed a part at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from torch_synflow.flow.engine.layers import RecordedLayer, parts_of
+from torch_synflow.selection.stream import ScoreStream
+
+#: so many factors are looked up at a time
+_LOOKED_UP = 1 << 22
+
+
+@dataclass
+class Use:
+    """One use of a weight by a layer, and what flowed in and out there.
+
+    Attributes:
+        layer: the layer.
+        at_tap: the gradient at its tap.
+        seen: its input, as it made it.
+        greatest: the greatest entries of the gradient and of the input.
+    """
+
+    layer: RecordedLayer
+    at_tap: Tensor
+    seen: Tensor
+    greatest: tuple[float, float]
+
+
+@dataclass
+class Measured:
+    """One weight, or block of one, and what the gradient at it is made of.
+
+    Attributes:
+        weight: the weight, which may be held in a narrower type than the flows.
+        greatest: what no entry of it exceeds.
+        uses: those by layers.
+        gradient: where it is not used by layers only.
+    """
+
+    weight: Tensor
+    greatest: float
+    uses: list[Use] = field(default_factory=list)
+    gradient: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.gradient is None and not all(use.layer.in_rows for use in self.uses):
+            weight = self.weight.to(self.uses[0].seen.dtype)
+            self.gradient = sum(use.layer.gradient(use.seen, use.at_tap, weight) for use in self.uses)  # type: ignore[assignment]
+
+    def at(self, places: Tensor) -> Tensor:
+        """``dR/dw * w`` at flat indices."""
+        weight = self.weight.view(-1).index_select(0, places)
+        if self.gradient is not None:
+            return self.gradient.reshape(-1).index_select(0, places).mul_(weight)
+        row = math.prod(self.weight.shape[1:])
+        total = torch.zeros_like(weight, dtype=self.uses[0].seen.dtype if self.uses else None)
+        for use in self.uses:
+            positions = len(use.seen)
+            step = max(1, _LOOKED_UP // max(1, positions))
+            for start in range(0, len(places), step):
+                here = places[start : start + step]
+                total[start : start + step] += torch.linalg.vecdot(
+                    use.at_tap.gather(1, (here // row).expand(positions, -1)),
+                    use.seen.gather(1, (here % row).expand(positions, -1)),
+                    dim=0,
+                )
+        return total.mul_(weight)
+
+    def parts(self, *, exact: bool) -> Iterator[tuple[Tensor, Tensor, float]]:
+        """``dR/dw * w`` in order, the weights that are scored, and the unit that the scores are to be taken times.
+
+        Args:
+            exact: whether to compute in the type of the flows, or in that of the weight.
+        """
+        by_uses = self.gradient is None and bool(self.uses)
+        rows = self.weight.flatten(1) if by_uses else self.weight.view(-1, 1)  # of any number of dimensions
+        unit, factors = 1.0, [(use.at_tap, use.seen) for use in self.uses]
+        if by_uses and not exact:
+            unit, factors = self._unit(), []
+            for use in self.uses:  # powers of two bring the greatest to one, so that no sum leaves the range
+                scale = _power_of_two(use.greatest[1])
+                factors.append(((use.at_tap * (scale / unit)).to(rows.dtype), (use.seen / scale).to(rows.dtype)))
+        gradient = self.gradient.reshape(rows.shape) if self.gradient is not None else None
+        dtype = gradient.dtype if gradient is not None else factors[0][0].dtype if factors else rows.dtype
+        buffer = None
+        for start, weight in parts_of(rows):
+            buffer = torch.empty_like(weight, dtype=dtype) if buffer is None else buffer
+            part = buffer[: len(weight)]
+            if gradient is not None:
+                part.copy_(weight).mul_(gradient[start : start + len(weight)])
+            else:
+                for number, (at_tap, seen) in enumerate(factors):
+                    transposed = at_tap[:, start : start + len(weight)].T
+                    torch.mm(transposed, seen, out=part) if not number else part.addmm_(transposed, seen)
+                part.mul_(weight) if factors else part.zero_()
+            yield part.view(-1), weight.view(-1), unit
+
+    def error(self) -> tuple[float, float]:
+        """The relative error of parts that are not exact, and the score below which it does not hold.
+
+        For sums of products that are not negative, with twice the unit of rounding for each operation and twice the
+        smallest normal number for each that may underflow. Infinite where the type of the weight is too narrow.
+        """
+        if self.gradient is not None or not self.uses:
+            return 0.0, 0.0
+        narrow, unit = torch.finfo(self.weight.dtype), self._unit()
+        terms, greatest = sum(len(use.seen) for use in self.uses), max(1.0, self.greatest)
+        if not (1e-200 < unit < 1e200 and 4 * terms * greatest < narrow.max):
+            return math.inf, math.inf
+        return (terms + 8) * narrow.eps, 8 * terms * narrow.tiny / narrow.eps * greatest * unit
+
+    def _unit(self) -> float:
+        """A power of two at the greatest product of flows."""
+        return max(_power_of_two(at_tap) * _power_of_two(seen) for at_tap, seen in (u.greatest for u in self.uses))
+
+
+class FlowScores(ScoreStream):
+    """Scores that are computed a part at a time from what flowed in and out of layers.
+
+    Args:
+        measured: the weights and their flows.
+        restore: undoes what selection sets to zero.
+        narrow: whether parts may be computed in the types of the weights first, as no term of a score is negative.
+    """
+
+    drops: bool = True
+
+    def __init__(self, measured: Sequence[Measured], restore: Callable[[int], object], *, narrow: bool) -> None:
+        self._measured = measured
+        self._restore = restore
+        errors = [weight.error() for weight in measured] if narrow else [(math.inf, math.inf)]
+        error, floor = (max(column) for column in zip(*errors, strict=True))
+        self._narrow = math.isfinite(error)
+        if self._narrow:
+            self.error, self.floor = error, floor
+        self._weight = torch.empty(0)  # of the last part
+
+    def at(self, number: int, places: Tensor) -> Tensor:
+        """The scores at flat indices of one tensor."""
+        return self._measured[number].at(places)
+
+    def parts(self, number: int) -> Iterator[tuple[Tensor, float]]:
+        """All scores of one tensor in order."""
+        for part, weight, unit in self._measured[number].parts(exact=not self._narrow):
+            self._weight = weight
+            yield part, unit
+
+    def exactly(self) -> None:
+        """Compute parts as exactly as single scores."""
+        super().exactly()
+        self._narrow = False
+
+    def drop(self, stays: Tensor) -> None:
+        """Set the weights of others to zero, as they are in the cache now."""
+        self._weight.mul_(stays.to(self._weight.dtype))  # a product is quicker than a choice
+
+    def drop_at(self, number: int, places: Tensor) -> None:
+        """Set others to zero."""
+        self._measured[number].weight.view(-1).index_fill_(0, places, 0)
+
+    def restore(self, number: int) -> None:
+        """Put the weights of one tensor back."""
+        self._restore(number)
+
+
+def _power_of_two(value: float) -> float:
+    """The greatest that does not exceed a positive number; one for zero."""
+    return math.ldexp(1.0, math.frexp(value)[1] - 1) if 0 < value < math.inf else 1.0

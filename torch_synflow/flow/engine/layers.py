@@ -1,0 +1,188 @@
+"""Layers on the channels that have weights left, and the gradient of their weights from what flows in and out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import grad
+
+from torch_synflow.flow.engine.tape import Slot, Step, arguments
+from torch_synflow.selection.histogram import waits
+from torch_synflow.selection.survivors import Channels
+
+_DIMENSIONS = {F.linear: 0, torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
+_WEIGHT_GRADIENT = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}
+_NAMES = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
+#: A convolution with so few positions is quicker as a product of matrices, one row a position
+_FEW_POSITIONS = 128
+#: so many entries of a weight are read at a time that what is made of them stays in the processor's cache
+PART = 1 << 19
+#: on devices with many more cores
+_PART_ELSEWHERE = 1 << 24
+
+
+class RecordedLayer:
+    """One use of a scored weight by a linear layer or a convolution.
+
+    The output is the layer's plus a ``tap``, a tensor of zeros: the gradient of R at the tap and the input together
+    give the gradient at the weight, which autograd need not hold for all layers at once.
+
+    Args:
+        step: the operation as it was recorded.
+        shapes: of the tensors in the slots.
+
+    Attributes:
+        weight: the slot of the weight.
+        in_rows: whether the gradient at the weight is the product of the transposed gradient at the tap and the
+            input, each with a row for each position of the output.
+    """
+
+    def __init__(self, step: Step, shapes: Mapping[int, torch.Size]) -> None:
+        given = arguments(step, _NAMES)
+        self.weight: int = given["weight"].index
+        self._dimensions = _DIMENSIONS[step.func]
+        self._func = step.func
+        self._whole = shapes[self.weight]
+        (out,) = step.outs
+        assert out is not None
+        self._output = shapes[out]
+        if self._dimensions:
+            spread = [given.get(name, default) for name, default in (("stride", 1), ("padding", 0), ("dilation", 1))]
+            self._geometry: tuple[Any, ...] = tuple(_each(value, self._dimensions) for value in spread)
+        channels = 1 if self._dimensions else len(self._output) - 1
+        self._positions = math.prod(size for dim, size in enumerate(self._output) if dim != channels)
+        self.in_rows = not self._dimensions or (self._dimensions == 2 and self._positions <= _FEW_POSITIONS)
+
+    @staticmethod
+    def of(step: Step, shapes: Mapping[int, torch.Size]) -> RecordedLayer | None:
+        """The layer that a step is, if it is one of those that are computed here."""
+        given = arguments(step, _NAMES)
+        dimensions = _DIMENSIONS.get(step.func)
+        if dimensions is None or not isinstance(given.get("weight"), Slot):
+            return None
+        x = given["input"]
+        if dimensions and (
+            given.get("groups", 1) != 1
+            or isinstance(given.get("padding", 0), str)
+            or len(shapes[x.index] if isinstance(x, Slot) else x.shape) != dimensions + 2
+        ):
+            return None
+        return RecordedLayer(step, shapes)
+
+    def tap(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
+        """Zeros to be added to the output, for a block of the weight."""
+        shape = (self._positions, len(weight)) if self.in_rows else (self._output[0], len(weight), *self._output[2:])
+        return weight.new_zeros(shape, dtype=dtype)
+
+    def run(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, tap: Tensor, channels: Channels | None
+    ) -> tuple[Tensor, Tensor]:
+        """The output, and the input as :meth:`gradient` needs it; the weight may be held in a narrower type."""
+        dim = 1 if self._dimensions else -1
+        if channels is not None:
+            x = x.index_select(dim, channels[1])
+        if not self.in_rows:
+            stride, padding, dilation = self._geometry
+            seen, out = x, self._func(x, weight.to(x.dtype), None, stride, padding, dilation) + tap
+        else:
+            seen = self._rows(x)
+            out = _product(seen, weight.flatten(1)) + tap
+            if self._dimensions:
+                # contiguous, as torch's batch norm has a wrong gradient where only its input is channels-last
+                out = out.view(self._output[0], -1, len(weight)).transpose(1, 2).contiguous()
+                out = out.view(self._output[0], len(weight), *self._output[2:])
+            else:
+                out = out.view(*self._output[:-1], len(weight))
+        if channels is not None:
+            out = out.new_zeros(self._output).index_copy(dim if dim == 1 else out.dim() - 1, channels[0], out)
+        return out if bias is None else out + bias.view(-1, *[1] * self._dimensions), seen
+
+    def used(self, at_tap: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient and input at the positions that the result depends on: of those below a maximum often few."""
+        rows = _not_zero(at_tap) if self.in_rows else None
+        return (at_tap, seen) if rows is None else (at_tap.index_select(0, rows), seen.index_select(0, rows))
+
+    def gradient(self, seen: Tensor, at_tap: Tensor, weight: Tensor) -> Tensor:
+        """The gradient at a block of the weight."""
+        if self.in_rows:
+            return (at_tap.T @ seen).view_as(weight)
+        of_weight: Any = _WEIGHT_GRADIENT[self._dimensions]
+        gradient: Tensor = of_weight(seen, list(weight.shape), at_tap, *self._geometry)
+        return gradient
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """One row for each position of the output: the inputs that the weight multiplies there."""
+        if not self._dimensions:
+            return x.reshape(self._positions, x.shape[-1])
+        stride, padding, dilation = self._geometry
+        if self._whole[2:].numel() == 1 and stride == (1, 1) and padding == (0, 0):
+            windows = x.flatten(2)
+        else:
+            windows = F.unfold(x, self._whole[2:], dilation, padding, stride)
+        # contiguous: for products with a few rows the layout decides the speed
+        return windows.transpose(1, 2).reshape(self._positions, -1).contiguous()
+
+
+def parts_of(rows: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Some rows of a matrix at a time, at least once, and the number of the first."""
+    size = PART if rows.is_cpu else _PART_ELSEWHERE
+    step = max(1, size // max(1, rows.shape[1]))
+    for start in range(0, max(1, len(rows)), step):
+        yield start, rows[start : start + step]
+
+
+def _product(x: Tensor, weight: Tensor) -> Tensor:
+    """``x @ weight.T`` in the type of ``x``."""
+    if weight.dtype == x.dtype or weight.numel() <= PART:
+        return F.linear(x, weight.to(x.dtype))
+    product: Tensor = _Widened.apply(x, weight)
+    return product
+
+
+class _Widened(torch.autograd.Function):
+    """The product with a weight of a narrower type, of which no wider copy is made but of the part at hand."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        out = x.new_empty(len(x), len(weight))
+        for start, part in _wide_parts(weight, x.dtype):
+            out[:, start : start + len(part)] = x @ part.T
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (weight,) = ctx.saved_tensors
+        rows = _not_zero(gradient)
+        some = gradient if rows is None else gradient.index_select(0, rows)
+        total = some.new_zeros(len(some), weight.shape[1])
+        for start, part in _wide_parts(weight, some.dtype):
+            total.addmm_(some[:, start : start + len(part)], part)
+        if rows is not None:
+            total = total.new_zeros(len(gradient), weight.shape[1]).index_copy_(0, rows, total)
+        return total, None
+
+
+def _not_zero(gradient: Tensor) -> Tensor | None:
+    """The rows that are not zero throughout, if these are few; all where to ask means to wait for a device."""
+    if waits(gradient) or len(gradient) < 2:
+        return None
+    rows = gradient.any(1).nonzero().squeeze(1)
+    return rows if 0 < len(rows) <= len(gradient) // 2 else None
+
+
+def _wide_parts(weight: Tensor, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:
+    buffer = None
+    for start, part in parts_of(weight):
+        buffer = torch.empty_like(part, dtype=dtype) if buffer is None else buffer
+        yield start, buffer[: len(part)].copy_(part)
+
+
+def _each(value: Any, dimensions: int) -> tuple[int, ...]:
+    values = (value,) * dimensions if isinstance(value, int) else tuple(value)
+    return values * dimensions if len(values) == 1 else values

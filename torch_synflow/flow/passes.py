@@ -1,0 +1,87 @@
+"""Passes of a network under the surrogate: R, its gradient, and the operations that compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value, vjp
+
+from torch_synflow.flow.engine.tape import Recorder, Tape
+from torch_synflow.flow.surrogate.mode import Flow
+from torch_synflow.flow.surrogate.trace import Plan
+from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.task import Weights
+
+#: how often a forward pass may run until the operations of two passes agree
+PASSES = 4
+
+
+def measure(
+    network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow] = Flow
+) -> tuple[Weights, float, set[str]]:
+    r"""The gradient of R at ``weights``, R, and the names of the weights that it depends on."""
+    used: set[str] = set()
+
+    def total(weights: Weights) -> Tensor:
+        nonlocal used
+        result, used, _ = _read(network, weights, inputs, mode)
+        return result
+
+    gradients, result = grad_and_value(total)(weights)
+    return dict(gradients), float(result), used
+
+
+def record(
+    network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow] = Flow
+) -> tuple[Tape | None, float, set[str]]:
+    """The operations that compute R, R, and the names of the weights that it depends on.
+
+    ``None`` where what the model does can not be run again on other weights without its code.
+    """
+    used: set[str] = set()
+    recorder = Recorder({})
+    slot: int | None = None
+
+    def total(weights: Weights) -> tuple[Tensor, list[Tensor]]:
+        nonlocal used, recorder, slot
+        result, used, recorder = _read(network, weights, inputs, mode)
+        slot = recorder.slot_of(result)
+        return result, recorder.constants  # returned, as outside of vjp they are other objects
+
+    traced: Any = vjp(total, weights, has_aux=True)
+    result, _, constants = traced
+    if recorder.broken or slot is None:
+        return None, float(result), used
+    return Tape(recorder.steps, constants, recorder.shapes, slot), float(result), used
+
+
+def _read(
+    network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow]
+) -> tuple[Tensor, set[str], Recorder]:
+    """R, the names of the weights that it depends on, and the last pass as it was recorded.
+
+    A first pass finds the gates; where there are any, a second reads the main flow as a constant at them.
+    """
+    plan = Plan()
+    for _ in range(PASSES):
+        recorder, surrogate = Recorder(weights), mode(plan)
+        state = torch.get_rng_state()
+        with recorder, surrogate:
+            surrogate.start(weights, inputs)
+            outputs = network(weights, inputs)
+        last, plan = plan, surrogate.plan_for(outputs)
+        if plan == last:
+            break
+    else:
+        raise ValueError(
+            f"model: expected a forward pass that runs the same operations each time, got others in each of "
+            f"{PASSES} passes"
+        )
+    if not torch.equal(state, torch.get_rng_state()):
+        recorder.broken = "the forward pass draws random numbers"
+    used = {name for name, tensor in weights.items() if surrogate.reached(tensor)}
+    with recorder:
+        return surrogate.total(outputs), used, recorder

@@ -1,0 +1,202 @@
+"""The network that SynFlow scores: positive weights, an input of ones, and only what is alive of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from torch_synflow._torch.pytree import tree_leaves, tree_map
+from torch_synflow.flow.engine.replay import Replay
+from torch_synflow.flow.passes import measure, record
+from torch_synflow.flow.surrogate.mode import Flow
+from torch_synflow.flow.surrogate.trace import Plan
+from torch_synflow.model.parameters import Entry
+from torch_synflow.scoring.network import Network, opened, wider
+from torch_synflow.scoring.task import Task, Weights
+from torch_synflow.selection.stream import ScoreStream
+from torch_synflow.selection.survivors import Channels, Survivors
+
+Mode = Callable[[Plan], Flow]
+
+#: words in the names of parameters
+_TOKENS = {"token", "tokens", "pos", "position", "positions", "positional"}
+_FACTORS = {"weight", "scale", "gamma"}
+
+
+class PositiveNetwork(Network):
+    """A model with the absolute values of all its parameters and of the running means of BatchNorm.
+
+    The scored weights may be held in the precision of the parameters, which is exact, and what is computed of them be
+    in a wider one.
+
+    Attributes:
+        inputs: one example of ones.
+        read_as_ones: the names of the tensors that are zero throughout and read as ones.
+        channels: the channels of which a weight is the block, by the names of those that are not whole.
+        mode: that the model was last scored under.
+        sound: whether the last scores are sure to be finite and not negative.
+        result: R, of the last pass.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        entries: Sequence[Entry],
+        masks: Sequence[Tensor],
+        floor: torch.dtype,
+        *,
+        floor_of_weights: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(task, entries, masks, floor, floor_of_weights=floor_of_weights)
+        self._floor = floor
+        self.weights = {name: weight.contiguous() for name, weight in self.weights.items()}
+        self.inputs = self.prepared(positive_input(task.example_inputs))
+        self.read_as_ones = self._make_positive()
+        self.channels: dict[str, Channels] = {}
+        self.sound = False
+        self.result = math.nan
+        self.mode: Mode | None = None
+        self._replay: Replay | None = None
+        self._held: dict[str, int] = {}
+        self._alive = sum(mask.numel() for mask in masks)
+        self._given = {entry.key: entry.parameter.detach() for entry in entries}
+
+    def scores(self, mode: Mode) -> ScoreStream:
+        """``dR/dw * w`` for each weight, or for the block that it is held as.
+
+        The model's own code runs the first time, and again under another mode; from then on what was recorded.
+        """
+        if mode is not self.mode:
+            with opened(self, training=False):
+                tape, expected, used = record(self, self.whole(), self.inputs, mode)
+            self.mode, self._replay = mode, None
+            self.unused = set(self.weights) - used if used else set()
+            if tape is not None:
+                self._replay = Replay(self.whole(), tape)
+                scores = self._replay.scores(self.weights, self.channels, self._restore)
+                self.sound, self.result = self._replay.sound, self._replay.result
+                if math.isclose(self._replay.result, expected, rel_tol=1e-6) or not math.isfinite(expected):
+                    return scores
+                self._replay = None  # it does not do what the model did
+        if self._replay is not None:
+            scores = self._replay.scores(self.weights, self.channels, self._restore)
+            self.sound, self.result = self._replay.sound, self._replay.result
+            return scores
+        with opened(self, training=False):
+            gradients, self.result, _ = measure(self, self.whole(), self.inputs, mode)
+        self.sound = False
+        return ScoreStream(
+            [_block(gradients[name], self.channels.get(name)).mul_(weight) for name, weight in self.weights.items()]
+        )
+
+    def _make_positive(self) -> list[str]:
+        """Take absolute values; returns the names of the tensors read as ones.
+
+        A tensor that is zero throughout (a head or a gamma that is initialised so) cuts every path through it;
+        it is read as ones, under its mask. Biases, which are added, stay zero. Learned tokens and positions become zero
+        unless they are scored: they stand for the input, and would start flow that no weight before them carries.
+        """
+        zeros = [name for name, parameter in self.model.named_parameters() if _scales(name) and _is_zero(parameter)]
+        for name in filter(_is_given, self._others):
+            self._others[name].zero_()
+        for name in zeros:
+            if name in self.weights:
+                self.weights[name].copy_(self.masks[name])
+            else:
+                self._others[name].fill_(1)
+        for tensor in (*self.weights.values(), *self._others.values()):
+            if tensor.is_floating_point():
+                tensor.abs_()
+        for prefix, module in self.model.named_modules():
+            if isinstance(module, _BatchNorm):
+                name = f"{prefix}.running_mean" if prefix else "running_mean"
+                if name in self._buffers:
+                    self._buffers[name] = self._buffers[name].abs()
+        return zeros
+
+    def whole(self) -> Weights:
+        """The weights in their own shapes and the precision of the scores."""
+        weights = {name: self._spread(name, block) for name, block in self.weights.items()}
+        return {name: weight.to(wider(weight, self._floor)) for name, weight in weights.items()}
+
+    def remove(self, survivors: Survivors, *, zeroed: bool) -> None:
+        """As for any network, and leave dead channels out.
+
+        These are looked for when a fifth more entries have gone, of all and of a layer, as those that have died since
+        then are only computed in vain.
+        """
+        super().remove(survivors, zeroed=zeroed)
+        if survivors.total > 0.8 * self._alive:
+            return
+        self._alive = survivors.total
+        for number, name in enumerate(self.weights):
+            held = self._held.get(name, survivors.masks[number].numel())
+            if self._replay is None or name not in self._replay.in_layers or survivors.counts[number] > 0.8 * held:
+                continue
+            self._held[name] = survivors.counts[number]
+            living = survivors.compact(number)
+            if living is not None:
+                self.weights[name] = _block(self.weights[name], living)
+                self.masks[name] = survivors.masks[number]
+                channels = survivors.channels[number]
+                assert channels is not None  # as it was compacted
+                self.channels[name] = channels
+
+    def _spread(self, name: str, block: Tensor) -> Tensor:
+        if name not in self.channels:
+            return block
+        outputs, inputs = self.channels[name]
+        whole = block.new_zeros(self._given[name].shape)
+        whole[outputs[:, None], inputs] = block
+        return whole
+
+    def _restore(self, number: int) -> None:
+        """Fill a weight again from the model's, under its mask."""
+        name, weight = list(self.weights.items())[number]
+        weight.copy_(_block(self._given[name], self.channels.get(name))).abs_()
+        if name in self.read_as_ones:
+            weight.fill_(1)
+        weight.masked_fill_(~self.masks[name], 0)
+
+
+def _block(tensor: Tensor, channels: Channels | None) -> Tensor:
+    return tensor if channels is None else tensor.index_select(0, channels[0]).index_select(1, channels[1])
+
+
+def positive_input(example_inputs: Any) -> Any:
+    """One example of ones in the shape of ``example_inputs``; integers and booleans (token ids, masks) as given."""
+
+    def one(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        example = leaf[:1] if leaf.dim() else leaf
+        return torch.ones_like(example) if example.is_floating_point() else example
+
+    if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(example_inputs)):
+        raise TypeError(
+            "example_inputs: expected a tensor, or a tuple or mapping of what the model is called with, "
+            f"got {type(example_inputs).__name__} without a tensor; torch.ones(1, 3, 32, 32) for example"
+        )
+    return tree_map(one, example_inputs)
+
+
+def _is_given(name: str) -> bool:
+    """Whether a parameter of this name is a learned token or position."""
+    last = name.rpartition(".")[2]
+    words = set(last.split("_"))
+    return bool(words & _TOKENS) and not words & _FACTORS and "bias" not in last
+
+
+def _scales(name: str) -> bool:
+    """Whether a parameter of this name multiplies, as weights and gammas do, rather than being added."""
+    return not _is_given(name) and "bias" not in name.rpartition(".")[2]
+
+
+def _is_zero(tensor: Tensor) -> bool:
+    """Whether every entry is zero; most tensors are told by their first one."""
+    return not bool(tensor[(0,) * tensor.dim()] if tensor.numel() else True) and not bool(tensor.any())

@@ -1,0 +1,1 @@
+"""Any model as positive weights and positively homogeneous operations."""

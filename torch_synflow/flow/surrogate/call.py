@@ -1,0 +1,93 @@
+"""One operation of a forward pass as its surrogate sees it, and what surrogates share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torch_synflow.flow.surrogate.trace import Label, Trace
+
+#: An offset at or below this is a mask of attention, not a bias: what it is added to is blocked.
+BLOCKED = -10.0
+#: a division whose first argument divides
+REVERSED = ("__rdiv__", "__rtruediv__")
+
+
+def label_of(value: Any) -> Label | None:
+    """The label of a tensor that the mode has seen."""
+    return getattr(value, "_synaptic_label", None) if isinstance(value, Tensor) else None
+
+
+def is_flow(value: Any) -> bool:
+    """Whether ``value`` is a tensor on the way from the network's input."""
+    label = label_of(value)
+    return label is not None and label.flow
+
+
+def in_place(func: Any) -> bool:
+    """Whether an operation writes to its first argument."""
+    name = str(getattr(func, "__name__", ""))
+    return (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name != "__iter__")
+
+
+@dataclass
+class Call:
+    """One operation of the forward pass.
+
+    Attributes:
+        func: the operation, to be called as it is.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+        trace: what the pass did until now.
+        gates: to be filled by a surrogate: the tensor arguments that only scale the others.
+        gate_slots: where these are among the arguments with a label.
+        exponent: of the result, where values travel with exponents.
+    """
+
+    func: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    trace: Trace
+    gates: list[Tensor] = field(default_factory=list)
+    gate_slots: frozenset[int] = frozenset()
+    exponent: Tensor | None = None
+
+    def run(self, *args: Any) -> Any:
+        """The operation itself, on other leading arguments."""
+        return self.func(*args, *self.args[len(args) :], **self.kwargs)
+
+    def get(self, position: int, name: str, default: Any = None) -> Any:
+        """An argument that may be positional or not."""
+        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
+
+    def two(self, second: str = "other") -> tuple[Any, Any]:
+        """The two operands."""
+        return self.get(0, "input"), self.get(1, second)
+
+
+def magnitude(value: Any) -> Any:
+    """A factor or an offset that is no flow, made positive as weights are."""
+    if isinstance(value, Tensor):
+        return value.abs() if value.is_floating_point() else value
+    return abs(value) if isinstance(value, (int, float)) else value
+
+
+def filled(value: Tensor, zero: Tensor | float, divisor: Tensor | None = None) -> Tensor:
+    """``value`` over its own detached value (or ``divisor``), and ``zero`` where that is zero."""
+    by = (value if divisor is None else divisor).detach()
+    dead = by == 0
+    return torch.where(dead, zero, value / torch.where(dead, 1.0, by))
+
+
+def relu(x: Tensor) -> Tensor:
+    """ReLU that keeps no output for its gradient, so that what follows may be in place."""
+    return x.clamp(min=0)
+
+
+def plain(value: Any) -> Any:
+    """A flow as it is, and a constant's magnitude."""
+    return value if is_flow(value) else magnitude(value)

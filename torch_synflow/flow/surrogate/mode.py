@@ -1,0 +1,243 @@
+"""The mode in which a forward pass is read as a flow and traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch_synflow.flow.surrogate.call import Call, in_place, is_flow, label_of
+from torch_synflow.flow.surrogate.objective import sum_of_outputs
+from torch_synflow.flow.surrogate.operations import (
+    BOUNDED,
+    DECOMPOSED,
+    GATES,
+    LAYERS,
+    REGISTERED,
+    SELECT,
+    SHAPE,
+    SURROGATES,
+    THROUGH,
+    known,
+    name_of,
+)
+from torch_synflow.flow.surrogate.trace import Label, Node, Place, Plan, Trace
+
+Surrogate = Callable[..., Any]
+
+
+class Flow(TorchFunctionMode):
+    """Within it operations on the network's input and parameters are read as homogeneous, and traced.
+
+    Args:
+        plan: where a gate reads the main flow as a constant, from the trace of an earlier pass.
+
+    Attributes:
+        trace: what the pass did.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+        self.trace = Trace()
+        self._calls = 0
+        self._made: dict[Any, Label] = {}
+        self._level: dict[Place, int] = {}
+
+    def start(self, tensors: dict[str, Tensor], inputs: Any) -> None:
+        """Mark the scored weights and the network's inputs."""
+        for index, tensor in enumerate(tensors.values(), start=1):
+            self._mark(tensor, Node("weight", "leaf", (), frozenset(), False), (-index, 0))
+        for index, leaf in enumerate(tree_leaves(inputs), start=len(tensors) + 1):
+            if isinstance(leaf, Tensor) and leaf.is_floating_point():
+                self._mark(leaf, Node("input", "leaf", (), frozenset(), True), (-index, 0))
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run ``func`` or its surrogate."""
+        kwargs = kwargs or {}
+        key = args[0] if getattr(func, "__name__", "") == "custom_function_call" else func
+        surrogate = REGISTERED.get(key)
+        name = name_of(key)
+        flat, spec = tree_flatten((args, kwargs))
+        slots = self._slots(flat)
+        if not slots and name not in LAYERS:
+            return func(*args, **kwargs)
+        flow = any(is_flow(flat[slot]) for slot in slots)
+        if surrogate is None and name in DECOMPOSED and flow:
+            with self:
+                return DECOMPOSED[name](Call(func, args, kwargs, self.trace))
+        index, self._calls = self._calls, self._calls + 1
+        starts = name in LAYERS and not flow  # a constant that a layer reads is an input too
+        if surrogate is None and (flow or starts) and name in SURROGATES:
+            surrogate = SURROGATES[name]
+        elif surrogate is not None:
+            surrogate = _of_arguments(surrogate, skip=key is not func)
+
+        def run(cut: frozenset[int], *, twin: bool = False) -> tuple[Any, Call]:
+            values = self._replaced(flat, slots, cut, twin=twin, copy=in_place(func))
+            self.align_exponents(name, values, slots)
+            new_args, new_kwargs = tree_unflatten(values, spec)
+            call = Call(func, new_args, new_kwargs, self.trace)
+            result = self.run_operation(name, surrogate, call)
+            if in_place(func) and slots[:1] == [0] and values[0] is not flat[0]:
+                result = flat[0].copy_(result)
+            elif name == "setitem":  # returns nothing; what it wrote to depends on all from now on
+                result = flat[0] if values[0] is flat[0] else flat[0].copy_(values[0])
+            call.gate_slots = frozenset(
+                k for k, slot in enumerate(slots) if any(values[slot] is gate for gate in call.gates)
+            )
+            return result, call
+
+        kind = _kind(name, registered=surrogate is not None)
+        result = self._outputs(index, name, kind, [label_of(flat[s]) for s in slots], flow or starts, run)
+        if flow or starts:
+            self.note_operation(
+                name, kind, [flat[s] for s in slots if is_flow(flat[s])], [t for t in tree_leaves(result) if is_flow(t)]
+            )
+        return None if name == "setitem" else result
+
+    def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
+        """Change the tensors among ``values`` before an operation runs on them, for a subclass."""
+
+    def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
+        """Run an operation or its surrogate."""
+        return surrogate(call) if surrogate is not None else call.func(*call.args, **call.kwargs)
+
+    def total(self, outputs: Any) -> Tensor:
+        """R, of what the model returned."""
+        return sum_of_outputs(outputs)
+
+    def note_operation(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
+        """Called after each operation on a flow, for a subclass to look at."""
+
+    def plan_for(self, outputs: Any) -> Plan:
+        """Where the next pass is to cut, from what this one returned."""
+        labels = [self._label(leaf) for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.requires_grad]
+        places = [label.node for label in labels if label is not None]
+        self._level = self.trace.levels(places)
+        return self.trace.plan(self._level)
+
+    def reached(self, tensor: Tensor) -> bool:
+        """Whether the outputs depend on ``tensor``, once :meth:`plan_for` has seen them."""
+        label = label_of(tensor)
+        return label is not None and label.node in self._level
+
+    def _slots(self, flat: list[Any]) -> list[int]:
+        """Where the labelled tensors are; one that occurs twice gets a second object, as gates go by identity."""
+        slots = []
+        seen = set()
+        for slot, value in enumerate(flat):
+            if isinstance(value, Tensor) and self._label(value) is not None:
+                if id(value) in seen:
+                    label = label_of(value)
+                    flat[slot] = value.view_as(value)
+                    flat[slot]._synaptic_label = label
+                seen.add(id(value))
+                slots.append(slot)
+        return slots
+
+    def _label(self, tensor: Tensor) -> Label | None:
+        """The label of a tensor, found by its place in the graph where an operation went past the mode."""
+        label = label_of(tensor)
+        if label is not None and label.trace is not self.trace:  # kept by the model since an earlier pass
+            label = tensor._synaptic_label = None  # type: ignore[attr-defined]
+        if label is not None or not tensor.requires_grad or tensor.grad_fn is None:
+            return label
+        found: dict[Place, Label] = {}
+        waiting, seen = [tensor.grad_fn], {tensor.grad_fn}
+        while waiting:
+            node = waiting.pop()
+            if node in self._made:
+                found[self._made[node].node] = self._made[node]
+            else:
+                new = [n for n, _ in node.next_functions if n is not None and n not in seen]
+                seen.update(new)
+                waiting += new
+        if not found:
+            return None
+        index, self._calls = self._calls, self._calls + 1
+        flow = any(other.flow for other in found.values())
+        name = tensor.grad_fn.name()
+        self._mark(tensor, Node(name, "unseen", tuple(sorted(found)), frozenset(), flow), (index, 0))
+        if flow:
+            self.note_operation(name, "unseen", [], [tensor])
+        return label_of(tensor)
+
+    def _replaced(self, flat: list[Any], slots: list[int], cut: frozenset[int], *, twin: bool, copy: bool) -> list[Any]:
+        """The arguments, those in the slots of ``cut`` without what is upstream of them."""
+        values = list(flat)
+        for k, slot in enumerate(slots):
+            if k in cut:
+                label = label_of(flat[slot])
+                assert label is not None
+                values[slot] = label.twin if twin and label.twin is not None else flat[slot].detach()
+                values[slot] = values[slot].clone() if copy else values[slot]
+                values[slot]._synaptic_label = label.at(label.exponent)
+        return values
+
+    def _outputs(
+        self, index: int, name: str, kind: str, labels: list[Any], flow: bool, run: Callable[..., tuple[Any, Call]]
+    ) -> Any:
+        """Run an operation, with cuts and twins as planned for each of its outputs, and mark what it made."""
+        runs: dict[frozenset[int], tuple[list[Any], Any, Call]] = {}
+
+        def run_with(cut: frozenset[int]) -> tuple[list[Any], Any, Call]:
+            if cut not in runs:
+                result, call = run(cut, twin=kind == "select")
+                runs[cut] = (*tree_flatten(result), call)
+            return runs[cut]
+
+        none: frozenset[int] = frozenset()
+        leaves, spec, call = run_with(self.plan.cuts.get((index, 0), none))
+        leaves = [run_with(self.plan.cuts.get((index, number), none))[0][number] for number in range(len(leaves))]
+        if name in ("embedding", "embedding_bag"):
+            labels = []
+        elif kind in ("select", "shape"):
+            labels = labels[:1]  # of x.expand_as(y) only x is moved
+        node = Node(name, kind, tuple(label.node for label in labels), call.gate_slots, flow)
+        flows = frozenset(k for k, label in enumerate(labels) if label.flow)
+        gate, mean = _nature(name, [label for label in labels if label.flow])
+        for number, leaf in enumerate(leaves):
+            if isinstance(leaf, Tensor) and leaf.is_floating_point():
+                place = (index, number)
+                self._mark(leaf, node, place, Label(place, flow, self.trace, gate, mean, exponent=call.exponent))
+                if place in self.plan.twins:
+                    twins = tree_leaves(run(flows, twin=kind != "weights")[0])
+                    leaf._synaptic_label.twin = twins[number]  # type: ignore[attr-defined]
+        return tree_unflatten(leaves, spec)
+
+    def _mark(self, tensor: Tensor, node: Node, place: Place, label: Label | None = None) -> None:
+        self.trace.nodes[place] = node
+        label = label or Label(place, node.flow, self.trace)
+        tensor._synaptic_label = label  # type: ignore[attr-defined]
+        if tensor.grad_fn is not None:
+            self._made[tensor.grad_fn] = label
+
+
+def _of_arguments(surrogate: Surrogate, *, skip: bool) -> Callable[[Call], Any]:
+    """A user's surrogate, called with the arguments (without the class of a custom autograd function)."""
+    return lambda call: surrogate(*call.args[int(skip) :], **call.kwargs)
+
+
+def _kind(name: str, *, registered: bool) -> str:
+    if name in SELECT:
+        return "select"
+    if name in SHAPE:
+        return "shape"
+    if name in LAYERS or name in ("matmul", "mm", "einsum"):
+        return "weights"
+    return "known" if registered or known(name) else "unknown"
+
+
+def _nature(name: str, flows: list[Label]) -> tuple[int, bool]:
+    """How much of a gate the output is, and whether it is a mean."""
+    if name in GATES:
+        return 2, False
+    if name in BOUNDED:
+        return 1, False
+    if name in THROUGH and len(flows) == 1:
+        return flows[0].gate, name == "mean" or (flows[0].mean and (name in SHAPE or name in SELECT))
+    return 0, name == "mean"

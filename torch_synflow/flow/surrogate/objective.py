@@ -1,0 +1,24 @@
+"""R, the scalar whose gradient is the flow: the sum of what a model returns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from torch_synflow._torch.pytree import tree_leaves
+
+
+def sum_of_outputs(outputs: Any) -> Tensor:
+    """R: the sum of every floating-point tensor that a model returns."""
+    tensors = [leaf for leaf in tree_leaves(outputs) if _is_floating(leaf)]
+    if not tensors:
+        raise TypeError(
+            f"model: expected outputs that hold a floating-point tensor, got {type(outputs).__name__} without one"
+        )
+    return torch.stack([tensor.sum() for tensor in tensors]).sum()
+
+
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()

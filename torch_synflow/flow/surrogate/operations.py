@@ -1,0 +1,120 @@
+"""The operations by name: which surrogate each has, and which keep what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch_synflow.flow.surrogate import attention, layers_and_norms, products, recurrent
+from torch_synflow.flow.surrogate.call import Call
+
+
+def words(text: str) -> frozenset[str]:
+    """A set of names, written as one text."""
+    return frozenset(text.split())
+
+
+#: what a product of two flows takes for its gate first
+GATES = words("sigmoid hardsigmoid special_expit softmax special_softmax")
+#: what it takes for its gate next
+BOUNDED = words("tanh relu6 hardtanh clamp clip erf special_erf reciprocal rsqrt")
+_ACTIVATIONS = words(
+    "gelu silu hardswish elu selu celu leaky_relu prelu rrelu rrelu_with_noise softplus mish log_sigmoid logsigmoid "
+    "softsign tanhshrink hardshrink softshrink threshold hardswish exp expm1 log1p sqrt square atan arctan "
+    "log_softmax special_log_softmax clamp_min clamp_max relu6 hardtanh tanh clamp clip erf special_erf sigmoid "
+    "hardsigmoid special_expit"
+)
+_DROPOUT = words("dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout")
+#: what moves some entries of its first argument elsewhere and leaves others out
+SELECT = words(
+    "getitem chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unbind select narrow hsplit vsplit "
+    "dsplit iter unsafe_split_with_sizes"
+)
+#: what moves all entries of its first argument
+SHAPE = words(
+    "reshape view view_as reshape_as permute transpose flatten unflatten contiguous squeeze unsqueeze expand expand_as "
+    "clone t get movedim moveaxis swapaxes swapdims roll flip adjoint to type type_as float double half bfloat16 "
+    "repeat tile broadcast_to pad constant_pad_nd unfold channel_shuffle pixel_shuffle pixel_unshuffle rot90 ravel "
+    "alias requires_grad cpu cuda repeat_interleave native_channel_shuffle"
+)
+#: linear maps with a weight, of which a constant input is an input of the network too
+CONVOLUTIONS = words("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
+LAYERS = CONVOLUTIONS | words("linear embedding embedding_bag")
+#: whose degree is the sum of the degrees of its flows
+PRODUCTS = words("mul matmul mm bmm mv einsum div")
+#: of degree zero, as it is divided by its own magnitude
+NORMALISED = words(
+    "softmax special_softmax layer_norm rms_norm group_norm instance_norm batch_norm normalize embedding"
+)
+#: homogeneous as it is
+LINEAR = words(
+    "relu cat concat concatenate stack hstack vstack dstack mean sum nansum amax max maximum topk sort abs absolute "
+    "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d max_pool1d "
+    "max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d lp_pool3d "
+    "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices boolean_dispatch fn fold cumsum gather "
+    "index_select take scatter index_add index_copy scatter_add setitem copy interpolate upsample upsample_nearest "
+    "upsample_bilinear grid_sample tril triu diagonal diag_embed trace logsumexp norm logcumsumexp item "
+    "tolist size dim numel new_zeros new_ones zeros_like ones_like min minimum amin argmax"
+)
+#: through what a gate stays a gate
+THROUGH = SHAPE | SELECT | _DROPOUT | words("add sub mul div neg where masked_fill mean")
+
+SURROGATES: dict[str, Callable[[Call], Any]] = {
+    **dict.fromkeys(_ACTIVATIONS, layers_and_norms.activation),
+    **dict.fromkeys(_DROPOUT, layers_and_norms.identity),
+    **dict.fromkeys(("softmax", "special_softmax"), layers_and_norms.softmax),
+    **dict.fromkeys(("layer_norm", "rms_norm"), layers_and_norms.layer_norm),
+    **dict.fromkeys(("matmul", "mm", "bmm", "mv"), products.matmul),
+    **dict.fromkeys(LAYERS, layers_and_norms.layer),
+    **dict.fromkeys(("embedding", "embedding_bag"), layers_and_norms.embedding),
+    **dict.fromkeys(("normalize", "local_response_norm"), layers_and_norms.normalize),
+    **dict.fromkeys(("reciprocal", "rsqrt"), products.reciprocal),
+    **dict.fromkeys(("pow", "float_power"), products.power),
+    "group_norm": layers_and_norms.group_norm,
+    "instance_norm": layers_and_norms.instance_norm,
+    "batch_norm": layers_and_norms.batch_norm,
+    "add": products.add,
+    "sub": products.subtract,
+    "neg": layers_and_norms.identity,
+    "mul": products.multiply,
+    "div": products.divide,
+    "where": products.where,
+    "masked_fill": products.masked_fill,
+    "einsum": products.einsum,
+}
+
+#: what users registered, by the operation itself
+REGISTERED: dict[Any, Callable[..., Any]] = {}
+
+#: what runs in steps that have surrogates
+DECOMPOSED: dict[str, Callable[[Call], Any]] = {
+    "glu": products.glu,
+    "scaled_dot_product_attention": attention.scaled_dot_product_attention,
+    "multi_head_attention_forward": attention.multi_head_attention,
+    "lstm": recurrent.lstm,
+    "gru": recurrent.gru,
+    **dict.fromkeys(("rnn_tanh", "rnn_relu"), recurrent.rnn),
+    "pack_padded_sequence": recurrent.pack,
+    "pad_packed_sequence": recurrent.unpack,
+    "lstm_cell": recurrent.lstm_cell,
+    "gru_cell": recurrent.gru_cell,
+    **dict.fromkeys(("rnn_tanh_cell", "rnn_relu_cell"), recurrent.rnn_cell),
+}
+
+_SAME = {
+    "radd": "add", "iadd": "add", "rsub": "sub", "isub": "sub", "subtract": "sub", "rmul": "mul", "imul": "mul",
+    "multiply": "mul", "divide": "div", "true_divide": "div", "truediv": "div", "rtruediv": "div", "rdiv": "div",
+    "itruediv": "div", "idiv": "div", "ipow": "pow", "rpow": "pow", "negative": "neg", "imatmul": "matmul",
+    "rmatmul": "matmul",
+}  # fmt: skip
+
+
+def name_of(func: Any) -> str:
+    """The name of an operation, the same for a function, a method, an operator and their in-place forms."""
+    name = str(getattr(func, "__name__", func)).strip("_")
+    return _SAME.get(name, name)
+
+
+def known(name: str) -> bool:
+    """Whether the operation has a surrogate, or is homogeneous as it is."""
+    return name in SURROGATES or name in LINEAR or name in SHAPE or name in SELECT

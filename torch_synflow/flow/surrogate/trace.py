@@ -1,0 +1,142 @@
+"""What a forward pass did: which tensor came from which, and where upstream flow would be counted twice."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+#: An output of an operation: the index of the call in the pass, and of the output in what it returned.
+Place = tuple[int, int]
+
+
+@dataclass
+class Label:
+    """What is known of a tensor while it travels through the pass.
+
+    Attributes:
+        node: where it was made.
+        flow: whether it is on the way from the network's input, rather than a function of parameters alone.
+        trace: of the pass that made it.
+        gate: how likely it is a gate where two flows are multiplied: 2 for a sigmoid or softmax, 1 for another
+            bounded activation, 0 otherwise; it stays through reshapes and multiples.
+        mean: whether it is the mean of another flow, as what centring subtracts.
+        twin: the same values, connected to the parameters of the layer that made it but to nothing before.
+        exponent: the tensor stands for itself times two to this power.
+    """
+
+    node: Place
+    flow: bool
+    trace: Trace
+    gate: int = 0
+    mean: bool = False
+    twin: Tensor | None = None
+    exponent: Tensor | None = None
+
+    def at(self, exponent: Tensor | None) -> Label:
+        """The label of the same tensor without its twin, at another exponent."""
+        return replace(self, twin=None, exponent=exponent)
+
+
+@dataclass(frozen=True)
+class Node:
+    """One tensor of the pass: the operation, its inputs by slot, and the slots that only gate the others.
+
+    Attributes:
+        name: the operation.
+        kind: "weights" for a layer, "select" and "shape" for what moves entries, "unknown" without a surrogate.
+        inputs: where each tensor argument with a label was made.
+        gates: the slots of ``inputs`` that scale the other ones.
+        flow: as in :class:`Label`.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[Place, ...]
+    gates: frozenset[int]
+    flow: bool
+
+
+@dataclass
+class Plan:
+    """What the next pass does differently.
+
+    Attributes:
+        cuts: for an output of an operation, the slots that it reads without their upstream.
+        twins: the tensors whose twin is needed.
+    """
+
+    cuts: dict[Place, frozenset[int]] = field(default_factory=dict)
+    twins: frozenset[Place] = frozenset()
+
+
+class Trace:
+    """The nodes of one pass, in order."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[Place, Node] = {}
+
+    def descends(self, place: Place, ancestor: Place) -> bool:
+        """Whether the tensor made at ``place`` was computed from the one made at ``ancestor``."""
+        seen, waiting = {place}, [place]
+        while waiting:
+            current = waiting.pop()
+            if current == ancestor:
+                return True
+            new = [p for p in self.nodes[current].inputs if p not in seen and p >= ancestor]
+            seen.update(new)
+            waiting += new
+        return False
+
+    def levels(self, outputs: Iterable[Place]) -> dict[Place, int]:
+        """For each tensor that the outputs depend on, the least number of gates between it and them."""
+        level: dict[Place, int] = {}
+        waiting = deque((place, 0) for place in outputs)
+        while waiting:
+            place, depth = waiting.popleft()
+            if place in level:
+                continue
+            level[place] = depth
+            node = self.nodes[place]
+            for slot, source in enumerate(node.inputs):
+                if slot in node.gates:
+                    waiting.append((source, depth + 1))
+                else:
+                    waiting.appendleft((source, depth))
+        return level
+
+    def plan(self, level: dict[Place, int]) -> Plan:
+        """Where to cut so that all upstream flow is counted once.
+
+        What the outputs reach without passing a gate is the main flow (level 0). A gate, and what only it needs, reads
+        the main flow without its upstream; a gate of a gate likewise.
+        """
+        cuts: dict[Place, frozenset[int]] = {}
+        twins: set[Place] = set()
+        for place, depth in level.items():
+            node = self.nodes[place]
+            slots = frozenset(
+                slot
+                for slot, source in enumerate(node.inputs)
+                if self.nodes[source].flow and level[source] < depth + (slot in node.gates)
+            )
+            if slots:
+                cuts[place] = slots
+                if node.kind == "select":
+                    for slot in slots:
+                        twins.update(self._chain(node.inputs[slot]))
+        return Plan(cuts, frozenset(twins))
+
+    def _chain(self, place: Place) -> list[Place]:
+        """From a tensor back to the layer that made it, if nothing but moves of entries lies between.
+
+        A gate that reads its own part of what one layer made (the Q and K of a fused projection) still owes
+        flow to that layer's weights.
+        """
+        chain = [place]
+        while self.nodes[place].kind in ("select", "shape"):
+            (place,) = self.nodes[place].inputs[:1]
+            chain.append(place)
+        return chain if self.nodes[place].kind == "weights" else []

@@ -1,0 +1,273 @@
+"""What every scored method shares: the ranking, the binding to a model, and the refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
+
+from torch_synflow.budget.counts import check_amount, to_remove
+from torch_synflow.methods.binding import parameters_of, survivors_of
+from torch_synflow.model.masks import attach
+from torch_synflow.model.parameters import Entry, Pair, prunable_parameters, resolve, unwrap
+from torch_synflow.schedules import Schedule, exponential
+from torch_synflow.scoring.data import rereadable
+from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero
+from torch_synflow.scoring.network import Network, opened
+from torch_synflow.scoring.task import LossFunction, Task, Weights
+from torch_synflow.selection.stream import ScoreStream
+from torch_synflow.selection.survivors import keep_highest
+
+Method = TypeVar("Method", bound="SaliencyUnstructured")
+
+
+class SaliencyUnstructured(BasePruningMethod):
+    """A pruning method that ranks scores: of a model it is bound to, or that it is handed.
+
+    A subclass gives :meth:`saliency` and its defaults; masks, ties, rounding, binding and errors are here.
+
+    Args:
+        amount: what to remove, as in torch: a float between 0 and 1 is the fraction of the entries not yet
+            pruned, an int their number.
+
+    Raises:
+        TypeError, ValueError: if ``amount`` is neither.
+    """
+
+    PRUNING_TYPE: ClassVar[str] = "unstructured"
+
+    #: default number of iterations of ``global_iterative_unstructured``
+    iterations: ClassVar[int] = 1
+    #: default schedule of ``global_iterative_unstructured``
+    schedule: ClassVar[Schedule] = staticmethod(exponential)
+    #: whether the model is scored in training mode
+    training: ClassVar[bool] = True
+    #: the least precision of the scores
+    dtype: ClassVar[torch.dtype] = torch.float32
+    #: whether an iteration may keep what one before it in the same call has pruned
+    pruned_may_return: ClassVar[bool] = False
+    #: the most examples of one pass (larger batches are cut, which in training mode BatchNorm sees), or None
+    batch_size: ClassVar[int | None] = None
+    #: the arguments that scoring needs besides the model
+    needs: ClassVar[tuple[str, ...]] = ("data", "loss_fn")
+
+    _task: ClassVar[Task] = Task()
+    _bound_parameters: ClassVar[Any] = None
+
+    def __init__(self, amount: float) -> None:
+        check_amount(amount)
+        self.amount = amount
+
+    @classmethod
+    def saliency(cls, network: Network) -> Weights:
+        """Score ``network.weights``: one tensor of the same shape for each name, higher meaning keep."""
+        raise NotImplementedError(f"{cls.__name__} must define saliency(network)")
+
+    @classmethod
+    def bind(
+        cls: type[Method],
+        model: nn.Module,
+        *,
+        example_inputs: Any = None,
+        data: Any = None,
+        loss_fn: LossFunction | None = None,
+        parameters: Any = None,
+    ) -> type[Method]:
+        """Make a class that carries its model, for callers that can pass only a class.
+
+        Where torch's ``global_unstructured`` hands it raw weights, it finds the parameters that these are by
+        their values and ranks the model's scores instead.
+
+        Args:
+            model: the model to score.
+            example_inputs: what it is called with (SynFlow).
+            data: a batch ``(inputs, targets)`` or an iterable of batches (SNIP, GraSP).
+            loss_fn: ``loss_fn(outputs, targets)``, the mean over a batch (SNIP, GraSP).
+            parameters: the ``(module, name)`` pairs that will be pruned, in their order. Needed only when the
+                model has several parameters of the same values, such as BatchNorm's ones.
+
+        Raises:
+            TypeError, ValueError: if the method needs an argument that is missing.
+
+        Example:
+            >>> from torch_synflow import prune
+            >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+            >>> bound = prune.SynFlow.bind(model, example_inputs=torch.rand(1, 4))
+            >>> params = [(model[0], "weight"), (model[2], "weight")]
+            >>> torch.nn.utils.prune.global_unstructured(params, bound, amount=0.5)
+            >>> sum(int(m.weight_mask.sum()) for m, _ in params)
+            24
+        """
+        pairs = None if parameters is None else list(parameters)
+        task = cls.require(Task(model, example_inputs, data, loss_fn))
+        return type(cls.__name__, (cls,), {"_task": task, "_bound_parameters": pairs, "__module__": cls.__module__})
+
+    @classmethod
+    def scores(
+        cls,
+        model: nn.Module,
+        parameters: Any = None,
+        *,
+        example_inputs: Any = None,
+        data: Any = None,
+        loss_fn: LossFunction | None = None,
+    ) -> dict[Pair, Tensor]:
+        """Score parameters of a model, which is only read.
+
+        Args:
+            model: the model.
+            parameters: ``(module, name)`` pairs; all prunable weights by default.
+            example_inputs: what the model is called with (SynFlow).
+            data: a batch ``(inputs, targets)`` or an iterable of batches (SNIP, GraSP).
+            loss_fn: ``loss_fn(outputs, targets)``, the mean over a batch (SNIP, GraSP).
+
+        Returns:
+            For each pair a tensor of its parameter's shape, higher meaning keep, zero where already pruned.
+
+        Raises:
+            ValueError: if scores are not finite, or zero for a whole tensor of a model not yet pruned; the
+                message names the tensor.
+        """
+        task = cls.require(Task(model, example_inputs, data, loss_fn))
+        entries = resolve(prunable_parameters(model) if parameters is None else parameters, unwrap(model))
+        scores = cls.score_entries(entries, cls.network(task, entries, [entry.mask for entry in entries]))
+        whole = [scores.whole(number).view_as(entry.parameter) for number, entry in enumerate(entries)]
+        return {
+            pair: score.as_subclass(Scores)
+            for entry, score in zip(entries, whole, strict=True)
+            for pair in entry.locations
+        }
+
+    @classmethod
+    def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> Network:
+        """The model of ``task`` as a function of the weights of checked entries, in the method's precision."""
+        with torch.inference_mode(False), torch.no_grad():
+            return Network(task, entries, masks, cls.dtype)
+
+    @classmethod
+    def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreStream:
+        """Score checked entries: the step of the loop that reads the model. What is pruned scores zero."""
+        with opened(network, training=cls.training):
+            saliency = cls.saliency(network)
+        scores = [saliency[entry.key].detach() for entry in entries]
+        require_finite(entries, scores, f"{cls.__name__} scores")
+        if network.unpruned:
+            used = [(e, score) for e, score in zip(entries, scores, strict=True) if e.key not in network.unused]
+            require_nonzero([e for e, _ in used], [score for _, score in used], cls.__name__)
+            return ScoreStream(scores)
+        return ScoreStream(
+            [score.masked_fill(~network.masks[e.key], 0) for e, score in zip(entries, scores, strict=True)]
+        )
+
+    @classmethod
+    def require(cls, task: Task) -> Task:
+        """Check that ``task`` has what the method needs; data that can be read once only is listed."""
+        missing = [name for name in ("model", *cls.needs) if getattr(task, name) is None]
+        if missing:
+            raise ValueError(
+                f"{cls.__name__} needs {' and '.join(missing)}, got none; for example {cls._call_that_works()}"
+            )
+        if not isinstance(task.model, nn.Module):
+            raise TypeError(f"model: expected an nn.Module, got {type(task.model).__name__}")
+        if "loss_fn" in cls.needs and not callable(task.loss_fn):
+            raise TypeError(f"loss_fn: expected a function loss_fn(outputs, targets), got {task.loss_fn!r}")
+        size = cls.batch_size
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+            raise ValueError(f"{cls.__name__}.batch_size: expected None or an int of at least 1, got {size!r}")
+        data = rereadable(task.data, size) if "data" in cls.needs else None
+        return Task(task.model, task.example_inputs, data, task.loss_fn)
+
+    def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
+        """Keep the highest scores of what ``default_mask`` has kept.
+
+        Args:
+            t: scores, or for a bound class the raw weights that torch hands over.
+            default_mask: 0/1, the shape of ``t``.
+
+        Raises:
+            ValueError: if ``t`` is not marked as :class:`Scores` and the class is not bound to a model, or the
+                scores are not finite.
+        """
+        alive = default_mask.reshape(-1) != 0
+        scores = (t if isinstance(t, Scores) else self._scores_of(t)).as_subclass(Tensor).reshape(-1)[alive]
+        if not bool(torch.isfinite(scores).all()):
+            raise ValueError(f"scores: expected finite ones for {type(self).__name__}, got NaN or infinity")
+        keep = scores.numel() - to_remove(self.amount, scores.numel())
+        kept = torch.zeros_like(alive).masked_scatter(alive, keep_highest(scores, keep))
+        return default_mask * kept.view(default_mask.shape)
+
+    @classmethod
+    def apply(  # type: ignore[override]
+        cls, module: nn.Module, name: str, amount: float, importance_scores: Tensor | None = None
+    ) -> BasePruningMethod:
+        """Prune one parameter in one go, as torch's methods do; on an error nothing has changed.
+
+        Args:
+            module: holds the parameter.
+            name: its name there.
+            amount: what to remove of it.
+            importance_scores: scores of its shape; by default those of the model that the class is bound to.
+
+        Returns:
+            The hook that was added.
+        """
+        (entry,) = resolve([(module, name)], None)
+        check_amount(amount)
+        if importance_scores is None:
+            if cls._task.model is None:
+                raise ValueError(cls._refusal())
+            importance_scores = cls.scores(
+                cls._task.model,
+                [(module, name)],
+                example_inputs=cls._task.example_inputs,
+                data=cls._task.data,
+                loss_fn=cls._task.loss_fn,
+            )[module, name]
+        if importance_scores.shape != entry.parameter.shape:
+            raise ValueError(
+                f"importance_scores: expected shape {tuple(entry.parameter.shape)}, that of {name}, "
+                f"got {tuple(importance_scores.shape)}"
+            )
+        require_finite([entry], [importance_scores], "importance_scores")
+        to_remove(amount, int(entry.mask.sum()))
+        # of the class that is not bound, so that the hook pickles, and without the model
+        unbound = next(base for base in cls.__mro__ if "_task" not in vars(base) or base is SaliencyUnstructured)
+        parent: Any = super(SaliencyUnstructured, unbound)
+        scores = importance_scores.as_subclass(Scores)
+        attach((module, name), lambda: parent.apply(module, name, amount, importance_scores=scores))
+        return next(hook for hook in module._forward_pre_hooks.values() if getattr(hook, "_tensor_name", "") == name)  # type: ignore[return-value]
+
+    @classmethod
+    def _scores_of(cls, raw: Tensor) -> Tensor:
+        """The scores of the bound model for the raw weights that torch concatenated."""
+        model = cls._task.model
+        if model is None:
+            raise ValueError(cls._refusal())
+        pairs = parameters_of(raw, model, cls._bound_parameters)
+        task = cls._task
+        scores = cls.scores(model, pairs, example_inputs=task.example_inputs, data=task.data, loss_fn=task.loss_fn)
+        return torch.cat([survivors_of(pair, scores[pair]) for pair in pairs]).as_subclass(Scores)
+
+    @classmethod
+    def _refusal(cls) -> str:
+        return (
+            f"{cls.__name__} ranks scores, not weights, and it was given no scores and is bound to no model; pass "
+            f"importance_scores from {cls.__name__}.scores(...) (tensors of your own: "
+            f"tensor.as_subclass(prune.Scores)), or use {cls._call_that_works()}"
+        )
+
+    @classmethod
+    def _call_that_works(cls) -> str:
+        arguments = {
+            "example_inputs": "example_inputs=x",
+            "data": "data=loader",
+            "loss_fn": "loss_fn=torch.nn.functional.cross_entropy",
+        }
+        passed = ", ".join(arguments[name] for name in cls.needs)
+        return (
+            f"prune.global_iterative_unstructured(params, prune.{cls.__name__.removesuffix('Unstructured')}, "
+            f"amount, model=model, {passed})"
+        )

@@ -1,0 +1,44 @@
+"""Binding: which parameters of its model a bound method is to rank, and what it scores with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from torch_synflow.model.parameters import Pair, held_parameters
+
+
+def survivors_of(pair: Pair, tensor: Tensor) -> Tensor:
+    """The entries of ``tensor``, flattened, that the mask of its parameter keeps."""
+    mask: Tensor | None = getattr(pair[0], f"{pair[1]}_mask", None)
+    flat = tensor.reshape(-1)
+    return flat if mask is None else flat[mask.reshape(-1) == 1]
+
+
+def parameters_of(raw: Tensor, model: nn.Module, bound: Sequence[Pair] | None) -> list[Pair]:
+    """Which parameters of ``model`` were concatenated to ``raw``: those of exactly its values, or an error."""
+    raw = raw.detach()
+    candidates = bound if bound is not None else [(module, name) for module, name, _, _ in held_parameters(model)]
+    values = {pair: survivors_of(pair, getattr(*pair).detach()).to(raw.dtype) for pair in candidates}
+    values = {pair: value for pair, value in values.items() if value.numel()}
+    found: list[Pair] = []
+    offset = 0
+    while offset < raw.numel():
+        rest = raw[offset:]
+        fits = [pair for pair, value in values.items() if pair not in found and _starts_with(rest, value)]
+        if not fits or (bound is None and len(fits) > 1):
+            raise ValueError(
+                f"parameters: the weights to prune match {'several' if fits else 'none'} of the parameters that the "
+                f"method is bound to ({type(model).__name__}); bind with parameters=, the pairs to be pruned in their "
+                "order"
+            )
+        found.append(fits[0])
+        offset += values[fits[0]].numel()
+    return found
+
+
+def _starts_with(vector: Tensor, value: Tensor) -> bool:
+    # a few entries first: almost always they decide, and the rest may be millions
+    return torch.equal(vector[: value.numel()][:8], value[:8]) and torch.equal(vector[: value.numel()], value)

@@ -1,0 +1,68 @@
+"""Inverted methods: those that prune what another one holds for the most important."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.prune import BasePruningMethod
+
+from torch_synflow.budget.counts import check_amount, to_remove
+from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.task import Weights
+
+
+def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]:
+    """A method that prunes what ``pruning_method`` holds for the most important, and keeps the least.
+
+    Scores change their sign, which inverts the order of any scores, zeros and signed ones included; one over the
+    score would not. Scores that torch's functions are handed are ranked as they are, so hand them those of the
+    inverted class. Of a method without scores (torch's, a third party's) the complement is taken of what it
+    keeps when it is to keep as many as are now removed.
+
+    Args:
+        pruning_method: an unstructured ``BasePruningMethod`` class.
+
+    Returns:
+        A class for ``global_iterative_unstructured`` and torch's functions.
+
+    Raises:
+        TypeError: if it is no such class.
+
+    Source: Frankle et al. 2021, section 5, "Inversion".
+
+    Example:
+        >>> from torch_synflow import ablations
+        >>> model = nn.Linear(4, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[4.0, -3.0, 0.0, 1.0]]))
+        >>> report = prune.global_iterative_unstructured(model, ablations.inverted(prune.L1Unstructured), 0.5)
+        >>> model.weight_mask.tolist()
+        [[0.0, 0.0, 1.0, 1.0]]
+    """
+    if not (isinstance(pruning_method, type) and issubclass(pruning_method, BasePruningMethod)):
+        raise TypeError(f"pruning_method: expected a BasePruningMethod class, got {pruning_method!r}")
+    name = f"Inverted{pruning_method.__name__}"
+    if issubclass(pruning_method, SaliencyUnstructured):
+        scored: type[SaliencyUnstructured] = pruning_method
+
+        def saliency(cls: type[SaliencyUnstructured], network: Network) -> Weights:
+            return {key: -score for key, score in scored.saliency.__func__(cls, network).items()}  # type: ignore[attr-defined]
+
+        return type(name, (pruning_method,), {"saliency": classmethod(saliency), "__module__": __name__})
+
+    def init(self: Any, amount: float) -> None:
+        check_amount(amount)
+        self.amount = amount
+
+    def compute_mask(self: Any, t: Tensor, default_mask: Tensor) -> Tensor:
+        alive = default_mask.reshape(-1) != 0
+        values = t.reshape(-1)[alive]
+        keep = values.numel() - to_remove(self.amount, values.numel())
+        # what the method would lose first is what is now kept
+        last = pruning_method(amount=keep).compute_mask(values, torch.ones_like(values))  # type: ignore[call-arg]
+        kept = torch.zeros_like(alive).masked_scatter(alive, last == 0)
+        return default_mask * kept.view(default_mask.shape)
+
+    return type(name, (pruning_method,), {"__init__": init, "compute_mask": compute_mask, "__module__": __name__})

@@ -1,0 +1,81 @@
+"""Masks on a model: attaching them, the one place that changes a model, and reading what is pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torch_synflow.model.parameters import Entry, Pair, held_parameters, prunable_parameters, resolve, unwrap
+from torch_synflow.model.transaction import all_or_nothing
+from torch_synflow.report import LayerReport, PruningReport
+
+
+def attach(pair: Pair, prune: Callable[[], object], mask: Tensor | None = None) -> None:
+    """Let ``prune``, a function of torch's, put its hook and mask on ``module.name``, or leave no trace of it.
+
+    Torch's mask of a parameter that was pruned before is contiguous whatever the parameter is, and the product
+    in ``module.name`` carries a gradient, so that the module can not be copied. Here the mask has the
+    parameter's memory format (it is ``mask`` itself where given) and the product no gradient.
+    """
+    module, name = pair
+    with all_or_nothing([module]), torch.inference_mode(False), torch.no_grad():
+        prune()
+        parameter = module._parameters[f"{name}_orig"]
+        assert parameter is not None  # torch has just put it there
+        if mask is None:
+            mask = torch.empty_like(parameter, requires_grad=False).copy_(getattr(module, f"{name}_mask"))
+        module._buffers[f"{name}_mask"] = mask
+        setattr(module, name, mask * parameter)
+
+
+def ones_where(kept: Tensor, parameter: nn.Parameter) -> Tensor:
+    """A 0/1 mask with the dtype, device and memory format of ``parameter`` from a boolean one."""
+    with torch.inference_mode(False):
+        return torch.zeros_like(parameter, requires_grad=False).masked_fill_(kept, 1)
+
+
+@contextmanager
+def overwriting(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Let the code inside write to the values of ``tensors``; if it fails or is interrupted they are put back.
+
+    :func:`all_or_nothing` remembers tensors by reference, which is of no help against writing in place.
+    """
+    before = [(tensor, tensor.detach().clone()) for tensor in tensors]
+    try:
+        with torch.no_grad():
+            yield
+    except BaseException:
+        with torch.no_grad():
+            for tensor, values in before:
+                tensor.copy_(values)
+        raise
+
+
+def refresh(pair: Pair, mask: Tensor | None = None) -> None:
+    """Bring ``module.name`` of a pruned parameter up to date, under another mask where one is given."""
+    module, name = pair
+    attach(pair, lambda: None, getattr(module, f"{name}_mask") if mask is None else mask)
+
+
+def pruned_parameters(model: nn.Module) -> list[Pair]:
+    """The ``(module, name)`` pairs that have a mask, in the order of ``model.modules()``."""
+    return [(module, name) for module, name, _, _ in held_parameters(model) if f"{name}_mask" in module._buffers]
+
+
+def entries_of(model: nn.Module, parameters: Any = None) -> list[Entry]:
+    """The checked entries of ``parameters``; by default all prunable weights, and whatever else has a mask."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
+    model = unwrap(model)
+    if parameters is None:
+        parameters = list(dict.fromkeys([*prunable_parameters(model), *pruned_parameters(model)]))
+    return resolve(parameters, model)
+
+
+def report_of(entries: list[Entry]) -> PruningReport:
+    """What the masks keep of each entry."""
+    return PruningReport(tuple(LayerReport(e.label, int(e.mask.sum()), e.total) for e in entries))

@@ -1,0 +1,77 @@
+"""Scores: the mark that tells them from weights, and what they must be to be ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from torch_synflow.model.parameters import Entry
+
+
+class Scores(Tensor):
+    """A tensor marked as scores, higher meaning keep: what an unbound method may rank.
+
+    torch's ``global_unstructured`` hands a method the raw weights when it is given no scores. Nothing in a
+    tensor of numbers tells the two apart, so the ``*_scores`` functions mark what they return, and the mark
+    stays through copies, moves, slices and concatenations with other scores. Mark scores of your own with
+    ``tensor.as_subclass(Scores)``.
+
+    Example:
+        >>> scores = torch.tensor([0.5, 2.0]).as_subclass(Scores)
+        >>> type(scores[:1]).__name__, type(torch.cat([scores, torch.ones(2)])).__name__
+        ('Scores', 'Tensor')
+    """
+
+    _KEEP: ClassVar[frozenset[Any]] = frozenset(
+        {
+            torch.cat, torch.clone, torch.Tensor.__deepcopy__, torch.Tensor.__getitem__, torch.Tensor.clone,
+            torch.Tensor.cpu, torch.Tensor.cuda, torch.Tensor.detach, torch.Tensor.flatten,
+            torch.Tensor.reshape, torch.Tensor.to, torch.Tensor.view, torch.Tensor.view_as,
+        }
+    )  # fmt: skip
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run ``func``; mark the result again only where ``func`` copies or moves nothing but scores."""
+        parts = args[0] if func is torch.cat else args[:1]
+        with torch._C.DisableTorchFunctionSubclass():
+            result = func(*args, **(kwargs or {}))
+            if func in cls._KEEP and all(isinstance(part, Scores) for part in parts):
+                result = result.as_subclass(cls)
+        return result
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether every entry is finite; the sum, which is quick, is so in almost all such cases."""
+    return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
+
+
+def require_finite(entries: Sequence[Entry], tensors: Sequence[Tensor], what: str) -> None:
+    """Raise a ``ValueError`` that names the entries whose tensors hold NaN or infinity."""
+    bad = [entry.label for entry, tensor in zip(entries, tensors, strict=True) if not is_finite(tensor)]
+    if bad:
+        raise ValueError(
+            f"{bad[0]}: expected finite {what}, got NaN or infinity{_and_others(bad)}; look for NaN weights or "
+            "data, and for activations that overflow (a wider dtype, or normalisation, keeps them finite)"
+        )
+
+
+def require_nonzero(entries: Sequence[Entry], scores: Sequence[Tensor], method: str) -> None:
+    """Raise a ``ValueError`` that names the entries whose scores are all zero."""
+    dead = [e.label for e, score in zip(entries, scores, strict=True) if score.numel() and not bool(score.any())]
+    if dead:
+        raise ValueError(
+            f"{dead[0]}: every one of its {method} scores is zero{_and_others(dead)}; expected an input-output path "
+            "through it: it or a layer beside it is zero-initialised, saturated, or unused in this mode; "
+            "leave such entries out or initialise them"
+        )
+
+
+def _and_others(labels: Sequence[str]) -> str:
+    if len(labels) == 1:
+        return ""
+    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+    return f" (also {', '.join(labels[1:5])}{more})"

@@ -1,0 +1,89 @@
+"""Which of very many scores are the highest, found without a word from the device to the host.
+
+A threshold that is computed by sampling and counting makes the host wait for each count. Here it is read off
+histograms, sixteen bits of the scores at a time, and stays where the scores are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from torch_synflow.selection.stream import ScoreStream
+
+#: devices on which asking for a number means to wait for all that was asked of them before
+_ASYNCHRONOUS = frozenset(("cuda",))
+#: so many bits of a key are counted at a time
+_BITS = 16
+#: so many counts are made side by side at most, each of so many keys at least: additions to one number take turns
+_LANES, _OF_LANE = 64, 1 << 12
+#: so many keys are looked at at a time, as what is made of them is several times their size
+_CHUNK = 1 << 24
+#: below every score
+LEAST = -(1 << 63)
+
+
+def waits(tensor: Tensor) -> bool:
+    """Whether the host waits when it asks for a number of a tensor."""
+    return tensor.device.type in _ASYNCHRONOUS
+
+
+def highest_of_scores(scores: ScoreStream, group: Sequence[int], masks: Sequence[Tensor], count: int) -> list[Tensor]:
+    """Masks of the ``count`` highest scores of some tensors, of those that ``masks`` mark."""
+    scores.exactly()
+    sizes = [mask.numel() for mask in masks]
+    keys = torch.empty(sum(sizes), dtype=torch.int64, device=masks[0].device)
+    for number, mask, of_tensor in zip(group, masks, keys.split(sizes), strict=True):
+        start = 0
+        for part, _ in scores.parts(number):
+            of_tensor[start : start + len(part)] = keys_of(part)
+            start += len(part)
+        of_tensor.masked_fill_(~mask.view(-1), LEAST)
+    kept = highest_of(keys, count).split(sizes)
+    return [marks.view(mask.shape) for marks, mask in zip(kept, masks, strict=True)]
+
+
+def keys_of(scores: Tensor) -> Tensor:
+    """Integers in the order of finite scores; of both zeros the same."""
+    bits = scores.double().add(0.0).view(torch.int64)
+    return bits ^ ((bits >> 63) & ~LEAST)
+
+
+def highest_of(keys: Tensor, count: int) -> Tensor:
+    """Mark the ``count`` highest of a vector of integers; of equal ones the first."""
+    marks = torch.zeros_like(keys, dtype=torch.bool)
+    if not count:
+        return marks
+    threshold, rank = _threshold(keys, count)
+    for chunk, mark in zip(keys.split(_CHUNK), marks.split(_CHUNK), strict=True):
+        ties = chunk == threshold
+        places = ties.cumsum(0)
+        torch.logical_or(chunk > threshold, ties.logical_and_(places <= rank), out=mark)
+        rank = rank - places[-1]
+    return marks
+
+
+def _threshold(keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count``-th highest, and which it is, from one, of those equal to it."""
+    prefix, rank = keys.new_zeros(()), keys.new_full((), count)
+    bins, one = 1 << _BITS, keys.new_ones(1)
+    lanes = max(1, min(_LANES, len(keys) // _OF_LANE))
+    for shift in range(64 - _BITS, -1, -_BITS):
+        counts = keys.new_zeros(lanes, bins + 1)  # the last for those that differ in a higher bit
+        for chunk in keys.split(_CHUNK):
+            digits = chunk >> shift
+            if shift == 64 - _BITS:
+                digits += bins // 2
+            else:
+                digits = torch.where(digits >> _BITS == prefix, digits & (bins - 1), bins)
+            lane = torch.arange(len(chunk), device=keys.device) % lanes
+            counts.view(-1).index_add_(0, digits.add_(lane * (bins + 1)), one.expand(len(chunk)))
+        of_digits = counts.sum(0)[:bins].flip(0)
+        above = torch.cat([keys.new_zeros(1), of_digits.cumsum(0)])  # from the highest digit on
+        skipped = (above[1:] < rank).sum()
+        rank = rank - above.index_select(0, skipped.view(1)).squeeze()
+        digit = bins - 1 - skipped
+        prefix = digit - bins // 2 if shift == 64 - _BITS else (prefix << _BITS) | digit
+    return prefix, rank
