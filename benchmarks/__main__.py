@@ -10,27 +10,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks import estimate
-from benchmarks.choice import Choice
-from benchmarks.datasets import prepare
 from benchmarks.figures import FIGURES
 from benchmarks.figures.panels import Figure
 from benchmarks.figures.picture import Reference, picture, table
-from benchmarks.options import (
-    at_a_time,
-    choice_of,
-    device_of,
-    executor_of,
-    needs_data,
-    parser,
-    refuse_without_effect,
-    source_of,
-)
-from benchmarks.origin import ROOT
-from benchmarks.store import Store
-from benchmarks.sweep import run
+from benchmarks.origin import RESULTS
+from benchmarks.sweep import estimate
+from benchmarks.sweep.choice import Choice
+from benchmarks.sweep.options import choice_of, parser
+from benchmarks.sweep.refusals import refuse_without_effect
+from benchmarks.sweep.run import run
+from benchmarks.sweep.store import Store
+from benchmarks.sweep.where import at_a_time, device_of, executor_of, source_of
+from benchmarks.training.datasets import prepare
 
-RESULTS = ROOT / "benchmarks" / "results"
 COMPARED = ("synflow-1", "synflow-6", "synflow-7")  # of which there are the authors' accuracies
 
 
@@ -52,7 +44,7 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     if "dry_run" in given:
         print(estimate.report(trials, store, device_of(given), *at_a_time(given)))
         return 0
-    for dataset in sorted({t.dataset for t in trials if needs_data(t) and store.read(t) is None}):
+    for dataset in sorted({t.dataset for t in trials if t.reads_images and store.read(t) is None}):
         prepare(dataset, source)  # once, before any worker asks for it
     with _logging_to(store.folder / "log.txt"), _termination_as_interrupt():
         summary = run(trials, store, start(), bar=sys.stderr.isatty())
@@ -121,14 +113,18 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; errors of the user are one sentence."""
-    given = vars(parser().parse_args(arguments))
+    given = vars(parser(FIGURES).parse_args(arguments))
     if given["command"] == "list":
         return command_list()
     figure = FIGURES[given["figure"]]
     try:
         choice = choice_of(given)
-        refuse_without_effect(figure, choice, given)
+        refuse_without_effect(figure.name, figure.trials, choice, given)
         return (command_run if given["command"] == "run" else command_plot)(figure, choice, given)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.choice import Choice
-from benchmarks.store import Record
-from benchmarks.trial import Trial
+from benchmarks.sweep.choice import Choice
+from benchmarks.sweep.store import Record
+from benchmarks.sweep.trial import Trial
 
 Records = dict[str, Record]
 

@@ -1,4 +1,4 @@
-"""SynFlow's scores on torchvision's classification models: ``python -m benchmarks.architectures``.
+"""SynFlow's scores on torchvision's classification models: ``python -m benchmarks.speed.architectures``.
 
 A score is to be finite, and positive exactly where its weight is not zero and lies on a path from input to output.
 The totals of layers that cut the network equal R; a layer in one of several branches carries that branch's part, and a
@@ -19,11 +19,11 @@ import torchvision
 from torch import nn
 from tqdm import tqdm
 
-from benchmarks.origin import ROOT, save
+from benchmarks.origin import RESULTS, save
 from torch_synflow import prune
 from torch_synflow.parameters import unwrap
 
-RESULTS = ROOT / "benchmarks" / "results" / "architectures.json"
+OUT = RESULTS / "architectures.json"
 SMALLEST_LAYER = "smallest / R"
 GREATEST_LAYER = "greatest / R"
 
@@ -84,9 +84,9 @@ def measure(name: str) -> dict[str, Any]:
 
 def main() -> None:
     """Run the models, print the table, write the JSON file."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.architectures", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.architectures", description=__doc__)
     parser.add_argument("models", nargs="*", help="by default all; the two largest need 20 GB")
-    parser.add_argument("--out", type=Path, help=f"default benchmarks/results/{RESULTS.name} for all models, else none")
+    parser.add_argument("--out", type=Path, help=f"default benchmarks/results/{OUT.name} for all models, else none")
     options = parser.parse_args()
     chosen: list[str] = options.models
     names = chosen or torchvision.models.list_models(module=torchvision.models)
@@ -107,7 +107,7 @@ def main() -> None:
         rows.append(row)
     good = sum(row["finite"] and row["positive"] for row in rows)
     print(f"finite, and positive exactly where weights are used and not zero: {good} of {len(rows)}")
-    out: Path | None = options.out or (None if chosen else RESULTS)
+    out: Path | None = options.out or (None if chosen else OUT)
     if out is not None:
         save(out, {"models": rows}, parser.prog)
 

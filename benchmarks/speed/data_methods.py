@@ -1,4 +1,4 @@
-"""What SNIP and GraSP cost beside the SynFlow authors' loops: ``python -m benchmarks.data_methods --peer CHECKOUT``.
+"""SNIP and GraSP beside the SynFlow authors' loops: ``python -m benchmarks.speed.data_methods --peer CHECKOUT``.
 
 The checkout is one of github.com/ganguli-lab/Synaptic-Flow. Both score and prune the same network once, in training
 mode, with the same 100 examples. Times are taken in turns in one process, so that their ratio, ours to theirs, is what
@@ -24,9 +24,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks.networks import initialise, resnet, vgg
-from benchmarks.origin import ROOT, save
-from benchmarks.speed import authors, kept
+from benchmarks.origin import RESULTS, ROOT, save
+from benchmarks.speed.authors import authors, kept
+from benchmarks.training.networks import initialise, resnet, vgg
 from torch_synflow import prune
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"resnet20": lambda: resnet(20), "vgg16": lambda: vgg(16)}
@@ -88,7 +88,7 @@ def times(network: str, method: str, checkout: Path, runs: int) -> dict[str, flo
 
 def measured_peak(network: str, method: str, checkout: Path | None, masks: Path) -> int:
     """``peak`` in a fresh process."""
-    command = [sys.executable, "-m", "benchmarks.data_methods", "--one", network, method, str(masks)]
+    command = [sys.executable, "-m", "benchmarks.speed.data_methods", "--one", network, method, str(masks)]
     command += ["--peer", str(checkout)] if checkout else []
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     if done.returncode:
@@ -111,13 +111,13 @@ def compare(network: str, method: str, checkout: Path, runs: int, repeats: int, 
 
 def main() -> None:
     """Measure, print, and write JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.data_methods", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.data_methods", description=__doc__)
     parser.add_argument("--peer", type=Path, help="a checkout of the SynFlow authors' code")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--runs", type=int, default=7, help="of which times' medians are taken (default 7)")
     parser.add_argument("--repeats", type=int, default=3, help="of which peaks' medians are taken (default 3)")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/data_methods.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "data_methods.json")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:

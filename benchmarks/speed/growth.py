@@ -1,4 +1,4 @@
-"""What SynFlow costs as networks grow, in time and memory: ``python -m benchmarks.growth``.
+"""What SynFlow costs as networks grow, in time and memory: ``python -m benchmarks.speed.growth``.
 
 VGG-16 for 32x32 images with all widths multiplied, 1 to 300 million prunable weights, each in a process of its own:
 seconds an iteration of 100 to compression 100, and the peak of memory beyond the model, a prunable entry. With
@@ -22,8 +22,8 @@ import torch.nn.utils.prune as torch_prune
 from torch import nn
 from tqdm import tqdm
 
-from benchmarks.networks import initialise, vgg
-from benchmarks.origin import ROOT, save
+from benchmarks.origin import RESULTS, ROOT, save
+from benchmarks.training.networks import initialise, vgg
 from torch_synflow import prune
 
 PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
@@ -77,7 +77,7 @@ def measure(factor: float, iterations: int, compression: float, *, stock: bool) 
 
 def apart(factor: float, iterations: int, compression: float, *, stock: bool) -> dict[str, Any]:
     """The same in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.growth", "--one", str(factor), "--iterations", str(iterations)]
+    command = [sys.executable, "-m", "benchmarks.speed.growth", "--one", str(factor), "--iterations", str(iterations)]
     command += ["--compression", str(compression), *(["--stock"] if stock else [])]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -119,13 +119,13 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     """Measure, print, draw, and write JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.growth", description=__doc__)
     parser.add_argument("--factors", nargs="+", type=float, default=list(FACTORS), help="of VGG-16's widths")
     parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--compression", type=float, default=100.0)
     parser.add_argument("--stock", action="store_true", help="torch's global_unstructured, once, beside")
     parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/growth.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "growth.json")
     options = parser.parse_args()
     if options.one is not None:
         print(json.dumps(measure(options.one, options.iterations, options.compression, stock=options.stock)))

@@ -1,4 +1,4 @@
-"""What importing the package costs beyond torch: ``python -m benchmarks.import_time``."""
+"""What importing the package costs beyond torch: ``python -m benchmarks.speed.import_time``."""
 
 from __future__ import annotations
 

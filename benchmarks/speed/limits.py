@@ -1,4 +1,4 @@
-"""How far SynFlow prunes torchvision's models: ``python -m benchmarks.limits``.
+"""How far SynFlow prunes torchvision's models: ``python -m benchmarks.speed.limits``.
 
 To the max compression, as many weights left as there are prunable layers, in 100 iterations, by the paper's algorithm
 and with ``keep_paths``, which divides iterations; a line for each: the layers that are empty then, whether a path from
@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import torch
 from tqdm import tqdm
 
-from benchmarks.origin import ROOT, save
-from benchmarks.speed import torchvision_model
+from benchmarks.origin import RESULTS, save
+from benchmarks.training.networks import torchvision_model
 from torch_synflow import diagnostics, prune
 from torch_synflow.parameters import Entry
 from torch_synflow.reader import ScoreReader
@@ -72,10 +72,10 @@ def measure(name: str, iterations: int, method: type[Counted]) -> dict[str, Any]
 
 def main() -> None:
     """Measure, print, and write JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.limits", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.limits", description=__doc__)
     parser.add_argument("--models", nargs="+", default=list(MODELS))
     parser.add_argument("--iterations", type=int, default=100)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/limits.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "limits.json")
     options = parser.parse_args()
     rows = []
     print(

@@ -1,4 +1,4 @@
-"""How many more trials an hour several workers run: ``python -m benchmarks.scaling``; needs Ray.
+"""How many more trials an hour several workers run: ``python -m benchmarks.speed.scaling``; needs Ray.
 
 The same trials on handwritten digits, of one thread each, are run by as many workers of Ray as are asked for, in turns.
 The time that Ray and its workers take to start is measured apart: until as many other trials have run as there are
@@ -18,15 +18,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks import recipes
-from benchmarks.cli import RESULTS
-from benchmarks.datasets import Source
-from benchmarks.executors import OnRay
-from benchmarks.options import positive
-from benchmarks.origin import save
-from benchmarks.store import Store
-from benchmarks.sweep import run
-from benchmarks.trial import Trial
+from benchmarks.arguments import positive
+from benchmarks.origin import RESULTS, save
+from benchmarks.sweep.executors import OnRay
+from benchmarks.sweep.run import run
+from benchmarks.sweep.store import Store
+from benchmarks.sweep.trial import Trial
+from benchmarks.training import recipes
+from benchmarks.training.datasets import Source
 
 
 class Timed(OnRay):
@@ -69,7 +68,7 @@ def measure(workers: int, trials: list[Trial]) -> tuple[float, float]:
 
 def main() -> None:
     """Measure, print, and write JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.scaling", description=__doc__)
     parser.add_argument("--workers", nargs="+", type=positive(int), default=[1, 2], help="default 1 2")
     parser.add_argument("--trials", type=positive(int), default=32, help="of each number of workers (default 32)")
     parser.add_argument("--epochs", type=positive(int), default=10, help="of each trial (default 10)")

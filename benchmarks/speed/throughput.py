@@ -1,4 +1,4 @@
-"""Whether anything but the network costs time: ``python -m benchmarks.throughput --pair cifar10/resnet20``.
+"""Whether anything but the network costs time: ``python -m benchmarks.speed.throughput --pair cifar10/resnet20``.
 
 Measured in one process and in turns, on a CPU as the time of the process: loading and augmenting batches alone; the
 bare training loop over batches that are ready; training a pruned network as trials do, loading included; and, with
@@ -23,17 +23,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.choice import split
-from benchmarks.cli import RESULTS
-from benchmarks.datasets import Source, load
-from benchmarks.estimate import default_device
-from benchmarks.images import Images
-from benchmarks.measure import new_network
-from benchmarks.options import positive, source_of
-from benchmarks.origin import save
-from benchmarks.recipes import Recipe, synflow
-from benchmarks.training import accuracy, train
-from benchmarks.trial import Trial
+from benchmarks.arguments import positive
+from benchmarks.origin import RESULTS, save
+from benchmarks.sweep.choice import split
+from benchmarks.sweep.start import new_network
+from benchmarks.sweep.trial import Trial
+from benchmarks.sweep.where import default_device, source_of
+from benchmarks.training.datasets import Source, load
+from benchmarks.training.images import Images
+from benchmarks.training.loop import accuracy, train
+from benchmarks.training.recipes import Recipe, synflow
 from torch_synflow import prune
 
 
@@ -193,7 +192,7 @@ def measure(
 
 def main() -> None:
     """Measure, print, and write JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.throughput", description=__doc__)
     parser.add_argument("--pair", nargs="+", default=["digits/vgg_small"], metavar="DATASET/NETWORK")
     parser.add_argument("--images", type=positive(int), default=5000, help="how many to train on (default 5000)")
     parser.add_argument("--runs", type=positive(int), default=3, help="of which medians are taken (default 3)")

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.kinds import KINDS
-from benchmarks.methods import LATER, METHODS
-from benchmarks.networks import NETWORKS
-from benchmarks.recipes import Recipe
-from benchmarks.trial import Trial
+from benchmarks.sweep.methods import LATER, METHODS
+from benchmarks.sweep.trial import Trial
+from benchmarks.training.kinds import KINDS
+from benchmarks.training.networks import NETWORKS
+from benchmarks.training.recipes import Recipe
 
 
 @dataclass(frozen=True)

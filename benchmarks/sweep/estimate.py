@@ -12,11 +12,11 @@ from statistics import mean
 import torch
 import torch.nn.functional as F
 
-from benchmarks.kinds import KINDS
-from benchmarks.measure import new_network
 from benchmarks.origin import device_name
-from benchmarks.store import Store
-from benchmarks.trial import Trial
+from benchmarks.sweep.start import new_network
+from benchmarks.sweep.store import Store
+from benchmarks.sweep.trial import Trial
+from benchmarks.training.kinds import KINDS
 
 #: images of the training sets
 COUNTS = {
@@ -24,11 +24,6 @@ COUNTS = {
     "imagenet": 1_281_167,
 }  # fmt: skip
 TEST_SHARE = 0.1  # of the time of an epoch that its test adds
-
-
-def default_device() -> str:
-    """The GPU if there is one."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def report(trials: Sequence[Trial], store: Store, device: str, at_a_time: int = 1, threads: int | None = None) -> str:
@@ -86,7 +81,7 @@ def predicted(trial: Trial, device: str) -> float:
 def _step(pair: str, batch: int, device: str) -> tuple[float, float]:
     """Seconds of a training step, and of one example's share of it."""
     dataset, network = pair.split("/")
-    from benchmarks.recipes import frankle
+    from benchmarks.training.recipes import frankle
 
     trial = Trial(measure="accuracy", dataset=dataset, network=network, recipe=frankle(dataset, network))
     model = new_network(trial).to(device).train()

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import torch
 
-from benchmarks.datasets import Source
 from benchmarks.origin import ROOT, device_name, now, revision, versions
-from benchmarks.trial import Trial
+from benchmarks.sweep.trial import Trial
+from benchmarks.training.datasets import Source
 
 Outcome = dict[str, Any]  # "result" and where it comes from, or "error"
 
@@ -38,7 +38,7 @@ class Executor(Protocol):
 
 def perform(trial: Trial, source: Source, device: str, threads: int | None) -> Outcome:
     """Run a trial here; an error comes back as text, so that it can be told from a process that died."""
-    from benchmarks.measure import Bench
+    from benchmarks.sweep.measure import Bench
 
     if threads is not None:
         torch.set_num_threads(threads)

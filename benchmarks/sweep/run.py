@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-from benchmarks.executors import Executor, Outcome
-from benchmarks.store import Store
-from benchmarks.trial import Trial
+from benchmarks.sweep.executors import Executor, Outcome
+from benchmarks.sweep.store import Store
+from benchmarks.sweep.trial import Trial
 
 log = logging.getLogger("benchmarks")
 NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)

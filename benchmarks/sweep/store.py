@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.trial import Trial
+from benchmarks.sweep.trial import Trial
 
 Record = dict[str, Any]
 ORPHAN = 3600  # seconds after which a file that was never finished belongs to nobody

@@ -8,8 +8,8 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
-from benchmarks.networks import FULLY_CONNECTED
-from benchmarks.recipes import Recipe
+from benchmarks.training.networks import FULLY_CONNECTED
+from benchmarks.training.recipes import Recipe
 
 #: what a trial can measure
 MEASURES = {
@@ -90,6 +90,11 @@ class Trial:
     def pair(self) -> str:
         """Data set and network."""
         return f"{self.dataset}/{self.network}"
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether it needs the data set, or its shapes alone."""
+        return self.measure in ("accuracy", "magnitudes") or self.examples > 0
 
     def __str__(self) -> str:
         """One line for a list or a log."""

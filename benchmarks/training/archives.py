@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.kinds import Kind
+from benchmarks.training.kinds import Kind
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 Place = tuple[str, str, str]  # part, class, name

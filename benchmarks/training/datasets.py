@@ -23,9 +23,9 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.archives import examples
-from benchmarks.images import Images
-from benchmarks.kinds import KINDS, Kind
+from benchmarks.training.archives import examples
+from benchmarks.training.images import Images
+from benchmarks.training.kinds import KINDS, Kind
 
 #: address and MD5
 TINY_IMAGENET = ("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de")
@@ -100,7 +100,7 @@ def _alone(name: str, cache: Path) -> Iterator[None]:
 
 
 def _digits() -> tuple[Images, Images]:
-    from benchmarks.digits import digits
+    from benchmarks.training.digits import digits
 
     parts = []
     for part in digits():

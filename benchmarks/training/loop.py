@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.folding import folded
-from benchmarks.images import Images
-from benchmarks.recipes import Recipe
+from benchmarks.training.folding import folded
+from benchmarks.training.images import Images
+from benchmarks.training.recipes import Recipe
 
 EVALUATION_BATCH = 512
 

@@ -94,7 +94,8 @@ def resnet(
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width_in, classes))
 
 
-def _torchvision(name: str, classes: int) -> nn.Module:
+def torchvision_model(name: str, classes: int = 1000) -> nn.Module:
+    """A model of torchvision, untrained."""
     from torchvision import models
 
     model: nn.Module = models.get_model(name, num_classes=classes)
@@ -118,8 +119,8 @@ NETWORKS: dict[str, _Builder] = {
     **{f"resnet{depth}": partial(_resnet_for, depth) for depth in (20, 32, 56, 110)},
     "resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE),
     "wide_resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE, inner=2),
-    "torchvision_resnet18": lambda classes, channels, size: _torchvision("resnet18", classes),
-    "torchvision_resnet50": lambda classes, channels, size: _torchvision("resnet50", classes),
+    "torchvision_resnet18": lambda classes, channels, size: torchvision_model("resnet18", classes),
+    "torchvision_resnet50": lambda classes, channels, size: torchvision_model("resnet50", classes),
     # for 8x8 images and quick runs, as in the demo
     "vgg_small": lambda classes, channels, size: vgg((16, "M", 32, 32, "M", 64, 64), classes, channels),
     "resnet_small": lambda classes, channels, size: resnet(6, classes, channels, (16, 64)),

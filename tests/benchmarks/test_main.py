@@ -11,7 +11,7 @@ import torch
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
-from benchmarks.cli import main
+from benchmarks.__main__ import main
 from benchmarks.figures import FIGURES
 
 DIGITS = ["--pair", "digits/vgg_small"]

@@ -16,7 +16,7 @@ from benchmarks.fidelity.row import Row, line, number
 from benchmarks.fidelity.rows import collapsed, first_empty, rows
 from benchmarks.figures.frankle import FIGURES
 from benchmarks.origin import ROOT
-from benchmarks.store import Store
+from benchmarks.sweep.store import Store
 
 MAGNITUDE, SNIP = "neurons/magnitude/resnet20", "neurons/snip/resnet20"
 
@@ -63,7 +63,7 @@ def test_rows_have_their_source_and_the_figures_trials() -> None:
         assert each.low <= each.high
         assert all(trial == trial.canonical() for trial in each.trials)
     (figure_5,) = (figure for figure in FIGURES if figure.name == "frankle-5")
-    from benchmarks.choice import Choice
+    from benchmarks.sweep.choice import Choice
 
     shared = {trial.name for trial in figure_5.trials(Choice(seeds=1))}
     neurons = {t.name for name, each in every.items() if name.startswith("neurons/") for t in each.trials}

@@ -16,18 +16,18 @@ pytest.importorskip("matplotlib")
 from matplotlib import pyplot
 from matplotlib.transforms import Bbox
 
-from benchmarks.choice import Choice
-from benchmarks.datasets import Source
-from benchmarks.executors import InProcess
 from benchmarks.figures import FIGURES
-from benchmarks.figures.drawing import shade
+from benchmarks.figures.axes import shade
 from benchmarks.figures.panels import Records
 from benchmarks.figures.picture import STYLE, Reference, picture
-from benchmarks.kinds import KINDS
-from benchmarks.methods import LATER, METHODS
-from benchmarks.store import Store
-from benchmarks.sweep import run
-from benchmarks.trial import Trial
+from benchmarks.sweep.choice import Choice
+from benchmarks.sweep.executors import InProcess
+from benchmarks.sweep.methods import LATER, METHODS
+from benchmarks.sweep.run import run
+from benchmarks.sweep.store import Store
+from benchmarks.sweep.trial import Trial
+from benchmarks.training.datasets import Source
+from benchmarks.training.kinds import KINDS
 
 
 def test_figure_6_is_the_papers_sweep() -> None:

@@ -12,9 +12,8 @@ import pytest
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 
-from benchmarks.scaling import trials_of
-
-ROOT = Path(__file__).parent.parent.parent
+from benchmarks.origin import ROOT
+from benchmarks.speed.scaling import trials_of
 
 
 def test_trials_differ_in_their_seeds_alone() -> None:
@@ -29,11 +28,11 @@ def test_trials_differ_in_their_seeds_alone() -> None:
 def test_trials_an_hour_of_one_worker_and_of_two(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     out = tmp_path / "scaling.json"
-    command = [sys.executable, "-m", "benchmarks.scaling", "--trials", "4", "--epochs", "2", "--runs", "1"]
+    command = [sys.executable, "-m", "benchmarks.speed.scaling", "--trials", "4", "--epochs", "2", "--runs", "1"]
     done = subprocess.run([*command, "--out", str(out)], cwd=ROOT, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads(out.read_text())
-    assert found["command"] == "python -m benchmarks.scaling --trials 4 --epochs 2 --runs 1 --out scaling.json"
+    assert found["command"] == "python -m benchmarks.speed.scaling --trials 4 --epochs 2 --runs 1 --out scaling.json"
     assert (found["trials"], found["runs"]) == (4, 1)
     one, two = found["rows"]
     assert (one["workers"], two["workers"]) == (1, 2)

@@ -14,10 +14,10 @@ pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
 ray = pytest.importorskip("ray")
 
-from benchmarks.datasets import Source  # noqa: E402
-from benchmarks.executors import OnRay  # noqa: E402
-from benchmarks.scaling import trials_of  # noqa: E402
-from tests.benchmarks.test_sweep import (  # noqa: E402
+from benchmarks.speed.scaling import trials_of  # noqa: E402
+from benchmarks.sweep.executors import OnRay  # noqa: E402
+from benchmarks.training.datasets import Source  # noqa: E402
+from tests.benchmarks.sweep.drivers import (  # noqa: E402
     TRAINED,
     TRAINED_COUNT,
     count_of,

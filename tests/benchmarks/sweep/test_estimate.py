@@ -11,10 +11,10 @@ import torch
 
 pytest.importorskip("sklearn")
 
-from benchmarks import recipes
-from benchmarks.estimate import report
-from benchmarks.store import Store
-from benchmarks.trial import Trial
+from benchmarks.sweep.estimate import report
+from benchmarks.sweep.store import Store
+from benchmarks.sweep.trial import Trial
+from benchmarks.training import recipes
 
 TRIAL = Trial(
     measure="accuracy", dataset="digits", network="vgg_small", recipe=recipes.synflow("digits", "vgg_small"),

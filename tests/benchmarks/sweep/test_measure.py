@@ -9,12 +9,12 @@ import torch
 
 pytest.importorskip("sklearn")
 
-from benchmarks.datasets import Source
-from benchmarks.measure import Bench
-from benchmarks.methods import METHODS
-from benchmarks.recipes import frankle
-from benchmarks.training import train
-from benchmarks.trial import Trial
+from benchmarks.sweep.measure import Bench
+from benchmarks.sweep.methods import METHODS
+from benchmarks.sweep.trial import Trial
+from benchmarks.training.datasets import Source
+from benchmarks.training.loop import train
+from benchmarks.training.recipes import frankle
 from torch_synflow import prune
 
 RECIPE = frankle("digits", "vgg_small").scaled(0.1)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,65 +14,23 @@ import pytest
 
 pytest.importorskip("sklearn")
 
-from benchmarks.choice import Choice
-from benchmarks.datasets import Source
-from benchmarks.executors import InProcess
 from benchmarks.figures import FIGURES
-from benchmarks.store import Store
-from benchmarks.sweep import run
-
-ROOT = Path(__file__).parent.parent.parent
-SMALL = ["synflow-2", "--pair", "digits/vgg_small", "--methods", "random", "magnitude", "snip"]
-TRAINED = [
-    "frankle-3", "--pair", "digits/vgg_small", "--seeds", "2", "--methods", "random", "magnitude", "--densities", "1",
-    "0.5", "0.2", "--epochs", "8",
-]  # fmt: skip
-TRAINED_COUNT = 2 * (1 + 3 * 2)  # two seeds of: unpruned, and three lines at two densities
-
-
-def command(*arguments: str, results: Path) -> list[str]:
-    own = [] if "ray" in arguments else ["--threads", "1"]
-    return [sys.executable, "-m", "benchmarks", "run", *arguments, "--results", str(results), "--device", "cpu", *own]
-
-
-def finish(*arguments: str, results: Path, status: int = 0) -> str:
-    done = subprocess.run(command(*arguments, results=results), cwd=ROOT, capture_output=True, text=True, timeout=400)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout
-
-
-def drive(*arguments: str, results: Path) -> subprocess.Popen[str]:
-    """A driver in a process group of its own."""
-    return subprocess.Popen(
-        command(*arguments, results=results), cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
-def results_in(folder: Path) -> dict[str, int]:
-    """The results that are there, whole, with the time of their last change."""
-    found = {}
-    for path in folder.glob("*.json"):
-        assert isinstance(json.loads(path.read_text())["result"], dict)
-        found[path.stem] = path.stat().st_mtime_ns
-    return found
-
-
-def wait_for(folder: Path, count: int, driver: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 300
-    while len(list(folder.glob("*.json"))) < count:
-        assert driver.poll() is None, "the driver ended early"
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
-def ended(folder: Path) -> list[str]:
-    """The trials that were run to their end, in the log, one entry each time."""
-    return re.findall(r" done +(\w{16}) ", (folder / "log.txt").read_text())
-
-
-def count_of(text: str, what: str) -> int:
-    found = re.search(rf"^{what} +(\d+)$", text, re.M)
-    return int(found[1]) if found else 0
+from benchmarks.sweep.choice import Choice
+from benchmarks.sweep.executors import InProcess
+from benchmarks.sweep.run import run
+from benchmarks.sweep.store import Store
+from benchmarks.training.datasets import Source
+from tests.benchmarks.sweep.drivers import (
+    SMALL,
+    TRAINED,
+    TRAINED_COUNT,
+    count_of,
+    drive,
+    ended,
+    finish,
+    results_in,
+    wait_for,
+)
 
 
 def test_a_second_run_runs_nothing_and_a_larger_one_only_the_rest(tmp_path: Path) -> None:
@@ -191,70 +146,3 @@ def test_a_full_disk_stops_the_run_and_the_next_one_completes(small_disk: Path) 
     finish(*part, results=small_disk)
     assert before.items() <= results_in(small_disk).items()
     assert len(results_in(small_disk)) == 18
-
-
-def children(pid: int) -> dict[int, str]:
-    """All processes below one, with their command lines."""
-    parents, names = {}, {}
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                fields = (path / "stat").read_text().rpartition(")")[2].split()
-                names[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                parents[int(path.name)] = int(fields[1])
-            except OSError:  # it has ended
-                continue
-    found: dict[int, str] = {}
-    level = {pid}
-    while level:
-        level = {child for child, parent in parents.items() if parent in level}
-        found |= {child: names[child] for child in level}
-    return found
-
-
-def wait_for_worker(pid: int) -> int:
-    """A worker of Ray that runs a trial."""
-    end = time.monotonic() + 240
-    while time.monotonic() < end:
-        for child, name in children(pid).items():
-            if name.startswith("ray::perform"):
-                return child
-        time.sleep(0.02)
-    raise AssertionError("no worker of Ray began a trial")
-
-
-RAY = [*TRAINED, "--executor", "ray", "--workers", "2"]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds workers through /proc")
-def test_a_killed_worker_of_ray_is_replaced(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    driver = drive(*RAY, results=tmp_path)
-    for _ in range(2):
-        os.kill(wait_for_worker(driver.pid), signal.SIGKILL)
-        time.sleep(1)
-    out, _ = driver.communicate(timeout=580)
-    assert driver.returncode == 0, out
-    assert len(results_in(tmp_path)) == TRAINED_COUNT
-    assert sorted(ended(tmp_path)) == sorted(results_in(tmp_path))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
-def test_a_killed_driver_of_ray_loses_nothing_and_leaves_no_process(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    driver = drive(*RAY, results=tmp_path)
-    wait_for(tmp_path, 2, driver)
-    below = children(driver.pid)
-    driver.send_signal(signal.SIGKILL)
-    driver.communicate()
-    before = results_in(tmp_path)
-    end = time.monotonic() + 90
-    while any(Path(f"/proc/{pid}").exists() for pid in below) and time.monotonic() < end:
-        time.sleep(0.5)
-    assert [name for pid, name in below.items() if Path(f"/proc/{pid}").exists()] == []
-    out = finish(*TRAINED, results=tmp_path)  # in this process: the results are the same
-    assert count_of(out, "there before") == len(before)
-    assert before.items() <= results_in(tmp_path).items()
-    assert len(results_in(tmp_path)) == TRAINED_COUNT

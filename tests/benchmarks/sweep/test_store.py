@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.recipes import Recipe
-from benchmarks.store import ORPHAN, Store
-from benchmarks.trial import Trial
+from benchmarks.origin import ROOT
+from benchmarks.sweep.store import ORPHAN, Store
+from benchmarks.sweep.trial import Trial
+from benchmarks.training.recipes import Recipe
 
-ROOT = Path(__file__).parent.parent.parent
 TRIAL = Trial(measure="masks", dataset="digits", network="vgg_small", recipe=Recipe(epochs=0))
 RECORD = {"result": {"kept": 3}, "origin": {"seconds": {"all": 1.0}}}
 
@@ -71,8 +71,8 @@ def test_old_unfinished_files_are_removed_and_new_ones_are_not(tmp_path: Path) -
 HOLDER = """
 import sys, time
 from pathlib import Path
-from benchmarks.store import Store
-from tests.benchmarks.test_store import TRIAL
+from benchmarks.sweep.store import Store
+from tests.benchmarks.sweep.test_store import TRIAL
 store = Store(Path(sys.argv[1]))
 print(store.claim(TRIAL), flush=True)
 time.sleep(60)

@@ -7,9 +7,9 @@ from dataclasses import fields, replace
 
 import pytest
 
-from benchmarks import recipes
-from benchmarks.recipes import Recipe
-from benchmarks.trial import Trial, trial_of
+from benchmarks.sweep.trial import Trial, trial_of
+from benchmarks.training import recipes
+from benchmarks.training.recipes import Recipe
 
 TRIAL = Trial(
     measure="accuracy", dataset="mnist", network="lenet_300_100", recipe=Recipe(epochs=4, drops=(1.0, 2.5)),

@@ -16,7 +16,7 @@ pytest.importorskip("sklearn")
 Image = pytest.importorskip("PIL.Image")
 np = pytest.importorskip("numpy")
 
-from benchmarks.datasets import KINDS, Source, load, prepare  # noqa: E402
+from benchmarks.training.datasets import KINDS, Source, load, prepare  # noqa: E402
 
 
 def png(value: int, side: int = 28) -> bytes:

@@ -26,9 +26,9 @@ np = pytest.importorskip("numpy")
 Image = pytest.importorskip("PIL.Image")
 published = pytest.importorskip("torchvision.datasets")
 
-import benchmarks.datasets  # noqa: E402
-from benchmarks.cli import main  # noqa: E402
-from benchmarks.datasets import Source, load, prepare  # noqa: E402
+import benchmarks.training.datasets  # noqa: E402
+from benchmarks.__main__ import main  # noqa: E402
+from benchmarks.training.datasets import Source, load, prepare  # noqa: E402
 
 TRAIN, TEST = 20, 10
 
@@ -128,7 +128,7 @@ def publish_tiny_imagenet(address: str, folder: Path, monkeypatch: pytest.Monkey
         archive.writestr("tiny-imagenet-200/val/images/val_0.png", out.getvalue())
         archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "val_0.png\tn00000199\t0\t0\t62\t62\n")
     checksum = md5((folder / "tiny.zip").read_bytes())
-    monkeypatch.setattr(benchmarks.datasets, "TINY_IMAGENET", (f"{address}/tiny.zip", checksum))
+    monkeypatch.setattr(benchmarks.training.datasets, "TINY_IMAGENET", (f"{address}/tiny.zip", checksum))
     return images.transpose(0, 3, 1, 2)
 
 
@@ -192,7 +192,7 @@ def test_a_download_that_fails_is_one_sentence(
 
 def prepare_with(others: Barrier, tiny: tuple[str, str], cache: Path) -> None:
     """What a process of its own does."""
-    benchmarks.datasets.TINY_IMAGENET = tiny
+    benchmarks.training.datasets.TINY_IMAGENET = tiny
     others.wait()
     prepare("tinyimagenet", Source((), cache, download=True))
 
@@ -207,7 +207,7 @@ def test_of_two_processes_one_downloads_and_the_other_waits_for_it(
     assert set(alone) == {"/tiny.zip"}
     own.delay = 1.0  # so that the second would ask before the first has it
     spawn = multiprocessing.get_context("spawn")
-    arguments = (spawn.Barrier(2), benchmarks.datasets.TINY_IMAGENET, cache)
+    arguments = (spawn.Barrier(2), benchmarks.training.datasets.TINY_IMAGENET, cache)
     processes = [spawn.Process(target=prepare_with, args=arguments) for _ in range(2)]
     for process in processes:
         process.start()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.images import Images, augmented, middle
+from benchmarks.training.images import Images, augmented, middle
 
 CPU = torch.device("cpu")
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.images import Images
-from benchmarks.recipes import Recipe
-from benchmarks.training import accuracy, train
+from benchmarks.training.images import Images
+from benchmarks.training.loop import accuracy, train
+from benchmarks.training.recipes import Recipe
 from torch_synflow import prune
 
 CPU = torch.device("cpu")

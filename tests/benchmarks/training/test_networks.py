@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.networks import FULLY_CONNECTED, NETWORKS, initialise
+from benchmarks.training.networks import FULLY_CONNECTED, NETWORKS, initialise
 
 
 @pytest.mark.parametrize(
