@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import FIGURES
+from benchmarks.figures import FIGURES, first_with
 from benchmarks.figures.panels import Figure
 from benchmarks.figures.picture import Reference, picture, table
 from benchmarks.origin import RESULTS
 from benchmarks.sweep import estimate
 from benchmarks.sweep.choice import Choice
 from benchmarks.sweep.options import choice_of, parser
+from benchmarks.sweep.pack import pack
 from benchmarks.sweep.refusals import refuse_without_effect
 from benchmarks.sweep.run import run
 from benchmarks.sweep.store import Store
@@ -85,6 +86,16 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     return 0
 
 
+def command_pack(given: dict[str, Any]) -> int:
+    """Fold single results into one file per figure; the exit status is 1 if some stay."""
+    folder = given.get("results", RESULTS / "trials")
+    if not folder.is_dir():
+        raise ValueError(f"--results: expected a folder of results, got {folder}")
+    folded = pack(Store(folder), first_with)
+    print(folded)
+    return 1 if folded.damaged or folded.claimed else 0
+
+
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
     """Schedulers of clusters end a job by SIGTERM; it is to end like one that a person interrupts."""
@@ -116,8 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = vars(parser(FIGURES).parse_args(arguments))
     if given["command"] == "list":
         return command_list()
-    figure = FIGURES[given["figure"]]
     try:
+        if given["command"] == "pack":
+            return command_pack(given)
+        figure = FIGURES[given["figure"]]
         choice = choice_of(given)
         refuse_without_effect(figure.name, figure.trials, choice, given)
         return (command_run if given["command"] == "run" else command_plot)(figure, choice, given)

@@ -68,7 +68,8 @@ def missing(wanted: Sequence[Row], seeds: int, store: Store) -> list[Trial]:
             record = store.read(trial)
             if record is not None and row.needs <= record["result"].keys():
                 continue
-            store.path(trial).unlink(missing_ok=True)
+            if record is not None:
+                store.discard(trial)
             found[trial] = None
     return list(found)
 

@@ -85,6 +85,10 @@ class Figure:
         trials = {trial.name: trial for panel in self.chosen(choice) for trial in panel.trials()}
         return sorted(trials.values(), key=lambda trial: trial.seed)
 
+    def has(self, trial: Trial) -> bool:
+        """Whether some choices give the trial."""
+        return any(other.name == trial.name for other in self.trials(Choice.of(trial)))
+
 
 def _only(panel: Panel, measure: str) -> Panel:
     def kept(lines: tuple[Line, ...]) -> tuple[Line, ...]:

@@ -40,6 +40,15 @@ class Choice:
     epochs_scale: float = 1.0
     recipe: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, trial: Trial) -> Choice:
+        """What the settings of a trial are among the choices: a figure with such a trial has it with these."""
+        return cls(
+            pair=(trial.pair,), seeds=trial.seed + 1, methods=None if trial.method == "none" else (trial.method,),
+            densities=(trial.density,), iterations=trial.iterations, examples=trial.examples or None,
+            recipe=dict(vars(trial.recipe)),
+        )  # fmt: skip
+
     def chosen(self, methods: tuple[str, ...]) -> tuple[str, ...]:
         """Those of a figure's methods that were chosen, and those of other papers that were."""
         return tuple(m for m in (*methods, *LATER) if (m in methods if self.methods is None else m in self.methods))

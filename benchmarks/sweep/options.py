@@ -14,6 +14,8 @@ from benchmarks.sweep.methods import METHODS
 from benchmarks.sweep.trial import MEASURES
 from benchmarks.training.recipes import Recipe
 
+FOLDER = "folder of the results (default benchmarks/results/trials)"
+
 
 def parser(figures: Iterable[str]) -> argparse.ArgumentParser:
     """All commands and options. Options without a value given are absent, so that those given are known."""
@@ -22,10 +24,16 @@ def parser(figures: Iterable[str]) -> argparse.ArgumentParser:
     )
     commands = whole.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the figures")
+    packing = commands.add_parser(
+        "pack", help="fold finished results into one file per figure", argument_default=argparse.SUPPRESS,
+        description="Fold the results that lie in files of their own into one file of JSON lines per figure, the first "
+        "that has such a trial. Sweeps may run meanwhile.",
+    )  # fmt: skip
+    packing.add_argument("--results", type=Path, help=FOLDER)
     for command, what in (("run", "run the trials of a figure that have no result"), ("plot", "draw a figure")):
         sub = commands.add_parser(command, help=what, argument_default=argparse.SUPPRESS)
         sub.add_argument("figure", choices=list(figures), metavar="FIGURE", help="one of those that `list` shows")
-        sub.add_argument("--results", type=Path, help="folder of the results (default benchmarks/results/trials)")
+        sub.add_argument("--results", type=Path, help=FOLDER)
         _which(sub)
         if command == "run":
             _where(sub)

@@ -61,6 +61,8 @@ def run(trials: Sequence[Trial], store: Store, executor: Executor, *, bar: bool 
     """
     start, summary = time.perf_counter(), Summary()
     store.clean()
+    for place in store.lines.damaged():
+        log.warning("%s is damaged: the trial that it held will be run again when it is asked for", place)
     pending: deque[Trial] = deque()
     for trial in trials:
         if store.read(trial) is not None:

@@ -1,4 +1,7 @@
-"""Results on disk: one small JSON file a trial, whole or not there, and claims that die with their process."""
+"""Results on disk: one small JSON file per trial or a line of a file of many, and claims that die with their process.
+
+A sweep writes a file of its own for each trial, whole or not there; ``python -m benchmarks pack`` makes lines of them.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,17 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sweep.lines import LineFiles, record_in
 from benchmarks.sweep.trial import Trial
+from benchmarks.sweep.whole import write_whole
 
 Record = dict[str, Any]
+PACKING = 1 << 60  # the byte to lock, beyond those of all trials
 ORPHAN = 3600  # seconds after which a file that was never finished belongs to nobody
 
 
@@ -26,7 +31,7 @@ class Store:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.lines = folder, LineFiles(folder)
         self.locks: int | None = None
 
     def path(self, trial: Trial) -> Path:
@@ -34,13 +39,14 @@ class Store:
         return self.folder / f"{trial.name}.json"
 
     def read(self, trial: Trial) -> Record | None:
-        """The record of a trial; ``None`` if there is none, or none that is whole and of these settings."""
-        try:
-            record = json.loads(self.path(trial).read_text())
-        except (FileNotFoundError, ValueError):  # ValueError: no JSON, or no text
-            return None
-        whole = isinstance(record, dict) and record.get("settings") == trial.settings
-        return record if whole and isinstance(record.get("result"), dict) else None
+        """The record of a trial; ``None`` if there is none, or none that is whole and of these settings.
+
+        That in a file of its own counts before that in a file of many.
+        """
+        record = None
+        with contextlib.suppress(FileNotFoundError):
+            record = _record_of(trial, self.path(trial).read_bytes())
+        return record or _record_of(trial, self.lines.line(trial.name))
 
     def is_damaged(self, trial: Trial) -> bool:
         """Whether there is a file, but no record in it."""
@@ -48,19 +54,15 @@ class Store:
 
     def write(self, trial: Trial, record: Record) -> None:
         """Write a record so that a file with the name of the trial is always whole, whatever happens."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        handle, unfinished = tempfile.mkstemp(prefix=f".{trial.name}-", suffix=".part", dir=self.folder)
-        try:
-            with os.fdopen(handle, "w") as file:
-                file.write(json.dumps({"settings": trial.settings, **record}, sort_keys=True) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(unfinished, 0o644)
-            os.replace(unfinished, self.path(trial))
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(unfinished)
-            raise
+        content = json.dumps({"settings": trial.settings, **record}, sort_keys=True) + "\n"
+        write_whole(self.path(trial), content.encode())
+
+    def discard(self, trial: Trial) -> None:
+        """Remove the record of a trial, so that it is run again."""
+        with self.packing():
+            for path in self.lines.holding(trial.name):
+                self.lines.write(path, {}, without=trial.name)
+            self.path(trial).unlink(missing_ok=True)
 
     def clean(self) -> None:
         """Remove what killed processes left unfinished long ago."""
@@ -85,6 +87,15 @@ class Store:
         """Give a claim back."""
         fcntl.lockf(self._lock_file(), fcntl.LOCK_UN, 1, _place(trial))
 
+    @contextlib.contextmanager
+    def packing(self) -> Iterator[None]:
+        """Keep other processes from writing files of many results; waits for one that does."""
+        fcntl.lockf(self._lock_file(), fcntl.LOCK_EX, 1, PACKING)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._lock_file(), fcntl.LOCK_UN, 1, PACKING)
+
     def _lock_file(self) -> int:
         if self.locks is None:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -101,6 +112,11 @@ class Store:
         """The records that are there, by the names of their trials."""
         found = {trial.name: self.read(trial) for trial in trials}
         return {name: record for name, record in found.items() if record is not None}
+
+
+def _record_of(trial: Trial, content: bytes) -> Record | None:
+    record = record_in(content)
+    return record if record is not None and record["settings"] == trial.settings else None
 
 
 def _place(trial: Trial) -> int:

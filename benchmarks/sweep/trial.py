@@ -84,7 +84,7 @@ class Trial:
     @cached_property
     def name(self) -> str:
         """The first 16 hexadecimal digits of the hash of the settings."""
-        return hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:16]
+        return name_of(self.settings)
 
     @property
     def pair(self) -> str:
@@ -112,6 +112,11 @@ class Trial:
         if self.recipe.epochs:
             parts.append(f"{self.recipe.epochs} epochs")
         return ", ".join([*parts, f"seed {self.seed}"])
+
+
+def name_of(settings: dict[str, Any]) -> str:
+    """The name of the trial of plain settings, read back from JSON or not."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def trial_of(settings: dict[str, Any]) -> Trial:
