@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.networks import resnet
+from benchmarks.training.networks import resnet
 from torch_synflow import flow, prune
 from torch_synflow.flow.surrogate.exponents import ScaledFlow
 from torch_synflow.flow.surrogate.operations import REGISTERED

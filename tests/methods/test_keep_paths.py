@@ -17,7 +17,7 @@ from torch_synflow.budget.counts import kept_counts
 from torch_synflow.flow.engine import layers
 from torch_synflow.methods.synflow import SynFlowUnstructured
 from torch_synflow.schedules import exponential
-from torch_synflow.selection import survivors
+from torch_synflow.selection.survivors import survivors
 
 
 class KeepingPaths(prune.SynFlow):  # type: ignore[misc]

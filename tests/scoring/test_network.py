@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.networks import initialise, resnet, vgg
+from benchmarks.training.networks import initialise, resnet, vgg
 from tests.cases import SCORED
 from torch_synflow import prune
 

@@ -15,9 +15,8 @@ from torch.overrides import TorchFunctionMode
 
 from tests.cases import METHODS, MODELS, MethodCase, ModelCase, masks_of, prune_case
 from torch_synflow import prune
-from torch_synflow.selection import histogram
 from torch_synflow.selection.stream import ScoreStream
-from torch_synflow.selection.survivors import Survivors
+from torch_synflow.selection.survivors import Survivors, histogram
 
 few = settings(deadline=None, max_examples=150, derandomize=True)
 INTEGERS = st.one_of(st.integers(-(1 << 63), (1 << 63) - 1), st.integers(-3, 3), st.sampled_from([1 << 16, 1 << 48]))

@@ -20,8 +20,7 @@ from torch_synflow.flow.engine.tape import Slot, Step
 from torch_synflow.flow.positive import PositiveNetwork
 from torch_synflow.model.parameters import Entry, resolve
 from torch_synflow.scoring.task import Task
-from torch_synflow.selection import survivors
-from torch_synflow.selection.survivors import Survivors
+from torch_synflow.selection.survivors import Survivors, survivors
 
 X = torch.ones(1, 2, 6, 6)
 
