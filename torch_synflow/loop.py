@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
 
 from torch_synflow.budget.allocation import LayerDensities, kept_of_layers
 from torch_synflow.budget.counts import check_amount, kept_counts, to_remove
-from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.methods.rounds import rounds_of
 from torch_synflow.model.masks import attach, ones_where
 from torch_synflow.model.parameters import Entry, Parameters, as_pairs, prunable_parameters, resolve, unwrap
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.report import LayerReport, PruningReport
-from torch_synflow.schedules import Schedule, exponential
-from torch_synflow.scoring.marked import require_finite
-from torch_synflow.scoring.network import Network
+from torch_synflow.schedules import Schedule
 from torch_synflow.scoring.task import LossFunction, Task
-from torch_synflow.selection.survivors import Survivors
+from torch_synflow.selection.survivors import OfEach, Quota, Survivors, Together
 
 Callback = Callable[[int, PruningReport], object]
 
@@ -93,105 +91,42 @@ def global_iterative_unstructured(
         >>> prune.is_pruned(model)
         True
     """
-    _check_method(pruning_method)
     check_amount(amount)
     if isinstance(parameters, nn.Module):
         parameters = prunable_parameters(parameters)
         model = parameters.model if model is None else model
-    task = _merged(
-        pruning_method,
-        {"model": model, "example_inputs": example_inputs, "data": data, "loss_fn": loss_fn},
-        vars(parameters) if isinstance(parameters, Parameters) else {},
-    )
-    steps = 1
-    density_after: Schedule = exponential
-    if issubclass(pruning_method, SaliencyUnstructured):
-        task = pruning_method.require(task)
-        steps, density_after = pruning_method.iterations, pruning_method.schedule
-    elif task.model is not None and not isinstance(task.model, nn.Module):
-        raise TypeError(f"model: expected an nn.Module, got {type(task.model).__name__}")
+    remembered = Task(**vars(parameters)) if isinstance(parameters, Parameters) else Task()
+    rounds = rounds_of(pruning_method, Task(model, example_inputs, data, loss_fn), remembered)
+    model = rounds.task.model
     pairs = as_pairs(parameters)
-    inner = unwrap(task.model) if task.model is not None else None
+    inner = unwrap(model) if model is not None else None
     entries = resolve(pairs, inner)
-    steps = _checked_iterations(steps if iterations is None else iterations)
-    alive = sum(int(entry.mask.sum()) for entry in entries)
+    steps = _checked_iterations(rounds.iterations if iterations is None else iterations)
+    alive = sum(entry.alive for entry in entries)
     kept = alive - to_remove(amount, alive)
-    density_after = density_after if schedule is None else schedule
+    density_after = rounds.schedule if schedule is None else schedule
+    quotas: list[Quota]
     if layer_densities is None:
-        parts = [(alive, kept)]
+        quotas = [Together(keep) for keep in kept_counts(density_after, steps, alive, kept)]
     else:
-        left = [int(entry.mask.sum()) for entry in entries]
-        parts = list(zip(left, kept_of_layers(layer_densities, entries, pairs, inner, kept), strict=True))
-    counts = list(zip(*(kept_counts(density_after, steps, *part) for part in parts), strict=True))
+        goals = kept_of_layers(layer_densities, entries, pairs, inner, kept)
+        columns = (kept_counts(density_after, steps, e.alive, goal) for e, goal in zip(entries, goals, strict=True))
+        quotas = [OfEach(keeps) for keeps in zip(*columns, strict=True)]
     modules = [module for entry in entries for module, _ in entry.locations]
-    with all_or_nothing([*modules, task.model] if task.model is not None else modules):
+    with all_or_nothing(modules if model is None else [*modules, model]):
+        survivors = Survivors([entry.mask for entry in entries])
         with _bar(progress, steps, pruning_method.__name__) as advance:
-            survivors = Survivors([entry.mask for entry in entries])
-            network = None
-            if issubclass(pruning_method, SaliencyUnstructured) and kept < alive:
-                network = pruning_method.network(task, entries, survivors.masks)
-            for step, keeps in enumerate(counts, start=1):
+            if kept < alive:
+                rounds.start(entries)
+            for step, quota in enumerate(quotas, start=1):
                 with torch.autocast(entries[0].parameter.device.type, enabled=False):
-                    survivors = _one_iteration(pruning_method, network, entries, survivors, keeps)
+                    survivors = rounds.prune(survivors, quota)
                 advance()
                 if callback is not None:
                     callback(step, _report(entries, survivors))
-        network = None  # its copies of the weights go before the masks come
+        del rounds  # its copies of the weights go before the masks come
         _attach(entries, survivors)
         return _report(entries, survivors)
-
-
-def _one_iteration(
-    method: type[BasePruningMethod],
-    network: Network | None,
-    entries: Sequence[Entry],
-    survivors: Survivors,
-    keeps: Sequence[int],
-) -> Survivors:
-    """Score what is left and leave ``keeps`` entries of it: one number for all layers, or one for each.
-
-    Where a method says that so much must not go at once it is scored more often.
-    """
-    returning = issubclass(method, SaliencyUnstructured) and method.pruned_may_return
-    if returning:
-        survivors = Survivors([entry.mask for entry in entries])
-    if network is not None and issubclass(method, SaliencyUnstructured):
-        while list(keeps) != (sizes := _sizes(survivors, keeps)):
-            scores = method.score_entries(entries, network)
-            survivors.keep_highest(scores, keeps)
-            with torch.inference_mode(False):  # autograd saves no tensor that was made in that mode
-                if returning:
-                    network.leave(survivors)
-                else:
-                    network.remove(survivors, zeroed=scores.drops)
-        return survivors
-    sizes = _sizes(survivors, keeps)
-    if list(keeps) == sizes:
-        return survivors
-    weights = [entry.parameter.detach() for entry in entries]
-    require_finite(entries, weights, "weights")
-    parts = survivors.of(weights).split(sizes)
-    survivors.keep(torch.cat([_computed_mask(method, part, keep) for part, keep in zip(parts, keeps, strict=True)]))
-    return survivors
-
-
-def _sizes(survivors: Survivors, keeps: Sequence[int]) -> list[int]:
-    """How many entries there are of what ``keeps`` counts."""
-    return survivors.counts if len(keeps) == len(survivors.masks) > 1 else [survivors.total]
-
-
-def _computed_mask(method: type[BasePruningMethod], vector: Tensor, keep: int) -> Tensor:
-    """The entries that a method of torch's kind keeps of a vector of weights."""
-    alive = vector.numel()
-    selected = method(amount=alive - keep)  # type: ignore[call-arg]
-    kept: Tensor = selected.compute_mask(vector, default_mask=torch.ones_like(vector)) != 0
-    if kept.shape != vector.shape or int(kept.sum()) != keep:
-        raise ValueError(
-            f"pruning_method: expected {method.__name__}.compute_mask to keep {keep} of {alive} entries, "
-            f"got a mask of shape {tuple(kept.shape)} that keeps {int(kept.sum())}; "
-            "it must honour an integer amount"
-        )
-    return kept
 
 
 def _attach(entries: Sequence[Entry], survivors: Survivors) -> None:
@@ -207,32 +142,6 @@ def _report(entries: Sequence[Entry], survivors: Survivors) -> PruningReport:
     return PruningReport(
         tuple(LayerReport(e.label, kept, e.total) for e, kept in zip(entries, survivors.counts, strict=True))
     )
-
-
-def _merged(method: type[BasePruningMethod], given: Mapping[str, Any], remembered: Mapping[str, Any]) -> Task:
-    """What is scored with: the call's own arguments, else the class's, else what the list remembers."""
-    bound = method._task if issubclass(method, SaliencyUnstructured) else Task()
-    values = {}
-    for name in ("model", "example_inputs", "data", "loss_fn"):
-        sources = (given.get(name), getattr(bound, name), remembered.get(name))
-        values[name] = next((value for value in sources if value is not None), None)
-    return Task(**values)
-
-
-def _check_method(method: Any) -> None:
-    if not (isinstance(method, type) and issubclass(method, BasePruningMethod)):
-        raise TypeError(f"pruning_method: expected a BasePruningMethod class such as prune.SynFlow, got {method!r}")
-    if getattr(method, "PRUNING_TYPE", None) != "unstructured":
-        raise TypeError(
-            f"pruning_method: expected a class whose PRUNING_TYPE is 'unstructured', got {method.__name__} with "
-            f"{getattr(method, 'PRUNING_TYPE', None)!r}"
-        )
-    try:
-        method(amount=0)  # type: ignore[call-arg]
-    except TypeError as error:
-        raise TypeError(
-            f"pruning_method: expected a class that can be made as {method.__name__}(amount=...), got: {error}"
-        ) from error
 
 
 def _checked_iterations(iterations: Any) -> int:

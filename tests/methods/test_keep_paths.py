@@ -14,10 +14,10 @@ from torch import nn
 
 from torch_synflow import diagnostics, prune
 from torch_synflow.budget.counts import kept_counts
-from torch_synflow.flow.engine import layers
+from torch_synflow.flow.engine import layers, replay
 from torch_synflow.methods.synflow import SynFlowUnstructured
 from torch_synflow.schedules import exponential
-from torch_synflow.selection.survivors import survivors
+from torch_synflow.selection import threshold
 
 
 class KeepingPaths(prune.SynFlow):  # type: ignore[misc]
@@ -122,7 +122,8 @@ def test_masks_are_those_of_the_definition(
 ) -> None:
     """Read in parts, bracketed and in float32 first."""
     monkeypatch.setattr(layers, "PART", 50)
-    monkeypatch.setattr(survivors, "_SAMPLE", 16)
+    monkeypatch.setattr(replay, "PART", 50)
+    monkeypatch.setattr(threshold, "_SAMPLE", 16)
     model, x = chain(widths, seed, bias=bias), torch.ones(1, widths[0])
     total = sum(layer.weight.numel() for layer in model[::2])
     left = max(len(widths) - 1, round(share * total))

@@ -15,8 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 from tests.cases import METHODS, MODELS, MethodCase, ModelCase, masks_of, prune_case
 from torch_synflow import prune
+from torch_synflow.selection import histogram
 from torch_synflow.selection.stream import ScoreStream
-from torch_synflow.selection.survivors import Survivors, histogram
+from torch_synflow.selection.survivors import Survivors, Together
 
 few = settings(deadline=None, max_examples=150, derandomize=True)
 INTEGERS = st.one_of(st.integers(-(1 << 63), (1 << 63) - 1), st.integers(-3, 3), st.sampled_from([1 << 16, 1 << 48]))
@@ -184,7 +185,7 @@ def test_selection_asks_for_nothing(asked: Asking) -> None:
     survivors = Survivors([torch.ones(50, 40, dtype=torch.bool), torch.ones(30, dtype=torch.bool)])
     scores = ScoreStream([torch.rand(50, 40), torch.rand(30)])
     before = asked.count
-    survivors.keep_highest(scores, [700])
+    survivors.keep_highest(scores, Together(700))
     assert asked.count == before
     assert sum(survivors.counts) == survivors.total == 700
     assert asked.count == before + 1

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_synflow import prune
+from torch_synflow.selection import threshold
 from torch_synflow.selection.survivors import Survivors, keep_highest
 
 
@@ -180,9 +181,9 @@ def test_survivors_follow_what_is_kept() -> None:
     values = [torch.arange(6.0).view(2, 3), torch.arange(10.0, 14.0)]
     assert survivors.counts == [6, 3]
     assert survivors.of(values).tolist() == [0, 1, 2, 3, 4, 5, 10, 12, 13]
-    survivors.keep(torch.tensor([1, 0, 1, 1, 1, 0, 1, 0, 1], dtype=torch.bool))
+    survivors.keep_marked(torch.tensor([1, 0, 1, 1, 1, 0, 1, 0, 1], dtype=torch.bool))
     assert survivors.of(values).tolist() == [0, 2, 3, 4, 10, 13]
-    survivors.keep(torch.tensor([0, 0, 0, 0, 1, 1], dtype=torch.bool))
+    survivors.keep_marked(torch.tensor([0, 0, 0, 0, 1, 1], dtype=torch.bool))
     assert survivors.counts == [0, 2]
     assert [mask.tolist() for mask in survivors.masks] == [[[False] * 3] * 2, [True, False, False, True]]
     assert masks[0].all()  # what was given stays as it was
@@ -193,13 +194,13 @@ def test_a_sample_that_misleads_costs_another_attempt(misled: int, monkeypatch: 
     scores = torch.rand(200_000, generator=torch.Generator().manual_seed(0))
     expected = scores >= scores.topk(50_000).values.min()
     attempts: list[float] = []
-    bracket = Survivors._bracket
+    bracket = threshold._bracket
 
-    def often_wrong(survivors: Survivors, *arguments: Any) -> tuple[float, float]:
+    def often_wrong(*arguments: Any) -> tuple[float, float]:
         attempts.append(arguments[-1])
-        return (0.1, 0.2) if len(attempts) <= misled else bracket(survivors, *arguments)
+        return (0.1, 0.2) if len(attempts) <= misled else bracket(*arguments)
 
-    monkeypatch.setattr(Survivors, "_bracket", often_wrong)
+    monkeypatch.setattr(threshold, "_bracket", often_wrong)
     assert torch.equal(keep_highest(scores, 50_000), expected)
     assert attempts == sorted(set(attempts))
     assert len(attempts) == 2

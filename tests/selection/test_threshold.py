@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from torch_synflow.selection import threshold
 from torch_synflow.selection.stream import ScoreStream
-from torch_synflow.selection.survivors import Survivors
-from torch_synflow.selection.threshold import number_of
+from torch_synflow.selection.survivors import Survivors, Together
+from torch_synflow.selection.threshold import indices_of
 
 ERROR = 1e-3
 
@@ -31,21 +32,23 @@ class Inexact(ScoreStream):
         self.error, self.floor = said, floor
         self.asked = 0
 
-    def at(self, number: int, places: Tensor) -> Tensor:
+    def at(self, places: Tensor) -> Tensor:
+        assert bool((places[1:] >= places[:-1]).all())  # ascending, as a stream may take for granted
         self.asked += len(places)
-        return super().at(number, places)
+        return super().at(places)
 
-    def parts(self, number: int) -> Iterator[tuple[Tensor, float]]:
+    def parts(self, tensors: range) -> Iterator[tuple[Tensor, float]]:
         """In two parts of different units."""
-        flat = self.noisy[number] if self.error else self._flat[number]
-        half = len(flat) // 2
-        yield flat[:half] / 4, 4.0
-        yield flat[half:] * 8, 0.125
+        for number in tensors:
+            flat = self.noisy[number] if self.error else self._tensors[number]
+            half = len(flat) // 2
+            yield flat[:half] / 4, 4.0
+            yield flat[half:] * 8, 0.125
 
 
 def kept_of(reader: ScoreStream, tensors: list[Tensor], keep: int) -> Tensor:
     survivors = Survivors([torch.ones(t.shape, dtype=torch.bool) for t in tensors])
-    survivors.keep_highest(reader, [keep])
+    survivors.keep_highest(reader, Together(keep))
     return torch.cat([mask.reshape(-1) for mask in survivors.masks])
 
 
@@ -139,7 +142,7 @@ def test_a_bracket_that_ends_nearer_than_the_error_is_not_trusted(
         reader = Inexact(tensors, seed)
         found = reader.noisy[0].sort().values
         bracket = (float(found[100 - nearness]), math.inf) if below else (-math.inf, float(found[100 + nearness]))
-        monkeypatch.setattr(Survivors, "_bracket", lambda *arguments, bracket=bracket: bracket)
+        monkeypatch.setattr(threshold, "_bracket", lambda *arguments, bracket=bracket: bracket)
         assert torch.equal(kept_of(reader, tensors, 99), by_sort(tensors, 99))
 
 
@@ -161,10 +164,7 @@ def test_the_lowest_where_a_sample_of_them_misleads() -> None:
 
 @given(st.integers(0, 9000), st.integers(0, 9), st.floats(0, 1), st.integers(0, 100))
 @settings(deadline=None, max_examples=150, derandomize=True)
-def test_marks_are_counted_eight_at_a_time(length: int, start: int, share: float, seed: int) -> None:
+def test_marks_are_found_eight_at_a_time(length: int, start: int, share: float, seed: int) -> None:
     marks = torch.rand(start + length, generator=torch.Generator().manual_seed(seed)) < share
-    assert int(number_of(marks[start:])) == sum(marks[start:].tolist())
-
-
-def test_all_of_many_are_marked() -> None:
-    assert int(number_of(torch.ones(3, 2040, 7, dtype=torch.bool))) == 3 * 2040 * 7
+    expected = [index for index, marked in enumerate(marks[start:].tolist()) if marked]
+    assert indices_of(marks[start:]).tolist() == expected

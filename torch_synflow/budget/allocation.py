@@ -36,7 +36,7 @@ def kept_of_layers(
     if callable(layer_densities):
         pairs = parameters if model is None else Parameters(parameters, model)
         layer_densities = layer_densities(pairs, kept / total if total else 1.0)
-    alive = [int(entry.mask.sum()) for entry in entries]
+    alive = [entry.alive for entry in entries]
     densities = densities_of(layer_densities, entries, "layer_densities")
     exact = [density * entry.total for density, entry in zip(densities, entries, strict=True)]
     for entry, most, wanted in zip(entries, alive, exact, strict=True):

@@ -35,7 +35,7 @@ def layer_densities(parameters: Any) -> dict[LayerKey, float]:
         {'0.weight': 0.25, '2.weight': 1.0}
     """
     entries, named = _entries(parameters)
-    kept = [int(entry.mask.sum()) for entry in entries]
+    kept = [entry.alive for entry in entries]
     return _by_layer(entries, named, [k / e.total if e.total else 1.0 for e, k in zip(entries, kept, strict=True)])
 
 
@@ -164,7 +164,7 @@ def _scaled(entries: Sequence[Entry], ratios: Sequence[float], density: float) -
     if not 0.0 <= float(density) <= 1.0:
         raise ValueError(f"density: expected a number between 0 and 1 (kept / total), got {density!r}")
     sizes = [entry.total for entry in entries]
-    most = [int(entry.mask.sum()) / entry.total if entry.total else 1.0 for entry in entries]
+    most = [entry.alive / entry.total if entry.total else 1.0 for entry in entries]
     free = [i for i, ratio in enumerate(ratios) if ratio > 0]
     found = [0.0] * len(entries)
     budget = float(density) * sum(sizes)

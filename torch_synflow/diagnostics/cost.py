@@ -153,7 +153,7 @@ def cost(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Cost:
         every = counter.get_total_flops()
     layers = []
     for entry in entries:
-        kept = int(entry.mask.sum())
+        kept = entry.alive
         # of a module with several such parameters the largest, a weight, is what its operations go through
         modules = {module for module, _ in entry.locations if _largest(entries, module) is entry}
         flops = sum(spent.get(module, 0) for module in modules)

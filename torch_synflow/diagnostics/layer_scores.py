@@ -102,5 +102,5 @@ def layer_scores(model: nn.Module, scores: Mapping[Pair, Tensor]) -> LayerScores
             raise ValueError(
                 f"scores: expected shape {tuple(entry.parameter.shape)} for {entry.label}, got {tuple(score.shape)}"
             )
-        found.append(LayerScore(entry.label, int(entry.mask.sum()), float((score * entry.mask).sum())))
+        found.append(LayerScore(entry.label, entry.alive, float((score * entry.mask).sum())))
     return LayerScores(tuple(found))

@@ -62,9 +62,9 @@ class PositiveNetwork(Network):
         self.result = math.nan
         self.mode: Mode | None = None
         self._replay: Replay | None = None
-        self._held: dict[str, int] = {}
+        self._held: dict[int, int] = {}
         self._alive = sum(mask.numel() for mask in masks)
-        self._given = {entry.key: entry.parameter.detach() for entry in entries}
+        self._shapes = {entry.key: entry.parameter.shape for entry in entries}
 
     def scores(self, mode: Mode) -> ScoreStream:
         """``dR/dw * w`` for each weight, or for the block that it is held as.
@@ -78,13 +78,13 @@ class PositiveNetwork(Network):
             self.unused = set(self.weights) - used if used else set()
             if tape is not None:
                 self._replay = Replay(self.whole(), tape)
-                scores = self._replay.scores(self.weights, self.channels, self._restore)
+                scores = self._replay.scores(self.weights, self.channels)
                 self.sound, self.result = self._replay.sound, self._replay.result
                 if math.isclose(self._replay.result, expected, rel_tol=1e-6) or not math.isfinite(expected):
                     return scores
                 self._replay = None  # it does not do what the model did
         if self._replay is not None:
-            scores = self._replay.scores(self.weights, self.channels, self._restore)
+            scores = self._replay.scores(self.weights, self.channels)
             self.sound, self.result = self._replay.sound, self._replay.result
             return scores
         with opened(self, training=False):
@@ -124,44 +124,37 @@ class PositiveNetwork(Network):
         weights = {name: self._spread(name, block) for name, block in self.weights.items()}
         return {name: weight.to(wider(weight, self._floor)) for name, weight in weights.items()}
 
-    def remove(self, survivors: Survivors, *, zeroed: bool) -> None:
+    def apply_masks(self, survivors: Survivors) -> None:
         """As for any network, and leave dead channels out.
 
-        These are looked for when a fifth more entries have gone, of all and of a layer, as those that have died since
+        These are looked for when a fifth more elements have gone, of all and of a layer, as those that have died since
         then are only computed in vain.
         """
-        super().remove(survivors, zeroed=zeroed)
-        if survivors.total > 0.8 * self._alive:
+        super().apply_masks(survivors)
+        if self._replay is None or survivors.total > 0.8 * self._alive:
             return
         self._alive = survivors.total
-        for number, name in enumerate(self.weights):
-            held = self._held.get(name, survivors.masks[number].numel())
-            if self._replay is None or name not in self._replay.in_layers or survivors.counts[number] > 0.8 * held:
-                continue
-            self._held[name] = survivors.counts[number]
-            living = survivors.compact(number)
-            if living is not None:
-                self.weights[name] = _block(self.weights[name], living)
-                self.masks[name] = survivors.masks[number]
-                channels = survivors.channels[number]
-                assert channels is not None  # as it was compacted
-                self.channels[name] = channels
+        emptied = {
+            number: count
+            for number, (name, count) in enumerate(zip(self.weights, survivors.counts, strict=True))
+            if name in self._replay.in_layers and count <= 0.8 * self._held.get(number, survivors.masks[number].numel())
+        }
+        self._held |= emptied
+        names = list(self.weights)
+        for number, living in survivors.compact(emptied).items():
+            name, channels = names[number], survivors.channels[number]
+            self.weights[name] = _block(self.weights[name], living)
+            assert channels is not None  # as it was compacted
+            self.channels[name] = channels
+        self.masks = dict(zip(self.weights, survivors.masks, strict=True))
 
     def _spread(self, name: str, block: Tensor) -> Tensor:
         if name not in self.channels:
             return block
         outputs, inputs = self.channels[name]
-        whole = block.new_zeros(self._given[name].shape)
+        whole = block.new_zeros(self._shapes[name])
         whole[outputs[:, None], inputs] = block
         return whole
-
-    def _restore(self, number: int) -> None:
-        """Fill a weight again from the model's, under its mask."""
-        name, weight = list(self.weights.items())[number]
-        weight.copy_(_block(self._given[name], self.channels.get(name))).abs_()
-        if name in self.read_as_ones:
-            weight.fill_(1)
-        weight.masked_fill_(~self.masks[name], 0)
 
 
 def _block(tensor: Tensor, channels: Channels | None) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow.budget.counts import check_amount, to_remove
-from torch_synflow.methods.binding import parameters_of, survivors_of
+from torch_synflow.methods.binding import bound_class, parameters_of, survivors_of
 from torch_synflow.model.masks import attach
 from torch_synflow.model.parameters import Entry, Pair, prunable_parameters, resolve, unwrap
 from torch_synflow.schedules import Schedule, exponential
@@ -102,13 +102,12 @@ class SaliencyUnstructured(BasePruningMethod):
             24
         """
         pairs = None if parameters is None else list(parameters)
-        task = cls.require(Task(model, example_inputs, data, loss_fn))
-        return type(cls.__name__, (cls,), {"_task": task, "_bound_parameters": pairs, "__module__": cls.__module__})
+        return bound_class(cls, cls.require(Task(model, example_inputs, data, loss_fn)), pairs)
 
     @classmethod
     def scores(
         cls,
-        model: nn.Module,
+        model: nn.Module | None = None,
         parameters: Any = None,
         *,
         example_inputs: Any = None,
@@ -118,7 +117,7 @@ class SaliencyUnstructured(BasePruningMethod):
         """Score parameters of a model, which is only read.
 
         Args:
-            model: the model.
+            model: the model; this and what follows is by default what the class is bound to.
             parameters: ``(module, name)`` pairs; all prunable weights by default.
             example_inputs: what the model is called with (SynFlow).
             data: a batch ``(inputs, targets)`` or an iterable of batches (SNIP, GraSP).
@@ -131,7 +130,9 @@ class SaliencyUnstructured(BasePruningMethod):
             ValueError: if scores are not finite, or zero for a whole tensor of a model not yet pruned; the
                 message names the tensor.
         """
-        task = cls.require(Task(model, example_inputs, data, loss_fn))
+        task = cls.require(Task(model, example_inputs, data, loss_fn).or_else(cls._task))
+        assert task.model is not None  # require saw to it
+        model = task.model
         entries = resolve(prunable_parameters(model) if parameters is None else parameters, unwrap(model))
         scores = cls.score_entries(entries, cls.network(task, entries, [entry.mask for entry in entries]))
         whole = [scores.whole(number).view_as(entry.parameter) for number, entry in enumerate(entries)]
@@ -219,20 +220,14 @@ class SaliencyUnstructured(BasePruningMethod):
         if importance_scores is None:
             if cls._task.model is None:
                 raise ValueError(cls._refusal())
-            importance_scores = cls.scores(
-                cls._task.model,
-                [(module, name)],
-                example_inputs=cls._task.example_inputs,
-                data=cls._task.data,
-                loss_fn=cls._task.loss_fn,
-            )[module, name]
+            importance_scores = cls.scores(parameters=[(module, name)])[module, name]
         if importance_scores.shape != entry.parameter.shape:
             raise ValueError(
                 f"importance_scores: expected shape {tuple(entry.parameter.shape)}, that of {name}, "
                 f"got {tuple(importance_scores.shape)}"
             )
         require_finite([entry], [importance_scores], "importance_scores")
-        to_remove(amount, int(entry.mask.sum()))
+        to_remove(amount, entry.alive)
         # of the class that is not bound, so that the hook pickles, and without the model
         unbound = next(base for base in cls.__mro__ if "_task" not in vars(base) or base is SaliencyUnstructured)
         parent: Any = super(SaliencyUnstructured, unbound)
@@ -247,8 +242,7 @@ class SaliencyUnstructured(BasePruningMethod):
         if model is None:
             raise ValueError(cls._refusal())
         pairs = parameters_of(raw, model, cls._bound_parameters)
-        task = cls._task
-        scores = cls.scores(model, pairs, example_inputs=task.example_inputs, data=task.data, loss_fn=task.loss_fn)
+        scores = cls.scores(parameters=pairs)
         return torch.cat([survivors_of(pair, scores[pair]) for pair in pairs]).as_subclass(Scores)
 
     @classmethod

@@ -1,13 +1,24 @@
-"""Binding: which parameters of its model a bound method is to rank, and what it scores with."""
+"""Binding: a class that carries what it scores with, and which parameters of its model it is to rank."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from torch_synflow.methods.made import make_class
 from torch_synflow.model.parameters import Pair, held_parameters
+from torch_synflow.scoring.task import Task
+
+Method = TypeVar("Method")
+
+
+def bound_class(method: type[Method], task: Task, parameters: Sequence[Pair] | None) -> type[Method]:
+    """The class ``method`` that scores with ``task``, and ranks ``parameters`` in their order where they are given."""
+    attributes = {"_task": task, "_bound_parameters": parameters}
+    return make_class(method.__name__, method, attributes, bound_class, method, task, parameters)
 
 
 def survivors_of(pair: Pair, tensor: Tensor) -> Tensor:

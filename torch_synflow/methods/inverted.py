@@ -10,6 +10,7 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow.budget.counts import check_amount, to_remove
 from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.methods.made import make_class
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.task import Weights
 
@@ -50,7 +51,7 @@ def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]
         def saliency(cls: type[SaliencyUnstructured], network: Network) -> Weights:
             return {key: -score for key, score in scored.saliency.__func__(cls, network).items()}  # type: ignore[attr-defined]
 
-        return type(name, (pruning_method,), {"saliency": classmethod(saliency), "__module__": __name__})
+        return make_class(name, pruning_method, {"saliency": classmethod(saliency)}, inverted, pruning_method)
 
     def init(self: Any, amount: float) -> None:
         check_amount(amount)
@@ -65,4 +66,5 @@ def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]
         kept = torch.zeros_like(alive).masked_scatter(alive, last == 0)
         return default_mask * kept.view(default_mask.shape)
 
-    return type(name, (pruning_method,), {"__init__": init, "compute_mask": compute_mask, "__module__": __name__})
+    methods = {"__init__": init, "compute_mask": compute_mask}
+    return make_class(name, pruning_method, methods, inverted, pruning_method)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from torch_synflow._warnings import warn_user
 from torch_synflow.flow.blame import explain
 from torch_synflow.flow.positive import PositiveNetwork
 from torch_synflow.flow.surrogate.exponents import ScaledFlow
@@ -137,7 +137,7 @@ SynFlow = SynFlowUnstructured
 
 def _fault(scores: ScoreStream, number: int, *, zero: bool) -> str:
     """What is wrong with the scores of a tensor; zero throughout only where ``zero`` says that is wrong."""
-    extremes = [torch.stack(torch.aminmax(part)) for part, _ in scores.parts(number) if part.numel()]
+    extremes = [torch.stack(torch.aminmax(part)) for part, _ in scores.parts(range(number, number + 1)) if part.numel()]
     if not extremes:
         return ""
     values = torch.stack(extremes)
@@ -165,7 +165,7 @@ def _warn(zeros: Sequence[str], unused: Sequence[str]) -> None:
             f"{', '.join(map(_bare, unused))}"
         )
     if parts:
-        warnings.warn(f"SynFlow: {'; '.join(parts)}", stacklevel=2)
+        warn_user(f"SynFlow: {'; '.join(parts)}")
 
 
 def _bare(name: str) -> str:

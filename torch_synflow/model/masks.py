@@ -78,4 +78,4 @@ def entries_of(model: nn.Module, parameters: Any = None) -> list[Entry]:
 
 def report_of(entries: list[Entry]) -> PruningReport:
     """What the masks keep of each entry."""
-    return PruningReport(tuple(LayerReport(e.label, int(e.mask.sum()), e.total) for e in entries))
+    return PruningReport(tuple(LayerReport(e.label, e.alive, e.total) for e in entries))

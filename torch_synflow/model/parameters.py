@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -90,8 +91,13 @@ class Entry:
 
     @property
     def total(self) -> int:
-        """The number of entries of the tensor, pruned ones included."""
+        """The number of elements of the tensor, pruned ones included."""
         return self.parameter.numel()
+
+    @cached_property
+    def alive(self) -> int:
+        """The number of elements that an earlier pruning left."""
+        return int(self.mask.sum())
 
 
 def unwrap(model: nn.Module) -> nn.Module:

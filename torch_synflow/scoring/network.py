@@ -85,19 +85,18 @@ class Network(Differentiable):
             return functional_call(self.model, state, (), dict(inputs))
         return functional_call(self.model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
 
-    def leave(self, survivors: Survivors) -> None:
-        """Set ``weights`` to the ``dense`` ones under the masks of what is left, where pruned ones may return."""
+    def apply_masks(self, survivors: Survivors) -> None:
+        """Set the weights to zero that are no survivors."""
+        self.unpruned = False
+        self.masks = dict(zip(self.weights, survivors.masks, strict=True))
+        for name, weight in self.weights.items():
+            torch.mul(weight, self.masks[name].view(torch.uint8), out=weight)  # far quicker than a choice
+
+    def mask_dense(self, survivors: Survivors) -> None:
+        """Set the weights to the dense ones under the masks of what is left, where pruned ones may return."""
         self.unpruned = False
         pairs = zip(self.dense.items(), survivors.masks, strict=True)
         self.weights = {name: weight * mask for (name, weight), mask in pairs}
-
-    def remove(self, survivors: Survivors, *, zeroed: bool) -> None:
-        """Follow the masks of what is left: set the weights to zero that have gone, unless they are ``zeroed``."""
-        self.unpruned = False
-        self.masks = dict(zip(self.weights, survivors.masks, strict=True))
-        if not zeroed:
-            for name, weight in self.weights.items():
-                torch.where(self.masks[name], weight, weight.new_zeros(()), out=weight)
 
     def prepared(self, tree: Any) -> Any:
         """Inputs or targets on the weights' device, the floating ones in the scoring precision."""

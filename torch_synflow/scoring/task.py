@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,3 +27,8 @@ class Task:
     example_inputs: Any = None
     data: Any = None
     loss_fn: LossFunction | None = None
+
+    def or_else(self, other: Task) -> Task:
+        """This task, with what it lacks taken from another."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Task(**{name: getattr(other, name) if value is None else value for name, value in values.items()})

@@ -6,8 +6,6 @@ histograms, sixteen bits of the scores at a time, and stays where the scores are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -30,19 +28,15 @@ def waits(tensor: Tensor) -> bool:
     return tensor.device.type in _ASYNCHRONOUS
 
 
-def highest_of_scores(scores: ScoreStream, group: Sequence[int], masks: Sequence[Tensor], count: int) -> list[Tensor]:
-    """Masks of the ``count`` highest scores of some tensors, of those that ``masks`` mark."""
+def highest_of_scores(scores: ScoreStream, tensors: range, alive: Tensor, count: int) -> Tensor:
+    """Mark the ``count`` highest scores of consecutive tensors, of those that ``alive`` marks."""
     scores.exactly()
-    sizes = [mask.numel() for mask in masks]
-    keys = torch.empty(sum(sizes), dtype=torch.int64, device=masks[0].device)
-    for number, mask, of_tensor in zip(group, masks, keys.split(sizes), strict=True):
-        start = 0
-        for part, _ in scores.parts(number):
-            of_tensor[start : start + len(part)] = keys_of(part)
-            start += len(part)
-        of_tensor.masked_fill_(~mask.view(-1), LEAST)
-    kept = highest_of(keys, count).split(sizes)
-    return [marks.view(mask.shape) for marks, mask in zip(kept, masks, strict=True)]
+    keys = torch.empty(len(alive), dtype=torch.int64, device=alive.device)
+    start = 0
+    for part, _ in scores.parts(tensors):
+        keys[start : start + len(part)] = keys_of(part)
+        start += len(part)
+    return highest_of(keys.masked_fill_(~alive, LEAST), count)
 
 
 def keys_of(scores: Tensor) -> Tensor:

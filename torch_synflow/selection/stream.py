@@ -1,9 +1,10 @@
-"""Scores of several tensors as selection reads them."""
+"""Scores of several tensors as selection reads them: one after another, a part at a time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -12,48 +13,54 @@ from torch import Tensor
 class ScoreStream:
     """The scores of several tensors, read a part at a time, so that they need not all exist at once.
 
-    This one holds them. A subclass may compute them; it gives :meth:`at` and :meth:`parts`.
+    A place is the index of an element in all tensors, flattened and laid end to end. This stream holds its scores.
+    A subclass may compute them; it gives :meth:`at` and :meth:`parts`.
 
     Args:
         tensors: the scores.
+        joined: the vector that the tensors are consecutive views of, where there is one; it is read in one part.
 
     Attributes:
-        drops: whether :meth:`drop` sets weights to zero.
+        starts: the place at which each tensor starts, and after them all the number of elements.
         error: the relative error that scores may have as :meth:`parts` gives them, for those above ``floor``.
         floor: see ``error``.
         budget: what the scores that go may amount to together at most, where fewer may go than was asked for.
     """
 
-    drops: bool = False
     error: float = 0.0
     floor: float = 0.0
     budget: float = math.inf
 
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._flat = [tensor.reshape(-1) for tensor in tensors]
+    def __init__(self, tensors: Sequence[Tensor], joined: Tensor | None = None) -> None:
+        self.starts = [0, *accumulate(tensor.numel() for tensor in tensors)]
+        self._tensors = [tensor.reshape(-1) for tensor in tensors]
+        self._joined = joined
 
-    def at(self, number: int, places: Tensor) -> Tensor:
-        """The scores at flat indices of one tensor, without error."""
-        return self._flat[number].index_select(0, places)
+    def at(self, places: Tensor) -> Tensor:
+        """The scores at ascending places, without error."""
+        if self._joined is not None:
+            return self._joined.index_select(0, places)
+        return torch.cat([self._tensors[number].index_select(0, here) for number, here in self.by_tensor(places)])
 
-    def parts(self, number: int) -> Iterator[tuple[Tensor, float]]:
-        """All scores of one tensor in order, as vectors that hold until the next is asked for, and their unit."""
-        yield self._flat[number], 1.0
+    def parts(self, tensors: range) -> Iterator[tuple[Tensor, float]]:
+        """The scores of consecutive tensors, as vectors that hold until the next is asked for, and their unit."""
+        if self._joined is not None:
+            yield self._joined[self.starts[tensors.start] : self.starts[tensors.stop]], 1.0
+        else:
+            yield from ((self._tensors[number], 1.0) for number in tensors)
 
     def exactly(self) -> None:
         """Told to give parts without error from now on."""
         self.error = self.floor = 0.0
 
-    def drop(self, stays: Tensor) -> None:
-        """Told which entries of the last part are not to go, by ones and zeros; the part is no longer needed."""
-
-    def drop_at(self, number: int, places: Tensor) -> None:
-        """Told of others of one tensor that are not kept."""
-
-    def restore(self, number: int) -> None:
-        """Told that the bracket was wrong, so that nothing of what was told of a tensor holds."""
+    def by_tensor(self, places: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Ascending places as the numbers of tensors and the flat indices in each."""
+        bounds: list[int] = torch.searchsorted(places, places.new_tensor(self.starts)).tolist()
+        for number, (first, last) in enumerate(pairwise(bounds)):
+            if first < last or number == len(bounds) - 2:  # the last one even if it is empty: a sum has one term
+                yield number, places[first:last] - self.starts[number]
 
     def whole(self, number: int) -> Tensor:
         """All scores of one tensor as one vector."""
         self.exactly()
-        return torch.cat([part * unit for part, unit in self.parts(number)])
+        return torch.cat([part * unit for part, unit in self.parts(range(number, number + 1))])

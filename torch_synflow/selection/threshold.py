@@ -1,32 +1,189 @@
-"""Which of a vector of scores are the lowest, exactly, also where they are known with an error only."""
+"""The threshold between what is kept and what goes: bracketed by a sample, then exact.
+
+Scores may be known with an error only; those too near to the threshold to be told apart are looked up.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from itertools import accumulate, pairwise
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from torch_synflow.selection.stream import ScoreStream
 
+#: so many scores are drawn to bracket the threshold: the more, the fewer lie between
+_SAMPLE = 1 << 14
+
+#: how wide a bracket is, in standard deviations: a wider one costs more each time than the rare second attempt
+_DEVIATIONS = (3.0, 9.0)
+
 #: of so many values the lowest are found without a sample
 _FEW = 1 << 12
 
 
+@dataclass
+class _Group:
+    """Consecutive tensors of a stream whose scores are ranked together.
+
+    Attributes:
+        scores: the stream.
+        tensors: the numbers of the tensors.
+        alive: marks the elements that are left of them.
+        total: how many these are.
+        kept: where the elements that stay are marked.
+    """
+
+    scores: ScoreStream
+    tensors: range
+    alive: Tensor
+    total: int
+    kept: Tensor
+
+    @property
+    def start(self) -> int:
+        """The place in the stream at which the group starts."""
+        return self.scores.starts[self.tensors.start]
+
+
+@dataclass
+class _Going:
+    """What is to go: all survivors below ``low``, and those that are marked of the scores from there up to a bound.
+
+    Attributes:
+        low: see above.
+        between: the scores from ``low`` up to a bound.
+        places: where they are in the group.
+        marks: of these.
+        below: how many survivors are below ``low``.
+    """
+
+    low: float
+    between: Tensor
+    places: Tensor
+    marks: Tensor
+    below: int
+
+    @property
+    def highest(self) -> float:
+        """No score that goes is higher."""
+        marked = self.between[self.marks]
+        return max(float(marked.max()) if len(marked) else -math.inf, self.low)
+
+    @property
+    def sum_at_most(self) -> float:
+        """What the scores that go amount to at most."""
+        return float((self.between * self.marks).sum()) + (self.below * self.low if self.below else 0.0)
+
+
+def mark_highest(
+    scores: ScoreStream, tensors: range, alive: Tensor, total: int, keep: int, kept: Tensor, budget: float = math.inf
+) -> int:
+    """Mark the highest scores of consecutive tensors; of equal ones the first.
+
+    A sample brackets the threshold, so that only what lies in the bracket is ranked.
+
+    Args:
+        scores: of these tensors, and perhaps of others.
+        tensors: the numbers of the tensors.
+        alive: marks the elements that are left of them.
+        total: how many these are.
+        keep: how many of them to keep.
+        kept: where they are marked.
+        budget: what the scores that go may amount to; more are kept where it would be exceeded.
+
+    Returns:
+        How many are kept.
+
+    Raises:
+        ValueError: if scores are NaN.
+    """
+    group = _Group(scores, tensors, alive, total, kept)
+    going = _choose(group, keep)
+    reach = 1.0 + 2.0 * scores.error
+    if going.sum_at_most * reach >= budget:
+        keep = max(keep, total - _affordable(group, going.highest * reach, budget))
+        going = _choose(group, keep)
+    kept[going.places[going.marks]] = False
+    return keep
+
+
+def _choose(group: _Group, keep: int) -> _Going:
+    """What is to go so that the highest stay; all that is not below the bracket is marked in ``kept``."""
+    for deviations in (*_DEVIATIONS, None):
+        if deviations is None:
+            group.scores.exactly()
+        low, high = _bracket(group, keep, deviations) if deviations else (-math.inf, math.inf)
+        between, places = _between(group, low, high)
+        count = int(group.kept.count_nonzero())
+        if 0 <= count - keep <= len(between):
+            marks = lowest_of(group.scores, between, places + group.start, count - keep, low, high)
+            if marks is not None:
+                return _Going(low, between, places, marks, group.total - count)
+            group.scores.exactly()
+    raise ValueError("scores: expected finite ones, got NaN")
+
+
+def _affordable(group: _Group, highest: float, budget: float) -> int:
+    """How many of the lowest scores, up to ``highest``, are within the budget; at least one."""
+    group.scores.exactly()
+    found, start = [], 0
+    for part, unit in group.scores.parts(group.tensors):
+        lowest = (part * unit <= highest).logical_and_(group.alive[start : start + len(part)])
+        found.append(part[lowest] * unit)
+        start += len(part)
+    sums = torch.cat(found).sort().values.cumsum(0)
+    return max(1, int((sums < budget).count_nonzero()))
+
+
+def _bracket(group: _Group, keep: int, deviations: float) -> tuple[float, float]:
+    """Two values between which the ``keep``-th highest score lies, by a sample and so many standard deviations."""
+    if group.total <= 4 * _SAMPLE:
+        return -math.inf, math.inf
+    alive, scores = group.alive, group.scores
+    generator = torch.Generator(alive.device).manual_seed(0)
+    within = torch.rand(_SAMPLE, generator=generator, device=alive.device, dtype=torch.float64)
+    places = within.add_(torch.arange(_SAMPLE, device=alive.device)).mul_(len(alive) / _SAMPLE).long()
+    sample = scores.at(places[alive.index_select(0, places)] + group.start)
+    rank = (1.0 - keep / group.total) * len(sample)
+    margin = deviations * math.sqrt(rank * keep / group.total) + 4.0  # of the rank
+    below, above = int(rank - margin), int(rank + margin)
+    reach = 4.0 * scores.error  # so that what is told apart by looking it up lies between
+    return (
+        float(sample.kthvalue(below).values) * (1.0 - reach) if below > 0 else -math.inf,
+        float(sample.kthvalue(above).values) * (1.0 + reach) if above <= len(sample) else math.inf,
+    )
+
+
+def _between(group: _Group, low: float, high: float) -> tuple[Tensor, Tensor]:
+    """The survivors' scores from ``low`` to ``high``, and where they are; those from ``low`` up are marked."""
+    values, places, start = [], [], 0
+    ones = torch.empty(2, 0)
+    for part, unit in group.scores.parts(group.tensors):
+        here = slice(start, start + len(part))
+        kept = group.kept[here]
+        if ones.shape[1] < len(part) or ones.dtype != part.dtype:
+            ones = part.new_empty(2, len(part))
+        above, below = ones[:, : len(part)]
+        kept.copy_(torch.ge(part, low / unit, out=above))  # twice as fast as comparing into booleans
+        if low <= 0:  # else what is pruned, and scored zero, is below it
+            kept.logical_and_(group.alive[here])
+        place = indices_of(torch.le(part, high / unit, out=below).bool().logical_and_(kept))
+        found = part.index_select(0, place)
+        values.append(found if unit == 1.0 and not group.scores.error else found.double().mul_(unit))
+        places.append(place.add_(start))
+        start += len(part)
+    return torch.cat(values), torch.cat(places)
+
+
 def lowest_of(
-    scores: ScoreStream,
-    group: Sequence[int],
-    values: Tensor,
-    places: Sequence[Tensor],
-    count: int,
-    low: float,
-    high: float,
+    scores: ScoreStream, values: Tensor, places: Tensor, count: int, low: float, high: float
 ) -> Tensor | None:
     """Mark the ``count`` lowest of the scores from ``low`` to ``high``, which ``values`` may give with an error.
 
-    Those that are too near to the threshold to be told apart are looked up. ``None`` if they may lie outside.
+    Those that are too near to the threshold to be told apart are looked up at their ``places``. ``None`` if they may
+    lie outside.
     """
     if not scores.error:
         return _lowest(values, count)
@@ -38,12 +195,7 @@ def lowest_of(
         return None
     marks = values < least
     near = indices_of((values <= greatest).logical_and_(~marks))
-    exact = torch.empty_like(near, dtype=values.dtype)
-    ends = [*accumulate(map(len, places), initial=0)]
-    bounds: list[int] = torch.searchsorted(near, near.new_tensor(ends)).tolist()
-    for number, place, start, (first, last) in zip(group, places, ends, pairwise(bounds), strict=False):
-        if first < last:
-            exact[first:last] = scores.at(number, place[near[first:last] - start])
+    exact = scores.at(places.index_select(0, near)).to(values.dtype)
     if not bool(((values[near] - exact).abs() <= scores.error * exact).all()):
         return None
     marks[near[_lowest(exact, count - int(marks.count_nonzero()))]] = True
@@ -73,16 +225,6 @@ def _kth_lowest(values: Tensor, count: int) -> Tensor:
         if below < count <= below + len(between):
             return between.kthvalue(count - below).values
     return values.kthvalue(count).values
-
-
-def number_of(marks: Tensor) -> Tensor:
-    """How many are marked, as a tensor; eight marks are added at a time, which torch does not do by itself."""
-    flat = marks.reshape(-1)
-    if flat.storage_offset() % 8:
-        return flat.count_nonzero()
-    many = len(flat) // 2040 * 2040  # no sum of 255 leaves its byte
-    of_eights = flat[:many].view(torch.int64).view(-1, 255).sum(1)
-    return of_eights.view(torch.uint8).sum() + flat[many:].count_nonzero()
 
 
 def indices_of(marks: Tensor) -> Tensor:

@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from torch_synflow import prune
-from torch_synflow.flow.engine import contributions, layers
+from torch_synflow.flow.engine import contributions, layers, replay
 from torch_synflow.flow.engine.contributions import FlowScores, Measured, Use
 from torch_synflow.flow.engine.layers import RecordedLayer
 from torch_synflow.flow.engine.tape import Slot, Step
 from torch_synflow.flow.positive import PositiveNetwork
 from torch_synflow.model.parameters import Entry, resolve
 from torch_synflow.scoring.task import Task
-from torch_synflow.selection.survivors import Survivors, survivors
+from torch_synflow.selection import threshold
+from torch_synflow.selection.survivors import Survivors
 
 X = torch.ones(1, 2, 6, 6)
 
@@ -60,7 +61,8 @@ def masks_after(model: nn.Module, amount: float, iterations: int, *, x: Tensor =
 def in_small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that small networks are bracketed, read in several parts, and widened in several."""
     monkeypatch.setattr(layers, "PART", 100)
-    monkeypatch.setattr(survivors, "_SAMPLE", 64)
+    monkeypatch.setattr(replay, "PART", 100)
+    monkeypatch.setattr(threshold, "_SAMPLE", 64)
     monkeypatch.setattr(contributions, "_LOOKED_UP", 50)
 
 
@@ -75,11 +77,12 @@ def test_weights_stay_as_narrow_as_they_are_and_scores_are_those_of_float64(buil
     wide = copy.deepcopy(model).double()
     expected = prune.SynFlow.scores(wide, example_inputs=X)
     for number, values in enumerate(expected.values()):
-        approximate = torch.cat([part.double() * unit for part, unit in scores.parts(number)])
+        approximate = torch.cat([part.double() * unit for part, unit in scores.parts(range(number, number + 1))])
         error = (approximate - values.reshape(-1)).abs() / values.reshape(-1)
         assert 0 < float(error.max()) <= scores.error < 1e-4  # narrow, within the bound
         places = torch.arange(0, values.numel(), 3)
-        torch.testing.assert_close(scores.at(number, places), values.reshape(-1)[places], rtol=1e-12, atol=0)
+        found = scores.at(places + scores.starts[number])
+        torch.testing.assert_close(found, values.reshape(-1)[places], rtol=1e-12, atol=0)
     for number, values in enumerate(expected.values()):
         torch.testing.assert_close(scores.whole(number).view_as(values), values.as_subclass(Tensor), rtol=1e-12, atol=0)
 
@@ -126,6 +129,7 @@ def test_what_is_multiplied_less_precisely_is_not_trusted(monkeypatch: pytest.Mo
         torch.set_float32_matmul_precision(before)
 
 
+@pytest.mark.usefixtures("in_small_parts")
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="torch 2.9 has that setting")
 @pytest.mark.parametrize("backend", [torch.backends.cuda, torch.backends.mkldnn])
 def test_the_newer_setting_of_precision_is_seen(backend: Any) -> None:
@@ -147,18 +151,17 @@ def test_the_newer_setting_of_precision_is_seen(backend: Any) -> None:
 @pytest.mark.usefixtures("in_small_parts")
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_a_bracket_that_is_wrong_is_undone(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What scores below it has been set to zero by then, also where weights are blocks or read as ones."""
+    """Also where weights are blocks or read as ones."""
     torch.manual_seed(0)
     model = conv_net()
     nn.init.zeros_(model[-1].weight)
     with pytest.warns(UserWarning, match="read as ones"):
         expected = masks_after(model, 0.8, 8)
 
-    def wrong(survivors: Survivors, scores: Any, group: list[int], keep: int, deviations: float) -> tuple[float, float]:
-        living = [scores.at(n, survivors.masks[n].view(-1).nonzero().squeeze(1)) for n in group]
-        return float(torch.cat(living).quantile(share)), float("inf")
+    def wrong(group: Any, keep: int, deviations: float) -> tuple[float, float]:
+        return float(group.scores.at(group.alive.nonzero().squeeze(1)).quantile(share)), float("inf")
 
-    monkeypatch.setattr(Survivors, "_bracket", wrong)
+    monkeypatch.setattr(threshold, "_bracket", wrong)
     with pytest.warns(UserWarning, match="read as ones"):
         found = masks_after(model, 0.8, 8)
     for mask, other in zip(found, expected, strict=True):
@@ -172,7 +175,7 @@ class InRows:
 
 
 def measured(weight: Tensor, flows: list[tuple[Tensor, Tensor]]) -> Measured:
-    uses = [Use(InRows(), at_tap, seen, (float(at_tap.max()), float(seen.max()))) for at_tap, seen in flows]
+    uses = [Use(InRows(), at_output, seen, (float(at_output.max()), float(seen.max()))) for at_output, seen in flows]
     return Measured(weight, float(weight.max()), uses)  # type: ignore[arg-type]
 
 
@@ -199,7 +202,7 @@ def test_the_error_holds_for_all_scores_above_the_floor(
     error, floor = one.error()
     assert error < 1e-4
     exact = one.at(torch.arange(35))
-    got = torch.cat([part.double() * unit for part, _, unit in one.parts(exact=False)])
+    got = torch.cat([part.double() * unit for part, unit in one.parts(exact=False)])
     above = exact >= floor
     assert bool(((got - exact).abs() <= error * exact)[above].all())
     assert weights < 0 or spread or bool(above.all())  # ordinary ones are
@@ -294,7 +297,7 @@ def test_parameters_of_any_shape(
 ) -> None:
     """Numbers, vectors, and tensors without entries, which no layer uses or which are no layer's."""
     torch.manual_seed(0)
-    monkeypatch.setattr(survivors, "_SAMPLE", sample)
+    monkeypatch.setattr(threshold, "_SAMPLE", sample)
     model, x = WithMore(shape, used=used), torch.ones(1, 4)
     wide = copy.deepcopy(model).double()
     reports = []
@@ -314,17 +317,18 @@ def test_parameters_of_any_shape(
     assert scores.shape == (0, 4)
 
 
+@pytest.mark.usefixtures("in_small_parts")
 @pytest.mark.parametrize(("scale", "narrow"), [(1.0, True), (1e-25, True), (1e38, False)])
 def test_weights_at_the_end_of_the_range_are_scored_in_float64(scale: float, narrow: bool) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 3, bias=False))
+    model = nn.Sequential(nn.Linear(4, 25, bias=False), nn.ReLU(), nn.Linear(25, 3, bias=False))
     nn.init.constant_(model[0].weight, scale)
     entries, _, network = network_of(model, torch.ones(1, 4))
     scores = prune.SynFlow.score_entries(entries, network)
     assert (scores.error > 0) is narrow
     expected = prune.SynFlow.scores(copy.deepcopy(model).double(), example_inputs=torch.ones(1, 4))
     for number, values in enumerate(expected.values()):
-        got = torch.cat([part.double() * unit for part, unit in scores.parts(number)])
+        got = torch.cat([part.double() * unit for part, unit in scores.parts(range(number, number + 1))])
         assert torch.allclose(got.view_as(values), values.as_subclass(Tensor), rtol=max(scores.error, 1e-12), atol=0)
 
 

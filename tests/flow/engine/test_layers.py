@@ -79,8 +79,8 @@ def test_scores_are_those_of_all_channels(
     kept = [torch.ones_like(mask) for mask in survivors.masks]
     kept[1][sorted(dead_out)] = False
     kept[1][:, sorted(dead_in)] = False
-    survivors.keep(torch.cat([mask.reshape(-1) for mask in kept]))
-    network.remove(survivors, zeroed=False)
+    survivors.keep_marked(torch.cat([mask.reshape(-1) for mask in kept]))
+    network.apply_masks(survivors)
     assert survivors.channels[0] is None
     assert survivors.channels[1] is not None
     scores = prune.SynFlow.score_entries(entries, network)
@@ -94,17 +94,17 @@ def test_scores_are_those_of_all_channels(
 
 def test_the_block_is_of_the_channels_with_entries() -> None:
     survivors = Survivors([torch.zeros(4, 3, 2, dtype=torch.bool)])
-    assert [kept.tolist() for kept in survivors.compact(0) or ()] == [[0], [0]]  # an empty layer keeps an output
+    assert [kept.tolist() for kept in survivors.compact([0])[0]] == [[0], [0]]  # an empty layer keeps an output
     mask = torch.zeros(4, 3, 2, dtype=torch.bool)
     mask[1, 0, 1] = mask[3, 0, 0] = True
     survivors = Survivors([mask])
-    assert [kept.tolist() for kept in survivors.compact(0) or ()] == [[1, 3], [0]]
+    assert [kept.tolist() for kept in survivors.compact([0])[0]] == [[1, 3], [0]]
     assert survivors.masks[0].tolist() == [[[False, True]], [[True, False]]]
     assert torch.equal(survivors.whole(0), mask)
-    survivors.keep(torch.tensor([False, True]))
-    assert [kept.tolist() for kept in survivors.compact(0) or ()] == [[1], [0]]  # of the block
+    survivors.keep_marked(torch.tensor([False, True]))
+    assert [kept.tolist() for kept in survivors.compact([0])[0]] == [[1], [0]]  # of the block
     assert [kept.tolist() for kept in survivors.channels[0] or ()] == [[3], [0]]
-    assert Survivors([torch.ones(4, 3, dtype=torch.bool)]).compact(0) is None
+    assert Survivors([torch.ones(4, 3, dtype=torch.bool)]).compact([0]) == {}
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_layers_that_are_computed_whole(layer: nn.Module) -> None:
     entries, survivors, network = opened(model, x)
     kept = torch.ones_like(survivors.masks[0])
     kept[:2] = False
-    survivors.keep(kept.reshape(-1))
-    network.remove(survivors, zeroed=False)
+    survivors.keep_marked(kept.reshape(-1))
+    network.apply_masks(survivors)
     assert survivors.channels == [None]
     scores = prune.SynFlow.score_entries(entries, network).whole(0).view_as(kept)
     torch.testing.assert_close(scores, by_definition(model, x, [kept])[0], rtol=1e-12, atol=0)
@@ -161,7 +161,7 @@ def test_only_positions_that_a_maximum_chooses_are_multiplied() -> None:
     scores = prune.SynFlow.score_entries(entries, network)
     assert isinstance(scores, FlowScores)
     uses = [weight.uses[0] for weight in scores._measured]
-    assert [len(use.seen) for use in uses] == [len(use.at_tap) for use in uses]
+    assert [len(use.seen) for use in uses] == [len(use.at_output) for use in uses]
     assert [len(use.seen) for use in uses][2:] == [16, 4, 1]  # of 16, 16, and 1; before that equal ones are held once
     expected = by_definition(model.double(), x.double(), [torch.ones_like(entry.parameter) for entry in entries])
     for number, score in enumerate(expected):

@@ -14,7 +14,8 @@ from torch_synflow.flow.positive import PositiveNetwork
 from torch_synflow.model.parameters import Entry, resolve
 from torch_synflow.scoring.network import opened
 from torch_synflow.scoring.task import Task
-from torch_synflow.selection.survivors import Survivors
+from torch_synflow.selection import threshold
+from torch_synflow.selection.survivors import Survivors, Together
 
 X = torch.ones(1, 6)
 
@@ -270,7 +271,7 @@ def test_a_recorded_pass_with_another_r_than_the_model_is_not_used(monkeypatch: 
 
 @pytest.mark.filterwarnings("ignore:SynFlow. zero throughout")
 def test_a_wrong_bracket_is_found_out_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights that were set to zero by a bad guess of the threshold come back."""
+    """Whatever a bad guess of the threshold, selection returns the masks, and writes no weight."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 40), nn.ReLU(), nn.Linear(40, 30), nn.ReLU(), nn.Linear(30, 4))
     nn.init.zeros_(model[4].weight)  # read as ones
@@ -281,11 +282,11 @@ def test_a_wrong_bracket_is_found_out_and_nothing_is_lost(monkeypatch: pytest.Mo
     expected = torch.zeros(len(whole), dtype=torch.bool).index_fill(0, whole.topk(700).indices, True)
     before = {name: weight.clone() for name, weight in network.weights.items()}
     for low, high in ((float(whole.max()), 1e300), (0.0, float(whole.min()))):
-        monkeypatch.setattr(Survivors, "_bracket", lambda *_, low=low, high=high: (low, high))
+        monkeypatch.setattr(threshold, "_bracket", lambda *_, low=low, high=high: (low, high))
         survivors = Survivors([entry.mask for entry in entries])
-        for name, weight in before.items():
-            network.weights[name].copy_(weight)
-        survivors.keep_highest(prune.SynFlow.score_entries(entries, network), [700])
+        survivors.keep_highest(prune.SynFlow.score_entries(entries, network), Together(700))
         assert torch.equal(torch.cat([mask.view(-1) for mask in survivors.masks]), expected)
-        for (name, weight), mask in zip(before.items(), survivors.masks, strict=True):
-            assert torch.equal(network.weights[name], weight * mask)
+        assert all(torch.equal(network.weights[name], weight) for name, weight in before.items())
+    network.apply_masks(survivors)
+    for (name, weight), mask in zip(before.items(), survivors.masks, strict=True):
+        assert torch.equal(network.weights[name], weight * mask)

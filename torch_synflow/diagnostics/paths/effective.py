@@ -140,7 +140,7 @@ def effective_sparsity(model: nn.Module, example_inputs: Any, parameters: Any = 
     reached = reach(model, example_inputs, parameters)
     return EffectiveSparsity(
         tuple(
-            EffectiveLayer(entry.label, int(used.sum()), int(entry.mask.sum()), entry.total)
+            EffectiveLayer(entry.label, int(used.sum()), entry.alive, entry.total)
             for entry, used in zip(reached.entries, reached.used, strict=True)
         )
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from torch import nn
 
+from torch_synflow._warnings import warn_user
 from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.diagnostics.paths.reachability import Reached, reach
 
@@ -137,8 +137,7 @@ def warn_if_untrainable(model: nn.Module, example_inputs: Any, parameters: Any =
         TypeError, ValueError: as :func:`trainability`.
 
     Example:
-        >>> import warnings
-        >>> from torch_synflow import diagnostics
+        >>>         >>> from torch_synflow import diagnostics
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> _ = prune.random_unstructured(model[2], "weight", amount=2)
         >>> with warnings.catch_warnings(record=True) as caught:
@@ -149,7 +148,7 @@ def warn_if_untrainable(model: nn.Module, example_inputs: Any, parameters: Any =
     """
     found = trainability(model, example_inputs, parameters)
     if found.problems:
-        warnings.warn(f"{type(model).__name__} can not train as it should: {'; '.join(found.problems)}", stacklevel=2)
+        warn_user(f"{type(model).__name__} can not train as it should: {'; '.join(found.problems)}")
     return found
 
 

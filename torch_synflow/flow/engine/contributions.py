@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -22,15 +22,15 @@ class Use:
 
     Attributes:
         layer: the layer.
-        at_tap: the gradient at its tap.
+        at_output: the gradient at its output.
         seen: its input, as it made it.
-        greatest: the greatest entries of the gradient and of the input.
+        greatest: the greatest elements of the gradient and of the input, as far as they are known.
     """
 
     layer: RecordedLayer
-    at_tap: Tensor
+    at_output: Tensor
     seen: Tensor
-    greatest: tuple[float, float]
+    greatest: tuple[float, float] = (math.inf, math.inf)
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Measured:
     def __post_init__(self) -> None:
         if self.gradient is None and not all(use.layer.in_rows for use in self.uses):
             weight = self.weight.to(self.uses[0].seen.dtype)
-            self.gradient = sum(use.layer.gradient(use.seen, use.at_tap, weight) for use in self.uses)  # type: ignore[assignment]
+            self.gradient = sum(use.layer.gradient(use.seen, use.at_output, weight) for use in self.uses)  # type: ignore[assignment]
 
     def at(self, places: Tensor) -> Tensor:
         """``dR/dw * w`` at flat indices."""
@@ -67,26 +67,26 @@ class Measured:
             for start in range(0, len(places), step):
                 here = places[start : start + step]
                 total[start : start + step] += torch.linalg.vecdot(
-                    use.at_tap.gather(1, (here // row).expand(positions, -1)),
+                    use.at_output.gather(1, (here // row).expand(positions, -1)),
                     use.seen.gather(1, (here % row).expand(positions, -1)),
                     dim=0,
                 )
         return total.mul_(weight)
 
-    def parts(self, *, exact: bool) -> Iterator[tuple[Tensor, Tensor, float]]:
-        """``dR/dw * w`` in order, the weights that are scored, and the unit that the scores are to be taken times.
+    def parts(self, *, exact: bool) -> Iterator[tuple[Tensor, float]]:
+        """``dR/dw * w`` in order, and the unit that the scores are to be taken times.
 
         Args:
             exact: whether to compute in the type of the flows, or in that of the weight.
         """
         by_uses = self.gradient is None and bool(self.uses)
         rows = self.weight.flatten(1) if by_uses else self.weight.view(-1, 1)  # of any number of dimensions
-        unit, factors = 1.0, [(use.at_tap, use.seen) for use in self.uses]
+        unit, factors = 1.0, [(use.at_output, use.seen) for use in self.uses]
         if by_uses and not exact:
             unit, factors = self._unit(), []
             for use in self.uses:  # powers of two bring the greatest to one, so that no sum leaves the range
                 scale = _power_of_two(use.greatest[1])
-                factors.append(((use.at_tap * (scale / unit)).to(rows.dtype), (use.seen / scale).to(rows.dtype)))
+                factors.append(((use.at_output * (scale / unit)).to(rows.dtype), (use.seen / scale).to(rows.dtype)))
         gradient = self.gradient.reshape(rows.shape) if self.gradient is not None else None
         dtype = gradient.dtype if gradient is not None else factors[0][0].dtype if factors else rows.dtype
         buffer = None
@@ -96,11 +96,11 @@ class Measured:
             if gradient is not None:
                 part.copy_(weight).mul_(gradient[start : start + len(weight)])
             else:
-                for number, (at_tap, seen) in enumerate(factors):
-                    transposed = at_tap[:, start : start + len(weight)].T
+                for number, (at_output, seen) in enumerate(factors):
+                    transposed = at_output[:, start : start + len(weight)].T
                     torch.mm(transposed, seen, out=part) if not number else part.addmm_(transposed, seen)
                 part.mul_(weight) if factors else part.zero_()
-            yield part.view(-1), weight.view(-1), unit
+            yield part.view(-1), unit
 
     def error(self) -> tuple[float, float]:
         """The relative error of parts that are not exact, and the score below which it does not hold.
@@ -118,7 +118,9 @@ class Measured:
 
     def _unit(self) -> float:
         """A power of two at the greatest product of flows."""
-        return max(_power_of_two(at_tap) * _power_of_two(seen) for at_tap, seen in (u.greatest for u in self.uses))
+        return max(
+            _power_of_two(at_output) * _power_of_two(seen) for at_output, seen in (u.greatest for u in self.uses)
+        )
 
 
 class FlowScores(ScoreStream):
@@ -126,48 +128,31 @@ class FlowScores(ScoreStream):
 
     Args:
         measured: the weights and their flows.
-        restore: undoes what selection sets to zero.
         narrow: whether parts may be computed in the types of the weights first, as no term of a score is negative.
     """
 
-    drops: bool = True
-
-    def __init__(self, measured: Sequence[Measured], restore: Callable[[int], object], *, narrow: bool) -> None:
+    def __init__(self, measured: Sequence[Measured], *, narrow: bool) -> None:
+        super().__init__([one.weight for one in measured])
         self._measured = measured
-        self._restore = restore
-        errors = [weight.error() for weight in measured] if narrow else [(math.inf, math.inf)]
+        errors = [one.error() for one in measured] if narrow else [(math.inf, math.inf)]
         error, floor = (max(column) for column in zip(*errors, strict=True))
         self._narrow = math.isfinite(error)
         if self._narrow:
             self.error, self.floor = error, floor
-        self._weight = torch.empty(0)  # of the last part
 
-    def at(self, number: int, places: Tensor) -> Tensor:
-        """The scores at flat indices of one tensor."""
-        return self._measured[number].at(places)
+    def at(self, places: Tensor) -> Tensor:
+        """The scores at ascending places."""
+        return torch.cat([self._measured[number].at(here) for number, here in self.by_tensor(places)])
 
-    def parts(self, number: int) -> Iterator[tuple[Tensor, float]]:
-        """All scores of one tensor in order."""
-        for part, weight, unit in self._measured[number].parts(exact=not self._narrow):
-            self._weight = weight
-            yield part, unit
+    def parts(self, tensors: range) -> Iterator[tuple[Tensor, float]]:
+        """All scores of consecutive tensors in order."""
+        for number in tensors:
+            yield from self._measured[number].parts(exact=not self._narrow)
 
     def exactly(self) -> None:
         """Compute parts as exactly as single scores."""
         super().exactly()
         self._narrow = False
-
-    def drop(self, stays: Tensor) -> None:
-        """Set the weights of others to zero, as they are in the cache now."""
-        self._weight.mul_(stays.to(self._weight.dtype))  # a product is quicker than a choice
-
-    def drop_at(self, number: int, places: Tensor) -> None:
-        """Set others to zero."""
-        self._measured[number].weight.view(-1).index_fill_(0, places, 0)
-
-    def restore(self, number: int) -> None:
-        """Put the weights of one tensor back."""
-        self._restore(number)
 
 
 def _power_of_two(value: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn import grad
 
 from torch_synflow.flow.engine.tape import Slot, Step, arguments
@@ -29,8 +30,8 @@ _PART_ELSEWHERE = 1 << 24
 class RecordedLayer:
     """One use of a scored weight by a linear layer or a convolution.
 
-    The output is the layer's plus a ``tap``, a tensor of zeros: the gradient of R at the tap and the input together
-    give the gradient at the weight, which autograd need not hold for all layers at once.
+    The gradient of R at the output and the input together give the gradient at the weight, which autograd need not
+    hold for all layers at once.
 
     Args:
         step: the operation as it was recorded.
@@ -38,7 +39,7 @@ class RecordedLayer:
 
     Attributes:
         weight: the slot of the weight.
-        in_rows: whether the gradient at the weight is the product of the transposed gradient at the tap and the
+        in_rows: whether the gradient at the weight is the product of the transposed gradient at the output and the
             input, each with a row for each position of the output.
     """
 
@@ -74,45 +75,48 @@ class RecordedLayer:
             return None
         return RecordedLayer(step, shapes)
 
-    def tap(self, weight: Tensor, dtype: torch.dtype) -> Tensor:
-        """Zeros to be added to the output, for a block of the weight."""
-        shape = (self._positions, len(weight)) if self.in_rows else (self._output[0], len(weight), *self._output[2:])
-        return weight.new_zeros(shape, dtype=dtype)
-
     def run(
-        self, x: Tensor, weight: Tensor, bias: Tensor | None, tap: Tensor, channels: Channels | None
-    ) -> tuple[Tensor, Tensor]:
-        """The output, and the input as :meth:`gradient` needs it; the weight may be held in a narrower type."""
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, channels: Channels | None
+    ) -> tuple[Tensor, Tensor, GradientEdge]:
+        """The output; the input as :meth:`gradient` needs it; and where the gradient at the output is to be taken.
+
+        The weight may be held in a narrower type.
+        """
         dim = 1 if self._dimensions else -1
         if channels is not None:
             x = x.index_select(dim, channels[1])
-        if not self.in_rows:
-            stride, padding, dilation = self._geometry
-            seen, out = x, self._func(x, weight.to(x.dtype), None, stride, padding, dilation) + tap
-        else:
+        if self.in_rows:
             seen = self._rows(x)
-            out = _product(seen, weight.flatten(1)) + tap
-            if self._dimensions:
-                # contiguous, as torch's batch norm has a wrong gradient where only its input is channels-last
-                out = out.view(self._output[0], -1, len(weight)).transpose(1, 2).contiguous()
-                out = out.view(self._output[0], len(weight), *self._output[2:])
-            else:
-                out = out.view(*self._output[:-1], len(weight))
+            out = _product(seen, weight.flatten(1))
+        else:
+            stride, padding, dilation = self._geometry
+            seen, out = x, self._func(x, weight.to(x.dtype), None, stride, padding, dilation)
+        if out.requires_grad:
+            edge = get_gradient_edge(out)
+        else:  # a first layer
+            edge = get_gradient_edge(out.requires_grad_())
+            out = out.clone()  # which what follows may write to
+        if self.in_rows and self._dimensions:
+            # contiguous, as torch's batch norm has a wrong gradient where only its input is channels-last
+            out = out.view(self._output[0], -1, len(weight)).transpose(1, 2).contiguous()
+            out = out.view(self._output[0], len(weight), *self._output[2:])
+        elif self.in_rows:
+            out = out.view(*self._output[:-1], len(weight))
         if channels is not None:
             out = out.new_zeros(self._output).index_copy(dim if dim == 1 else out.dim() - 1, channels[0], out)
-        return out if bias is None else out + bias.view(-1, *[1] * self._dimensions), seen
+        return out if bias is None else out + bias.view(-1, *[1] * self._dimensions), seen.detach(), edge
 
-    def used(self, at_tap: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    def used(self, at_output: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Gradient and input at the positions that the result depends on: of those below a maximum often few."""
-        rows = _not_zero(at_tap) if self.in_rows else None
-        return (at_tap, seen) if rows is None else (at_tap.index_select(0, rows), seen.index_select(0, rows))
+        rows = _not_zero(at_output) if self.in_rows else None
+        return (at_output, seen) if rows is None else (at_output.index_select(0, rows), seen.index_select(0, rows))
 
-    def gradient(self, seen: Tensor, at_tap: Tensor, weight: Tensor) -> Tensor:
+    def gradient(self, seen: Tensor, at_output: Tensor, weight: Tensor) -> Tensor:
         """The gradient at a block of the weight."""
         if self.in_rows:
-            return (at_tap.T @ seen).view_as(weight)
+            return (at_output.T @ seen).view_as(weight)
         of_weight: Any = _WEIGHT_GRADIENT[self._dimensions]
-        gradient: Tensor = of_weight(seen, list(weight.shape), at_tap, *self._geometry)
+        gradient: Tensor = of_weight(seen, list(weight.shape), at_output, *self._geometry)
         return gradient
 
     def _rows(self, x: Tensor) -> Tensor:

@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge
 
 from torch_synflow.flow.engine.contributions import FlowScores, Measured, Use
 from torch_synflow.flow.engine.equal_rows import share_positions
-from torch_synflow.flow.engine.layers import RecordedLayer
+from torch_synflow.flow.engine.layers import PART, RecordedLayer
 from torch_synflow.flow.engine.tape import Slot, Step, Tape
-from torch_synflow.scoring.gradients import gradients
 from torch_synflow.scoring.task import Weights
+from torch_synflow.selection.stream import ScoreStream
 from torch_synflow.selection.survivors import Channels
 
 
@@ -56,49 +57,75 @@ class Replay:
         self.result = math.nan
         self.sound = False
 
-    def scores(
-        self, weights: Weights, channels: Mapping[str, Channels], restore: Callable[[int], object]
-    ) -> FlowScores:
-        """``dR/dw * w`` for each weight, or block of some channels; ``restore`` undoes what selection sets to zero."""
-        name_of = self._name_of
-        taps = {
-            i: layer.tap(weights[name_of[i]], self._dtypes[name_of[i]]).requires_grad_()
-            for i, layer in self._layers.items()
-        }
+    def scores(self, weights: Weights, channels: Mapping[str, Channels]) -> ScoreStream:
+        """``dR/dw * w`` for each weight, or block of some channels."""
         others = {
             name: weight.detach().to(self._dtypes[name]).requires_grad_()
             for name, weight in weights.items()
             if name not in self._uses
         }
         seen: dict[int, Tensor] = {}
+        edges: dict[int, Any] = {}
         special = {
-            index: _with_tap(layer, taps[index], channels.get(name_of[index]), seen, index)
+            index: _recorded(layer, channels.get(self._name_of[index]), seen, edges, index)
             for index, layer in self._layers.items()
         }
         values = {slot: others.get(name, weights[name]) for name, slot in self._slots.items()}
         result = self._tape.run(values, special)
-        found = gradients([result], {**{f"tap {index}": tap for index, tap in taps.items()}, **others})
-        ends = {index: self._layers[index].used(found[f"tap {index}"], seen[index].detach()) for index in seen}
-        flows = [flow for of_use in ends.values() for flow in of_use]
-        directly = {name: found[name] for name in others if name in found}
-        (self.result, _), *extremes = _extremes([result.detach(), *flows, *directly.values()])
-        of_uses = {index: extremes[2 * number : 2 * number + 2] for number, index in enumerate(ends)}
-        positive = all(
-            least >= 0 and low >= 0 and math.isfinite(great * high * taps[i].numel() * self._total[name_of[i]])
-            for i, ((least, great), (low, high)) in of_uses.items()
+        found = torch.autograd.grad([result], [*edges.values(), *others.values()], allow_unused=True)
+        directly = {
+            name: torch.zeros_like(weight) if gradient is None else gradient
+            for (name, weight), gradient in zip(others.items(), found[len(edges) :], strict=True)
+        }
+        uses = {  # without those that R does not depend on
+            index: Use(self._layers[index], gradient, seen[index])
+            for index, gradient in zip(edges, found, strict=False)
+            if gradient is not None
+        }
+        alike = len({self._dtypes[name] for name in weights}) == 1
+        if alike and sum(weight.numel() for weight in weights.values()) <= PART:
+            return self._at_once(weights, result.detach(), uses, directly)
+        return self._in_parts(weights, result.detach(), uses, directly)
+
+    def _at_once(self, weights: Weights, result: Tensor, uses: dict[int, Use], directly: Weights) -> ScoreStream:
+        """Scores of weights that are few, as one vector."""
+        scores = torch.cat(
+            [part for one in self._measured(weights, uses, directly) for part, _ in one.parts(exact=True)]
         )
+        (self.result, _), (least, greatest) = _extremes([result, scores])
+        self.sound = least >= 0 and math.isfinite(greatest)
+        return ScoreStream(scores.split([weight.numel() for weight in weights.values()]), scores)
+
+    def _in_parts(self, weights: Weights, result: Tensor, uses: dict[int, Use], directly: Weights) -> ScoreStream:
+        """Scores of many weights, computed as they are read; how great they can be is told by what they are made of."""
+        elements = {index: use.at_output.numel() for index, use in uses.items()}
+        for use in uses.values():
+            use.at_output, use.seen = use.layer.used(use.at_output, use.seen)
+        flows = [flow for use in uses.values() for flow in (use.at_output, use.seen)]
+        (self.result, _), *extremes = _extremes([result, *flows, *directly.values()])
+        positive = True
+        for (index, use), (least, great), (low, high) in zip(uses.items(), extremes[::2], extremes[1::2], strict=False):
+            use.greatest = (great, high)
+            bound = great * high * elements[index] * self._total[self._name_of[index]]
+            positive = positive and least >= 0 and low >= 0 and math.isfinite(bound)
         self.sound = positive and all(
             least >= 0 and math.isfinite(great * self._greatest[name])
             for name, (least, great) in zip(directly, extremes[len(flows) :], strict=True)
         )
-        measured = []
-        for name, weight in weights.items():
-            uses = [
-                Use(self._layers[i], *ends[i], (of_uses[i][0][1], of_uses[i][1][1])) for i in self._uses.get(name, [])
-            ]
-            measured.append(Measured(weight, self._greatest[name], uses, found.get(name)))
         narrower = any(weight.dtype != self._dtypes[name] for name, weight in weights.items())
-        return FlowScores(measured, restore, narrow=positive and narrower and _products_are_precise())
+        measured = self._measured(weights, uses, directly)
+        return FlowScores(measured, narrow=positive and narrower and _products_are_precise())
+
+    def _measured(self, weights: Weights, uses: dict[int, Use], directly: Weights) -> list[Measured]:
+        return [
+            Measured(
+                weight,
+                self._greatest[name],
+                [uses[index] for index in self._uses.get(name, ()) if index in uses],
+                directly.get(name),
+            )
+            for name, weight in weights.items()
+        ]
 
 
 def _extremes(tensors: Sequence[Tensor]) -> list[tuple[float, float]]:
@@ -117,11 +144,17 @@ def _products_are_precise() -> bool:
     return all(backend.matmul.fp32_precision in ("none", "ieee") for backend in (backends.cuda, backends.mkldnn))
 
 
-def _with_tap(
-    layer: RecordedLayer, tap: Tensor, channels: Channels | None, seen: dict[int, Tensor], index: int
+def _recorded(
+    layer: RecordedLayer,
+    channels: Channels | None,
+    seen: dict[int, Tensor],
+    edges: dict[int, GradientEdge],
+    index: int,
 ) -> Callable[..., Tensor]:
+    """What runs in the place of a layer: it notes the input, and where the gradient at the output is to be taken."""
+
     def run(x: Tensor, weight: Tensor, bias: Tensor | None = None, *geometry: object, **more: object) -> Tensor:
-        out, seen[index] = layer.run(x, weight, bias, tap, channels)
+        out, seen[index], edges[index] = layer.run(x, weight, bias, channels)
         return out
 
     return run
