@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from torch_synflow._torch.classes import BatchNorm
 from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow.flow.engine.replay import Replay
 from torch_synflow.flow.passes import measure, record
@@ -113,7 +113,7 @@ class PositiveNetwork(Network):
             if tensor.is_floating_point():
                 tensor.abs_()
         for prefix, module in self.model.named_modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, BatchNorm):
                 name = f"{prefix}.running_mean" if prefix else "running_mean"
                 if name in self._buffers:
                     self._buffers[name] = self._buffers[name].abs()

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
+
+from torch_synflow._torch.classes import AttentionOutput, Convolution
+from torch_synflow._torch.compiled import inside_compiled
 
 Pair = tuple[nn.Module, str]
 
@@ -64,7 +65,7 @@ def prunable_parameters(model: nn.Module, *, example_inputs: Any = None) -> Para
     pairs = [
         (module, "weight")
         for module in model.modules()
-        if isinstance(module, (nn.Linear, _ConvNd)) and not isinstance(module, NonDynamicallyQuantizableLinear)
+        if isinstance(module, (nn.Linear, Convolution)) and not isinstance(module, AttentionOutput)
     ]
     return Parameters(pairs, model, example_inputs)
 
@@ -99,8 +100,8 @@ def unwrap(model: nn.Module) -> nn.Module:
     while True:
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = model._orig_mod  # type: ignore[assignment]
+        elif (inside := inside_compiled(model)) is not None:
+            model = inside
         else:
             return model
 
@@ -214,7 +215,7 @@ def _checked(pair: Pair, label: str) -> nn.Parameter:
             f"{label}: expected a plain parameter, got one that torch.nn.utils.parametrize computes; "
             f'prune (module.parametrizations.{name}, "original") instead, or call remove_parametrizations first'
         )
-    if isinstance(module, NonDynamicallyQuantizableLinear):
+    if isinstance(module, AttentionOutput):
         raise ValueError(
             f"{label}: nn.MultiheadAttention reads its output projection without calling it, so a pruning hook "
             "there never runs; leave this entry out"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_synflow._torch.pytree import tree_leaves, tree_map
+from torch_synflow._torch.wrappers import unwrapped
 from torch_synflow.diagnostics.paths.from_inputs import FromInputs, Inspection
 from torch_synflow.diagnostics.paths.maxima import maximum_as_sum
 from torch_synflow.flow.passes import measure
@@ -84,7 +85,7 @@ class Reachability(FromInputs):
     def total(self, outputs: Any) -> Tensor:
         """R, as a sum of booleans."""
         leaves = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-        self.outputs = [_plain(leaf.detach()) > 0 for leaf in leaves]
+        self.outputs = [unwrapped(leaf.detach()) > 0 for leaf in leaves]
         return sum_of_outputs(outputs)
 
     @property
@@ -180,13 +181,6 @@ def _place(tensor: Tensor) -> Place:
     label = label_of(tensor)
     assert label is not None
     return label.node
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    """The tensor inside the wrappers of ``torch.func``."""
-    while torch._C._functorch.is_gradtrackingtensor(tensor):
-        tensor = torch._C._functorch.get_unwrapped(tensor)
-    return tensor
 
 
 def _any(flow: Tensor) -> bool:

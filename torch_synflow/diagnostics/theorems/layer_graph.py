@@ -8,10 +8,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils import parametrize
 
+from torch_synflow._torch.classes import AttentionOutput, Convolution
 from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
 from torch_synflow.diagnostics.paths.from_inputs import Inspection
 from torch_synflow.diagnostics.theorems.forward_pass import ForwardPass, TracedLayer
@@ -139,11 +138,11 @@ def _dot(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
 
 
 def _is_prunable(entry: Entry) -> bool:
-    return any(isinstance(module, (nn.Linear, _ConvNd)) and name == "weight" for module, name in entry.locations)
+    return any(isinstance(module, (nn.Linear, Convolution)) and name == "weight" for module, name in entry.locations)
 
 
 def _resolvable(model: nn.Module) -> Iterator[Pair]:
     for module, name, _, parameter in held_parameters(model):
         plain = parameter.is_floating_point() and not parametrize.is_parametrized(module, name)
-        if plain and not isinstance(module, NonDynamicallyQuantizableLinear):
+        if plain and not isinstance(module, AttentionOutput):
             yield module, name

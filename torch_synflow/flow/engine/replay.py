@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from torch_synflow._torch.precision import float32_is_precise
 from torch_synflow.flow.engine.contributions import FlowScores, Measured, Use
 from torch_synflow.flow.engine.equal_rows import share_positions
 from torch_synflow.flow.engine.layers import RecordedLayer
@@ -98,7 +98,7 @@ class Replay:
             ]
             measured.append(Measured(weight, self._greatest[name], uses, found.get(name)))
         narrower = any(weight.dtype != self._dtypes[name] for name, weight in weights.items())
-        return FlowScores(measured, restore, narrow=positive and narrower and _products_are_precise())
+        return FlowScores(measured, restore, narrow=positive and narrower and float32_is_precise())
 
 
 def _extremes(tensors: Sequence[Tensor]) -> list[tuple[float, float]]:
@@ -106,15 +106,6 @@ def _extremes(tensors: Sequence[Tensor]) -> list[tuple[float, float]]:
     some = [tensor if tensor.numel() else tensor.new_zeros(1) for tensor in tensors]
     values = torch.stack([extreme for tensor in some for extreme in torch.aminmax(tensor)]).tolist()
     return list(zip(values[::2], values[1::2], strict=True))
-
-
-def _products_are_precise() -> bool:
-    """Whether float32 is multiplied as such, and not in bfloat16 or TF32, as far as torch says."""
-    backends: Any = torch.backends
-    if not hasattr(backends, "fp32_precision"):  # torch 2.8 and before
-        return torch.get_float32_matmul_precision() == "highest"
-    # that function raises where this newer setting has been used
-    return all(backend.matmul.fp32_precision in ("none", "ieee") for backend in (backends.cuda, backends.mkldnn))
 
 
 def _with_tap(

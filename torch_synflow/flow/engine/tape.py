@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from torch_synflow._torch.functions import autograd_function
 from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow.flow.surrogate.call import in_place
 
@@ -107,7 +108,7 @@ class Recorder(TorchFunctionMode):
         places = tree_map(self._place, (tuple(args), dict(kwargs)))
         result = func(*args, **kwargs)
         made = _tensors(result)
-        if name == "custom_function_call":  # what autograd functions become within torch.func
+        if autograd_function(func, args) is not None:
             func, places = args[0].apply, (places[0][1:], places[1])
         if made or written:
             self._write(func, places[0], places[1], tree_leaves(result), writes=written)
