@@ -16,26 +16,35 @@ from torch_synflow.budget.allocation import LayerDensities, kept_of_layers
 from torch_synflow.budget.counts import check_amount, kept_counts, to_remove
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.masks import attach, ones_where
-from torch_synflow.model.parameters import Entry, Parameters, as_pairs, prunable_parameters, resolve, unwrap
+from torch_synflow.model.parameters import (
+    Entry,
+    ExampleInputs,
+    Parameters,
+    PrunableParameters,
+    as_pairs,
+    prunable_parameters,
+    resolve,
+    unwrap,
+)
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scoring.marked import require_finite
 from torch_synflow.scoring.network import Network
-from torch_synflow.scoring.task import LossFunction, Task
+from torch_synflow.scoring.task import Data, LossFunction, Task
 from torch_synflow.selection.survivors import Survivors
 
 Callback = Callable[[int, PruningReport], object]
 
 
 def global_iterative_unstructured(
-    parameters: Any,
+    parameters: Parameters,
     pruning_method: type[BasePruningMethod],
     amount: float,
     *,
     model: nn.Module | None = None,
-    example_inputs: Any = None,
-    data: Any = None,
+    example_inputs: ExampleInputs | None = None,
+    data: Data | None = None,
     loss_fn: LossFunction | None = None,
     iterations: int | None = None,
     schedule: Schedule | None = None,
@@ -101,7 +110,7 @@ def global_iterative_unstructured(
     task = _merged(
         pruning_method,
         {"model": model, "example_inputs": example_inputs, "data": data, "loss_fn": loss_fn},
-        vars(parameters) if isinstance(parameters, Parameters) else {},
+        vars(parameters) if isinstance(parameters, PrunableParameters) else {},
     )
     steps = 1
     density_after: Schedule = exponential

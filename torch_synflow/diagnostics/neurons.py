@@ -11,6 +11,7 @@ from torch_synflow._torch.classes import TransposedConvolution
 from torch_synflow.diagnostics.drawing import axes
 from torch_synflow.diagnostics.table import table
 from torch_synflow.model.masks import entries_of
+from torch_synflow.model.parameters import Parameters
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class NeuronCollapse:
         return ax
 
 
-def neuron_collapse(model: nn.Module, parameters: Any = None) -> NeuronCollapse:
+def neuron_collapse(model: nn.Module, parameters: Parameters | None = None) -> NeuronCollapse:
     """What is kept of each neuron of a model, an output channel being one.
 
     The paper counts the channels of convolutions; pass these as ``parameters`` to compare with it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -12,12 +12,12 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch_synflow.budget.counts import check_amount, to_remove
 from torch_synflow.methods.binding import parameters_of, survivors_of
 from torch_synflow.model.masks import attach
-from torch_synflow.model.parameters import Entry, Pair, prunable_parameters, resolve, unwrap
+from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters, prunable_parameters, resolve, unwrap
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scoring.data import rereadable
 from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero
 from torch_synflow.scoring.network import Network, opened
-from torch_synflow.scoring.task import LossFunction, Task, Weights
+from torch_synflow.scoring.task import Data, LossFunction, Task, Weights
 from torch_synflow.selection.stream import ScoreStream
 from torch_synflow.selection.survivors import keep_highest
 
@@ -71,10 +71,10 @@ class SaliencyUnstructured(BasePruningMethod):
         cls: type[Method],
         model: nn.Module,
         *,
-        example_inputs: Any = None,
-        data: Any = None,
+        example_inputs: ExampleInputs | None = None,
+        data: Data | None = None,
         loss_fn: LossFunction | None = None,
-        parameters: Any = None,
+        parameters: Iterable[Pair] | None = None,
     ) -> type[Method]:
         """Make a class that carries its model, for callers that can pass only a class.
 
@@ -109,10 +109,10 @@ class SaliencyUnstructured(BasePruningMethod):
     def scores(
         cls,
         model: nn.Module,
-        parameters: Any = None,
+        parameters: Parameters | None = None,
         *,
-        example_inputs: Any = None,
-        data: Any = None,
+        example_inputs: ExampleInputs | None = None,
+        data: Data | None = None,
         loss_fn: LossFunction | None = None,
     ) -> dict[Pair, Tensor]:
         """Score parameters of a model, which is only read.

@@ -20,7 +20,7 @@ from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.flow.surrogate.operations import NORMALISED
 from torch_synflow.flow.surrogate.trace import Place, Plan
 from torch_synflow.model.masks import entries_of
-from torch_synflow.model.parameters import Entry
+from torch_synflow.model.parameters import Entry, ExampleInputs, Parameters
 from torch_synflow.scoring.network import opened
 
 
@@ -129,7 +129,7 @@ class Reached:
     mode: Reachability
 
 
-def reach(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Reached:
+def reach(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None) -> Reached:
     """Find the entries that some path from an input to an output uses.
 
     Kept weights are set to ones and all else that only scales too, biases are left out. The gradient of the sum

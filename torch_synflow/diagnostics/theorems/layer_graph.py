@@ -15,7 +15,7 @@ from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatte
 from torch_synflow.diagnostics.paths.from_inputs import Inspection
 from torch_synflow.diagnostics.theorems.forward_pass import ForwardPass, TracedLayer
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
-from torch_synflow.model.parameters import Entry, Pair, held_parameters, resolve, unwrap
+from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, held_parameters, resolve, unwrap
 from torch_synflow.scoring.network import Network, opened
 
 #: R, a scalar, of what the model returns
@@ -44,7 +44,12 @@ class _AllParameters(Inspection):
 
 
 def layer_graph(
-    model: nn.Module, example_inputs: Any, objective: Objective | None, *, along_gradient: bool, training: bool
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    objective: Objective | None,
+    *,
+    along_gradient: bool,
+    training: bool,
 ) -> LayerGraph:
     """Run a model and take the saliency of each parameter; see :func:`torch_synflow.diagnostics.conservation`."""
     inner = unwrap(model)
