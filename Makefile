@@ -2,18 +2,20 @@
 # only when the dependency files have changed. PYTHON chooses the interpreter.
 PYTHON ?= python3
 OLDEST_PYTHON ?= python3.10
+NIGHTLY ?= https://download.pytorch.org/whl/nightly/cpu
 VENV := .venv
 BIN := $(VENV)/bin
 FILES := setup.cfg pyproject.toml
 INSTALL := -m pip install --disable-pip-version-check
 
-.PHONY: help demo test test-slow test-oldest test-browser docs dist clean
+.PHONY: help demo test test-slow test-oldest test-nightly test-browser docs dist clean
 
 help:
 	@echo "make demo         prune and train small networks on handwritten digits and draw the picture (5 minutes)"
 	@echo "make test         linters, types, tests and examples"
 	@echo "make test-slow    the tests that take minutes each"
 	@echo "make test-oldest  the tests on the oldest torch that is supported (needs a Python 3.10: OLDEST_PYTHON)"
+	@echo "make test-nightly the tests on last night's torch, fetched anew each time"
 	@echo "make test-browser search and theme switch of the documentation (needs Chromium)"
 	@echo "make docs         the documentation, into docs/_build/html; runs the gallery (two minutes)"
 	@echo "make dist         wheel and source distribution, into dist/"
@@ -52,6 +54,17 @@ test-slow: $(VENV)/test.installed
 test-oldest: .venv-oldest/installed
 	@.venv-oldest/bin/python -m pytest -p no:cacheprovider
 
+.venv-nightly/installed: $(FILES)
+	@echo "== Setting up .venv-nightly with last night's torch"
+	@$(PYTHON) -m venv .venv-nightly
+	@.venv-nightly/bin/python $(INSTALL) --pre torch --index-url $(NIGHTLY)
+	@.venv-nightly/bin/python $(INSTALL) -e . numpy hypothesis pytest tqdm
+	@touch $@
+
+test-nightly: .venv-nightly/installed
+	@.venv-nightly/bin/python $(INSTALL) --pre --upgrade torch --index-url $(NIGHTLY)
+	@.venv-nightly/bin/python -m pytest -p no:cacheprovider
+
 docs: $(VENV)/docs.installed
 	@echo "== Building the documentation, and running its gallery: about two minutes"
 	@$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
@@ -65,4 +78,4 @@ dist: $(VENV)/test.installed
 	@$(BIN)/python -m twine check --strict dist/*
 
 clean:
-	@rm -rf .venv .venv-oldest build dist *.egg-info docs/_build docs/gallery
+	@rm -rf .venv .venv-oldest .venv-nightly build dist *.egg-info docs/_build docs/gallery

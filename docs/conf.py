@@ -11,6 +11,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 import torch  # noqa: E402
 from inventories import made  # noqa: E402
+from public import aliases  # noqa: E402
 
 import torch_synflow  # noqa: E402
 
@@ -48,6 +49,7 @@ html_show_sourcelink = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
+autodoc_type_aliases = {name.rpartition(".")[2]: f"~{name}" for name in aliases()}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import inspect
 import warnings
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _OURS = (f"{Path(__file__).parent}{Path('/')}", prune.__file__)
 
 def warn_user(message: str) -> None:
     """Give a ``UserWarning`` at the innermost line that is neither the package's nor that of torch's pruning."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_OURS):
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, stacklevel=level)

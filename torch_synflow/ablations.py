@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from torch_synflow.methods.inverted import inverted
 from torch_synflow.model.masks import entries_of, ones_where, overwriting, pruned_parameters, refresh
-from torch_synflow.model.parameters import Entry, Pair, resolve, unwrap
+from torch_synflow.model.parameters import Entry, Pair, Parameters, resolve, unwrap
 from torch_synflow.model.transaction import all_or_nothing
 
 #: changes a tensor in place, as the functions of ``torch.nn.init`` do
@@ -27,7 +27,9 @@ Initialiser = Callable[[Tensor], object]
 __all__ = ["initialise_with_unit_variance", "inverted", "reinitialise", "shuffle_masks"]
 
 
-def shuffle_masks(model: nn.Module, parameters: Any = None, *, generator: torch.Generator | None = None) -> None:
+def shuffle_masks(
+    model: nn.Module, parameters: Parameters | None = None, *, generator: torch.Generator | None = None
+) -> None:
     """Permute the mask of each tensor at random: the density of each layer stays, which entries it keeps does not.
 
     Args:
@@ -70,7 +72,7 @@ def shuffle_masks(model: nn.Module, parameters: Any = None, *, generator: torch.
 
 def reinitialise(
     model: nn.Module,
-    parameters: Any = None,
+    parameters: Parameters | None = None,
     *,
     init: Initialiser | None = None,
     generator: torch.Generator | None = None,
@@ -115,7 +117,7 @@ def reinitialise(
 
 
 def initialise_with_unit_variance(
-    model: nn.Module, parameters: Any = None, *, generator: torch.Generator | None = None
+    model: nn.Module, parameters: Parameters | None = None, *, generator: torch.Generator | None = None
 ) -> None:
     """Draw every weight from a normal distribution of variance 1, whatever its layer.
 

@@ -16,24 +16,33 @@ from torch_synflow.budget.allocation import LayerDensities, kept_of_layers
 from torch_synflow.budget.counts import check_amount, kept_counts, to_remove
 from torch_synflow.methods.rounds import rounds_of
 from torch_synflow.model.masks import attach, ones_where
-from torch_synflow.model.parameters import Entry, Parameters, as_pairs, prunable_parameters, resolve, unwrap
+from torch_synflow.model.parameters import (
+    Entry,
+    ExampleInputs,
+    Parameters,
+    PrunableParameters,
+    as_pairs,
+    prunable_parameters,
+    resolve,
+    unwrap,
+)
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import Schedule
-from torch_synflow.scoring.task import LossFunction, Task
+from torch_synflow.scoring.task import Data, LossFunction, Task
 from torch_synflow.selection.survivors import OfEach, Quota, Survivors, Together
 
 Callback = Callable[[int, PruningReport], object]
 
 
 def global_iterative_unstructured(
-    parameters: Any,
+    parameters: Parameters,
     pruning_method: type[BasePruningMethod],
     amount: float,
     *,
     model: nn.Module | None = None,
-    example_inputs: Any = None,
-    data: Any = None,
+    example_inputs: ExampleInputs | None = None,
+    data: Data | None = None,
     loss_fn: LossFunction | None = None,
     iterations: int | None = None,
     schedule: Schedule | None = None,
@@ -95,7 +104,7 @@ def global_iterative_unstructured(
     if isinstance(parameters, nn.Module):
         parameters = prunable_parameters(parameters)
         model = parameters.model if model is None else model
-    remembered = Task(**vars(parameters)) if isinstance(parameters, Parameters) else Task()
+    remembered = Task(**vars(parameters)) if isinstance(parameters, PrunableParameters) else Task()
     rounds = rounds_of(pruning_method, Task(model, example_inputs, data, loss_fn), remembered)
     model = rounds.task.model
     pairs = as_pairs(parameters)

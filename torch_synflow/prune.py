@@ -41,11 +41,12 @@ from torch_synflow.methods import (
     synflow_unstructured,
 )
 from torch_synflow.methods.base import SaliencyUnstructured
-from torch_synflow.model.parameters import Parameters, prunable_parameters
+from torch_synflow.model.parameters import ExampleInputs, Parameters, PrunableParameters, prunable_parameters
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import exponential, linear
 from torch_synflow.scoring.data import class_balanced_batch
 from torch_synflow.scoring.marked import Scores
+from torch_synflow.scoring.task import Data, LossFunction
 
 if TYPE_CHECKING:
     from torch.nn.utils.prune import *  # noqa: F403
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FORCE",
     "SNIP",
+    "Data",
+    "ExampleInputs",
     "FORCEUnstructured",
     "GraSP",
     "GraSPIt",
@@ -65,7 +68,9 @@ __all__ = [
     "IterativeSNIP",
     "IterativeSNIPUnstructured",
     "LayerReport",
+    "LossFunction",
     "Parameters",
+    "PrunableParameters",
     "PruningReport",
     "SNIPUnstructured",
     "SaliencyUnstructured",

@@ -16,7 +16,7 @@ from torch.nn.utils.prune import L1Unstructured
 
 from torch_synflow.budget.counts import check_amount
 from torch_synflow.loop import global_iterative_unstructured
-from torch_synflow.model.parameters import prunable_parameters, resolve, unwrap
+from torch_synflow.model.parameters import Parameters, as_pairs, resolve, unwrap
 from torch_synflow.model.training_state import TrainingSnapshot, rewind, take_snapshot
 from torch_synflow.report import PruningReport
 
@@ -36,7 +36,7 @@ def iterative_magnitude_pruning(
     amount: float = 0.2,
     step: int = 0,
     optimizer: torch.optim.Optimizer | None = None,
-    parameters: Any = None,
+    parameters: Parameters | None = None,
     callback: LevelCallback | None = None,
 ) -> PruningReport:
     """Find a lottery ticket: train, prune the lowest magnitudes, rewind to an early step, and repeat.
@@ -76,14 +76,14 @@ def iterative_magnitude_pruning(
     for name, value, least in (("levels", levels, 1), ("step", step, 0)):
         _check_count(name, value, least)
     check_amount(amount)
-    parameters = prunable_parameters(unwrap(model)) if parameters is None else list(parameters)
-    resolve(parameters, unwrap(model))
+    pairs = as_pairs(unwrap(model) if parameters is None else parameters)
+    resolve(pairs, unwrap(model))
     if step:
         train(0, step)
     start = take_snapshot(model, optimizer)
     for level in range(1, levels + 1):
         train(step, None)
-        report = global_iterative_unstructured(parameters, L1Unstructured, amount, model=model)
+        report = global_iterative_unstructured(pairs, L1Unstructured, amount, model=model)
         rewind(model, start, optimizer)
         if callback is not None:
             callback(level, report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_origin
 
 import torch.nn.utils.prune as torch_prune
 
@@ -31,10 +31,18 @@ def public_names() -> dict[str, Any]:
     return {name: value for name, value in names.items() if inspect.isclass(value) or inspect.isfunction(value)}
 
 
+def aliases() -> dict[str, Any]:
+    """Every public name of a type that annotations use, as ``Parameters``."""
+    values = {
+        f"{prune.__name__}.{name}": getattr(prune, name) for name in prune.__all__ if not hasattr(torch_prune, name)
+    }
+    return {name: value for name, value in values.items() if get_origin(value) is not None}
+
+
 def undocumented(documented: Iterable[str]) -> list[str]:
     """The public names whose object has no entry in the reference under any of its names."""
     documented = set(documented)
-    names = public_names()
+    names = public_names() | aliases()
     there = [value for name, value in names.items() if name in documented]
     return sorted(name for name, value in names.items() if not any(value is other for other in there))
 
@@ -78,6 +86,10 @@ def _check(app: Any, env: Any) -> None:
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Check once all pages are read."""
+    """Check once all pages are read; let ``Parameters | None`` be written as that."""
+    from sphinx.util.inspect import TypeAliasForwardRef
+
+    # of an alias within a union autodoc writes what ``repr`` gives, not the name that it has for one alone
+    TypeAliasForwardRef.__repr__ = lambda self: self.name  # type: ignore[method-assign]
     app.connect("env-check-consistency", _check)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -46,6 +46,11 @@ def test_a_name_that_is_left_out_is_found() -> None:
     assert public.undocumented(there) == ["torch_synflow.prune.uniform"]
 
 
+def test_an_alias_that_is_left_out_is_found() -> None:
+    there = in_the_reference() - {"torch_synflow.prune.Parameters"}
+    assert public.undocumented(there) == ["torch_synflow.prune.Parameters"]
+
+
 def test_a_docstring_without_parts_is_found() -> None:
     def bare(amount: float) -> float:
         return amount

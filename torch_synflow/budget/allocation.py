@@ -9,14 +9,14 @@ from typing import Any
 
 from torch import nn
 
-from torch_synflow.model.parameters import Entry, Pair, Parameters
+from torch_synflow.model.parameters import Entry, Pair, PrunableParameters
 
 #: densities of all layers, or a rule ``rule(parameters, density)`` that gives them
-LayerDensities = Mapping[Any, float] | Callable[[Any, float], Mapping[Any, float]]
+LayerDensities = Mapping[Any, float] | Callable[[list[Pair], float], Mapping[Any, float]]
 
 
 def kept_of_layers(
-    layer_densities: LayerDensities, entries: Sequence[Entry], parameters: Sequence[Pair], model: nn.Module | None,
+    layer_densities: LayerDensities, entries: Sequence[Entry], parameters: list[Pair], model: nn.Module | None,
     kept: int,
 ) -> list[int]:  # fmt: skip
     """How many entries of each layer are kept: ``kept`` in all, by largest remainders, ties to the first layer.
@@ -34,7 +34,7 @@ def kept_of_layers(
     """
     total = sum(entry.total for entry in entries)
     if callable(layer_densities):
-        pairs = parameters if model is None else Parameters(parameters, model)
+        pairs = parameters if model is None else PrunableParameters(parameters, model)
         layer_densities = layer_densities(pairs, kept / total if total else 1.0)
     alive = [entry.alive for entry in entries]
     densities = densities_of(layer_densities, entries, "layer_densities")

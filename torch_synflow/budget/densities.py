@@ -11,13 +11,21 @@ import torch
 from torch import nn
 
 from torch_synflow.budget.allocation import densities_of
-from torch_synflow.model.parameters import Entry, Pair, Parameters, prunable_parameters, resolve, unwrap
+from torch_synflow.model.parameters import (
+    Entry,
+    Pair,
+    Parameters,
+    PrunableParameters,
+    prunable_parameters,
+    resolve,
+    unwrap,
+)
 
 #: a layer, by its qualified name or its ``(module, name)`` pair
 LayerKey = str | Pair
 
 
-def layer_densities(parameters: Any) -> dict[LayerKey, float]:
+def layer_densities(parameters: Parameters) -> dict[LayerKey, float]:
     """The density of each layer of a model as it is: kept / total of its mask, 1 where it was never pruned.
 
     Args:
@@ -39,7 +47,7 @@ def layer_densities(parameters: Any) -> dict[LayerKey, float]:
     return _by_layer(entries, named, [k / e.total if e.total else 1.0 for e, k in zip(entries, kept, strict=True)])
 
 
-def uniform(parameters: Any, density: float) -> dict[LayerKey, float]:
+def uniform(parameters: Parameters, density: float) -> dict[LayerKey, float]:
     """The same density for every layer.
 
     Args:
@@ -59,7 +67,7 @@ def uniform(parameters: Any, density: float) -> dict[LayerKey, float]:
     return _shared(parameters, density, lambda shape: 1.0)
 
 
-def er(parameters: Any, density: float) -> dict[LayerKey, float]:
+def er(parameters: Parameters, density: float) -> dict[LayerKey, float]:
     r"""Erdos-Renyi densities: each layer keeps in proportion to its numbers of inputs and outputs.
 
     .. math:: d_l = \epsilon\, \frac{n_{in} + n_{out}}{n_{in}\, n_{out}}
@@ -89,7 +97,7 @@ def er(parameters: Any, density: float) -> dict[LayerKey, float]:
     return _shared(parameters, density, lambda shape: sum(shape[:2]) / math.prod(shape[:2]))
 
 
-def erk(parameters: Any, density: float) -> dict[LayerKey, float]:
+def erk(parameters: Parameters, density: float) -> dict[LayerKey, float]:
     r"""Erdos-Renyi-kernel densities: as :func:`er`, the kernel's width and height counting too.
 
     .. math:: d_l = \epsilon\, \frac{n_{in} + n_{out} + w + h}{n_{in}\, n_{out}\, w\, h}
@@ -114,7 +122,7 @@ def erk(parameters: Any, density: float) -> dict[LayerKey, float]:
     return _shared(parameters, density, lambda shape: sum(shape) / math.prod(shape))
 
 
-def proportional(densities: Mapping[Any, float]) -> Callable[[Any, float], dict[LayerKey, float]]:
+def proportional(densities: Mapping[Any, float]) -> Callable[[Parameters, float], dict[LayerKey, float]]:
     """A rule that scales given densities to any total, such as those of another method or compression.
 
     Layers that would exceed density 1, or what earlier prunings have left of them, are kept whole, and the rest is
@@ -132,18 +140,18 @@ def proportional(densities: Mapping[Any, float]) -> Callable[[Any, float], dict[
         {'0.weight': 0.2, '1.weight': 0.6}
     """
 
-    def scaled(parameters: Any, density: float) -> dict[LayerKey, float]:
+    def scaled(parameters: Parameters, density: float) -> dict[LayerKey, float]:
         entries, named = _entries(parameters)
         return _by_layer(entries, named, _scaled(entries, densities_of(densities, entries, "densities"), density))
 
     return scaled
 
 
-def _entries(parameters: Any) -> tuple[list[Entry], bool]:
+def _entries(parameters: Parameters) -> tuple[list[Entry], bool]:
     """The layers of a model or of pairs, and whether their names are known."""
     if isinstance(parameters, nn.Module):
         parameters = prunable_parameters(parameters)
-    model = parameters.model if isinstance(parameters, Parameters) else None
+    model = parameters.model if isinstance(parameters, PrunableParameters) else None
     return resolve(parameters, unwrap(model) if model is not None else None), model is not None
 
 
@@ -151,7 +159,7 @@ def _by_layer(entries: Sequence[Entry], named: bool, densities: Sequence[float])
     return {e.label if named else e.locations[0]: d for e, d in zip(entries, densities, strict=True)}
 
 
-def _shared(parameters: Any, density: float, ratio: Callable[[torch.Size], float]) -> dict[LayerKey, float]:
+def _shared(parameters: Parameters, density: float, ratio: Callable[[torch.Size], float]) -> dict[LayerKey, float]:
     entries, named = _entries(parameters)
     ratios = [ratio(entry.parameter.shape) if entry.total else 0.0 for entry in entries]
     return _by_layer(entries, named, _scaled(entries, ratios, density))

@@ -13,7 +13,7 @@ from torch import nn
 from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.diagnostics.table import table
 from torch_synflow.model.masks import entries_of, report_of
-from torch_synflow.model.parameters import unwrap
+from torch_synflow.model.parameters import Parameters, unwrap
 from torch_synflow.model.transaction import Snapshot
 from torch_synflow.report import PruningReport
 
@@ -81,7 +81,7 @@ class Compression:
         return ax
 
 
-def compression(model: nn.Module, parameters: Any = None) -> Compression:
+def compression(model: nn.Module, parameters: Parameters | None = None) -> Compression:
     """What is kept of a model, whoever pruned it: compression ratio, max compression, layer collapse.
 
     Args:
@@ -157,7 +157,7 @@ class CriticalCompression:
 def critical_compression(
     model: nn.Module,
     prune: Callable[[int], object],
-    parameters: Any = None,
+    parameters: Parameters | None = None,
     *,
     tolerance: float = 0.01,
 ) -> CriticalCompression:

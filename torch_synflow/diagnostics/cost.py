@@ -15,8 +15,8 @@ from torch_synflow.diagnostics.table import table
 from torch_synflow.flow.positive import positive_input
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.masks import entries_of
-from torch_synflow.model.parameters import unwrap
-from torch_synflow.scoring.network import opened
+from torch_synflow.model.parameters import ExampleInputs, Parameters, unwrap
+from torch_synflow.scoring.opening import opened
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Cost:
         return ax
 
 
-def cost(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Cost:
+def cost(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None) -> Cost:
     """Count the parameters that are kept, and the FLOPs of one example by torch's own counter.
 
     A multiplication and an addition count as two. The sparse count takes the fraction of a layer's operations that

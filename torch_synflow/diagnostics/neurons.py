@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvTransposeNd
 
+from torch_synflow._torch.classes import TransposedConvolution
 from torch_synflow.diagnostics.drawing import axes
 from torch_synflow.diagnostics.table import table
 from torch_synflow.model.masks import entries_of
+from torch_synflow.model.parameters import Parameters
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class NeuronCollapse:
         return ax
 
 
-def neuron_collapse(model: nn.Module, parameters: Any = None) -> NeuronCollapse:
+def neuron_collapse(model: nn.Module, parameters: Parameters | None = None) -> NeuronCollapse:
     """What is kept of each neuron of a model, an output channel being one.
 
     The paper counts the channels of convolutions; pass these as ``parameters`` to compare with it.
@@ -136,14 +137,14 @@ def neuron_collapse(model: nn.Module, parameters: Any = None) -> NeuronCollapse:
 
 def by_output(module: nn.Module, weight: Tensor) -> Tensor:
     """A weight, or what has its shape, as ``(output channels, all else)``."""
-    if isinstance(module, _ConvTransposeNd) and weight.dim() > 1:
+    if isinstance(module, TransposedConvolution) and weight.dim() > 1:
         return _grouped(weight, module.groups).transpose(1, 2).reshape(module.groups * weight.shape[1], -1)
     return weight.reshape(weight.shape[0], -1) if weight.dim() else weight.reshape(1, 1)
 
 
 def by_input(module: nn.Module, weight: Tensor) -> Tensor:
     """A weight, or what has its shape, as ``(input channels, all else)``."""
-    if isinstance(module, _ConvTransposeNd):
+    if isinstance(module, TransposedConvolution):
         return weight.reshape(weight.shape[0], -1)
     groups = getattr(module, "groups", 1)
     return _grouped(weight, groups).transpose(1, 2).reshape(groups * weight.shape[1], -1)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value, vjp
 
-from torch_synflow.flow.engine.tape import Recorder, Tape
+from torch_synflow.flow.engine.recorder import Recorder
+from torch_synflow.flow.engine.tape import Tape
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.scoring.network import Network

@@ -8,15 +8,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
+from torch_synflow._torch.classes import BatchNorm
 from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow.flow.engine.replay import Replay
 from torch_synflow.flow.passes import measure, record
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.model.parameters import Entry
-from torch_synflow.scoring.network import Network, opened, wider
+from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.opening import opened
+from torch_synflow.scoring.precision import wider
 from torch_synflow.scoring.task import Task, Weights
 from torch_synflow.selection.stream import ScoreStream
 from torch_synflow.selection.survivors import Channels, Survivors
@@ -113,7 +115,7 @@ class PositiveNetwork(Network):
             if tensor.is_floating_point():
                 tensor.abs_()
         for prefix, module in self.model.named_modules():
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, BatchNorm):
                 name = f"{prefix}.running_mean" if prefix else "running_mean"
                 if name in self._buffers:
                     self._buffers[name] = self._buffers[name].abs()

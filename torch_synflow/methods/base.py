@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -11,13 +11,15 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow.budget.counts import check_amount, to_remove
 from torch_synflow.methods.binding import bound_class, parameters_of, survivors_of
+from torch_synflow.methods.refusal import call_that_works, refusal
 from torch_synflow.model.masks import attach
-from torch_synflow.model.parameters import Entry, Pair, prunable_parameters, resolve, unwrap
+from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters, prunable_parameters, resolve, unwrap
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scoring.data import rereadable
 from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero
-from torch_synflow.scoring.network import Network, opened
-from torch_synflow.scoring.task import LossFunction, Task, Weights
+from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.opening import opened
+from torch_synflow.scoring.task import Data, LossFunction, Task, Weights
 from torch_synflow.selection.stream import ScoreStream
 from torch_synflow.selection.survivors import keep_highest
 
@@ -71,10 +73,10 @@ class SaliencyUnstructured(BasePruningMethod):
         cls: type[Method],
         model: nn.Module,
         *,
-        example_inputs: Any = None,
-        data: Any = None,
+        example_inputs: ExampleInputs | None = None,
+        data: Data | None = None,
         loss_fn: LossFunction | None = None,
-        parameters: Any = None,
+        parameters: Iterable[Pair] | None = None,
     ) -> type[Method]:
         """Make a class that carries its model, for callers that can pass only a class.
 
@@ -108,10 +110,10 @@ class SaliencyUnstructured(BasePruningMethod):
     def scores(
         cls,
         model: nn.Module | None = None,
-        parameters: Any = None,
+        parameters: Parameters | None = None,
         *,
-        example_inputs: Any = None,
-        data: Any = None,
+        example_inputs: ExampleInputs | None = None,
+        data: Data | None = None,
         loss_fn: LossFunction | None = None,
     ) -> dict[Pair, Tensor]:
         """Score parameters of a model, which is only read.
@@ -169,7 +171,8 @@ class SaliencyUnstructured(BasePruningMethod):
         missing = [name for name in ("model", *cls.needs) if getattr(task, name) is None]
         if missing:
             raise ValueError(
-                f"{cls.__name__} needs {' and '.join(missing)}, got none; for example {cls._call_that_works()}"
+                f"{cls.__name__} needs {' and '.join(missing)}, got none; for example "
+                f"{call_that_works(cls.__name__, cls.needs)}"
             )
         if not isinstance(task.model, nn.Module):
             raise TypeError(f"model: expected an nn.Module, got {type(task.model).__name__}")
@@ -219,7 +222,7 @@ class SaliencyUnstructured(BasePruningMethod):
         check_amount(amount)
         if importance_scores is None:
             if cls._task.model is None:
-                raise ValueError(cls._refusal())
+                raise ValueError(refusal(cls.__name__, cls.needs))
             importance_scores = cls.scores(parameters=[(module, name)])[module, name]
         if importance_scores.shape != entry.parameter.shape:
             raise ValueError(
@@ -240,28 +243,7 @@ class SaliencyUnstructured(BasePruningMethod):
         """The scores of the bound model for the raw weights that torch concatenated."""
         model = cls._task.model
         if model is None:
-            raise ValueError(cls._refusal())
+            raise ValueError(refusal(cls.__name__, cls.needs))
         pairs = parameters_of(raw, model, cls._bound_parameters)
         scores = cls.scores(parameters=pairs)
         return torch.cat([survivors_of(pair, scores[pair]) for pair in pairs]).as_subclass(Scores)
-
-    @classmethod
-    def _refusal(cls) -> str:
-        return (
-            f"{cls.__name__} ranks scores, not weights, and it was given no scores and is bound to no model; pass "
-            f"importance_scores from {cls.__name__}.scores(...) (tensors of your own: "
-            f"tensor.as_subclass(prune.Scores)), or use {cls._call_that_works()}"
-        )
-
-    @classmethod
-    def _call_that_works(cls) -> str:
-        arguments = {
-            "example_inputs": "example_inputs=x",
-            "data": "data=loader",
-            "loss_fn": "loss_fn=torch.nn.functional.cross_entropy",
-        }
-        passed = ", ".join(arguments[name] for name in cls.needs)
-        return (
-            f"prune.global_iterative_unstructured(params, prune.{cls.__name__.removesuffix('Unstructured')}, "
-            f"amount, model=model, {passed})"
-        )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from torch_synflow.methods.base import SaliencyUnstructured
-from torch_synflow.model.parameters import Pair
+from torch_synflow.model.parameters import Pair, Parameters
 from torch_synflow.scoring.data import batches
 from torch_synflow.scoring.network import Network
-from torch_synflow.scoring.task import LossFunction, Weights
+from torch_synflow.scoring.task import Data, LossFunction, Weights
 
 
 class GraSPUnstructured(SaliencyUnstructured):
@@ -112,7 +112,9 @@ class GraSPMagnitudeUnstructured(GraSPUnstructured):
 GraSPMagnitude = GraSPMagnitudeUnstructured
 
 
-def grasp_scores(model: nn.Module, data: Any, loss_fn: LossFunction, parameters: Any = None) -> dict[Pair, Tensor]:
+def grasp_scores(
+    model: nn.Module, data: Data, loss_fn: LossFunction, parameters: Parameters | None = None
+) -> dict[Pair, Tensor]:
     r"""GraSP's scores :math:`w \odot H g` of a model, signed.
 
     Args:
@@ -150,7 +152,7 @@ def grasp_unstructured(
     importance_scores: Tensor | None = None,
     *,
     model: nn.Module | None = None,
-    data: Any = None,
+    data: Data | None = None,
     loss_fn: LossFunction | None = None,
 ) -> nn.Module:
     """Prune one parameter by its GraSP scores, in one go.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from torch_synflow.methods.base import SaliencyUnstructured
-from torch_synflow.model.parameters import Pair
+from torch_synflow.model.parameters import Pair, Parameters
 from torch_synflow.scoring.network import Network
-from torch_synflow.scoring.task import LossFunction, Weights
+from torch_synflow.scoring.task import Data, LossFunction, Weights
 
 
 class SNIPUnstructured(SaliencyUnstructured):
@@ -82,7 +82,9 @@ class IterativeSNIPUnstructured(SNIPUnstructured):
 IterativeSNIP = IterativeSNIPUnstructured
 
 
-def snip_scores(model: nn.Module, data: Any, loss_fn: LossFunction, parameters: Any = None) -> dict[Pair, Tensor]:
+def snip_scores(
+    model: nn.Module, data: Data, loss_fn: LossFunction, parameters: Parameters | None = None
+) -> dict[Pair, Tensor]:
     r"""SNIP's scores :math:`|\partial L / \partial w \cdot w|` of a model.
 
     Args:
@@ -118,7 +120,7 @@ def snip_unstructured(
     importance_scores: Tensor | None = None,
     *,
     model: nn.Module | None = None,
-    data: Any = None,
+    data: Data | None = None,
     loss_fn: LossFunction | None = None,
 ) -> nn.Module:
     """Prune one parameter by its SNIP scores, in one go.

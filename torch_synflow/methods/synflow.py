@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,10 @@ from torch_synflow.flow.positive import PositiveNetwork
 from torch_synflow.flow.surrogate.exponents import ScaledFlow
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.methods.base import SaliencyUnstructured
-from torch_synflow.model.parameters import Entry, Pair
+from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters
 from torch_synflow.scoring.marked import require_finite
-from torch_synflow.scoring.network import Network, differentiating, opened
+from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.opening import differentiating, opened
 from torch_synflow.scoring.task import Task, Weights
 from torch_synflow.selection.stream import ScoreStream
 
@@ -172,7 +173,9 @@ def _bare(name: str) -> str:
     return name.removesuffix("_orig")
 
 
-def synflow_scores(model: nn.Module, example_inputs: Any, parameters: Any = None) -> dict[Pair, Tensor]:
+def synflow_scores(
+    model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None
+) -> dict[Pair, Tensor]:
     r"""SynFlow's scores :math:`\partial R / \partial |w| \cdot |w|` of a model, in float64.
 
     Args:
@@ -207,7 +210,7 @@ def synflow_unstructured(
     importance_scores: Tensor | None = None,
     *,
     model: nn.Module | None = None,
-    example_inputs: Any = None,
+    example_inputs: ExampleInputs | None = None,
 ) -> nn.Module:
     """Prune one parameter by its SynFlow scores, in one go.
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torch_synflow.model.parameters import Entry, Pair, held_parameters, prunable_parameters, resolve, unwrap
+from torch_synflow.model.parameters import (
+    Entry,
+    Pair,
+    Parameters,
+    held_parameters,
+    prunable_parameters,
+    resolve,
+    unwrap,
+)
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.report import LayerReport, PruningReport
 
@@ -66,7 +73,7 @@ def pruned_parameters(model: nn.Module) -> list[Pair]:
     return [(module, name) for module, name, _, _ in held_parameters(model) if f"{name}_mask" in module._buffers]
 
 
-def entries_of(model: nn.Module, parameters: Any = None) -> list[Entry]:
+def entries_of(model: nn.Module, parameters: Parameters | None = None) -> list[Entry]:
     """The checked entries of ``parameters``; by default all prunable weights, and whatever else has a mask."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")

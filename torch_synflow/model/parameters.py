@@ -9,15 +9,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
-from torch.nn.parameter import is_lazy
-from torch.nn.utils import parametrize
+
+from torch_synflow._torch.classes import AttentionOutput, Convolution
+from torch_synflow._torch.compiled import inside_compiled
+from torch_synflow.model.prunable import prunable
 
 Pair = tuple[nn.Module, str]
+#: a model, for all its prunable weights, or ``(module, name)`` pairs
+Parameters = nn.Module | Iterable[Pair]
+#: what a model is called with: a tensor, a tuple or list of positional arguments, or a mapping of keyword arguments
+ExampleInputs = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
 
 
-class Parameters(list[Pair]):
+class PrunableParameters(list[Pair]):
     """A list of ``(module, name)`` pairs that remembers its model and an example of its inputs.
 
     It is a list in every respect: entries can be removed, and torch's own functions take it.
@@ -27,13 +31,13 @@ class Parameters(list[Pair]):
         example_inputs: what the model is called with, or ``None``.
     """
 
-    def __init__(self, pairs: Iterable[Pair], model: nn.Module, example_inputs: Any = None) -> None:
+    def __init__(self, pairs: Iterable[Pair], model: nn.Module, example_inputs: ExampleInputs | None = None) -> None:
         super().__init__(pairs)
         self.model = model
-        self.example_inputs = example_inputs
+        self.example_inputs: Any = example_inputs
 
 
-def prunable_parameters(model: nn.Module, *, example_inputs: Any = None) -> Parameters:
+def prunable_parameters(model: nn.Module, *, example_inputs: ExampleInputs | None = None) -> PrunableParameters:
     """List the weights of a model's linear and convolution layers, the ones that the papers prune.
 
     Biases, normalisation, embeddings and recurrent layers are left out, and so is the output projection of
@@ -65,9 +69,9 @@ def prunable_parameters(model: nn.Module, *, example_inputs: Any = None) -> Para
     pairs = [
         (module, "weight")
         for module in model.modules()
-        if isinstance(module, (nn.Linear, _ConvNd)) and not isinstance(module, NonDynamicallyQuantizableLinear)
+        if isinstance(module, (nn.Linear, Convolution)) and not isinstance(module, AttentionOutput)
     ]
-    return Parameters(pairs, model, example_inputs)
+    return PrunableParameters(pairs, model, example_inputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,14 +109,16 @@ def unwrap(model: nn.Module) -> nn.Module:
     while True:
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module
-        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
-            model = model._orig_mod  # type: ignore[assignment]
+        elif (inside := inside_compiled(model)) is not None:
+            model = inside
         else:
             return model
 
 
-def as_pairs(parameters: Any) -> list[Pair]:
-    """The pairs that a user passed, as a list; any iterable of them will do, read once."""
+def as_pairs(parameters: Parameters) -> list[Pair]:
+    """The pairs that a user passed, as a list: any iterable of them will do, read once, or a model."""
+    if isinstance(parameters, nn.Module):
+        parameters = prunable_parameters(parameters)
     if isinstance(parameters, (str, Mapping, Tensor)) or not isinstance(parameters, Iterable):
         raise TypeError(
             "parameters: expected a model or an iterable of (module, name) pairs, "
@@ -134,11 +140,11 @@ def as_pairs(parameters: Any) -> list[Pair]:
     return [(module, name) for module, name in pairs]
 
 
-def resolve(parameters: Any, model: nn.Module | None) -> list[Entry]:
+def resolve(parameters: Parameters, model: nn.Module | None) -> list[Entry]:
     """Check the pairs that a user passed and merge those that are one tensor. Nothing is touched.
 
     Args:
-        parameters: an iterable of ``(module, name)`` pairs.
+        parameters: an iterable of ``(module, name)`` pairs, or a model, for all its prunable weights.
         model: the model that they belong to, or ``None`` when no score needs one. With it, entries get
             qualified names, and a weight tied to modules that are not listed is found there too.
 
@@ -152,14 +158,14 @@ def resolve(parameters: Any, model: nn.Module | None) -> list[Entry]:
     first: dict[int, str] = {}
     tensors: dict[int, nn.Parameter] = {}
     for pair, label in zip(pairs, labels, strict=True):
-        parameter = _checked(pair, label)
+        parameter = prunable(pair, label)
         places = found.setdefault(id(parameter), [])
         first.setdefault(id(parameter), label)
         tensors[id(parameter)] = parameter
         tied = [(module, name) for module, name, _ in owners.get(id(parameter), [])]
         for place in (pair, *tied):
             if place not in places:
-                _checked(place, label)
+                prunable(place, label)
                 places.append(place)
     entries = []
     for identity, places in found.items():
@@ -205,48 +211,6 @@ def _label(index: int, pair: Pair, owners: dict[int, list[tuple[nn.Module, str, 
         f"parameters[{index}] ({type(module).__name__}.{name}): expected a module of the model "
         f"{type(model).__name__}, got one that it does not contain; pass the model that the pairs were taken from"
     )
-
-
-def _held(module: nn.Module, name: str) -> nn.Parameter | None:
-    """The dense parameter behind ``module.name``, pruned or not."""
-    return module._parameters.get(f"{name}_orig", module._parameters.get(name))
-
-
-def _checked(pair: Pair, label: str) -> nn.Parameter:
-    """The parameter of a pair, or an error that says why a pruning hook on it could not work."""
-    module, name = pair
-    if parametrize.is_parametrized(module, name):
-        raise ValueError(
-            f"{label}: expected a plain parameter, got one that torch.nn.utils.parametrize computes; "
-            f'prune (module.parametrizations.{name}, "original") instead, or call remove_parametrizations first'
-        )
-    if isinstance(module, NonDynamicallyQuantizableLinear):
-        raise ValueError(
-            f"{label}: nn.MultiheadAttention reads its output projection without calling it, so a pruning hook "
-            "there never runs; leave this entry out"
-        )
-    parameter = _held(module, name)
-    if parameter is None:
-        raise ValueError(f"{label}: {_not_a_parameter(module, name)}")
-    if is_lazy(parameter):
-        raise ValueError(f"{label}: a lazy parameter has no shape yet; run the model once on an input first")
-    if parameter.is_meta:
-        raise ValueError(f"{label}: a parameter on the meta device has no values; materialise the model first")
-    if not parameter.is_floating_point():
-        raise TypeError(f"{label}: expected a floating-point parameter, got {parameter.dtype}; leave this entry out")
-    return parameter
-
-
-def _not_a_parameter(module: nn.Module, name: str) -> str:
-    if name in module._parameters:
-        return "it is None (the layer has none); leave this entry out"
-    if isinstance(getattr(module, name, None), Tensor):
-        return (
-            "expected an nn.Parameter, got a plain tensor or buffer (the old torch.nn.utils.weight_norm makes "
-            "such); prune the parameters that it is computed from"
-        )
-    names = ", ".join(n for n, p in module._parameters.items() if p is not None) or "none"
-    return f"{type(module).__name__} has no parameter of that name; it has: {names}"
 
 
 def _one_device(entries: list[Entry]) -> None:

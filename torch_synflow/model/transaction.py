@@ -7,7 +7,6 @@ never the module's own: :mod:`torch_synflow.scoring` hands out copies.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod, PruningContainer
+
+from torch_synflow._torch.errors import refused_parameter
 
 
 class _ModuleState:
@@ -105,8 +106,8 @@ def unchanged(model: nn.Module) -> Iterator[None]:
         where = snapshot.pruned_meanwhile(model)
     except Exception as error:
         # torch's functions fail early on the plain tensors that torch.func puts in the place of parameters
-        refused = re.search(r"cannot assign '.*' object to parameter '(\w+)_orig'", str(error))
-        where = refused[1] if refused else snapshot.pruned_meanwhile(model)
+        refused = refused_parameter(error)
+        where = refused.removesuffix("_orig") if refused.endswith("_orig") else snapshot.pruned_meanwhile(model)
         cause = error
         if not where:
             raise

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
 
 from torch_synflow._torch.pytree import tree_flatten, tree_unflatten
-
-Batch = tuple[Any, Any]
+from torch_synflow.scoring.task import Batch
 
 EXPECTED = "expected a batch (inputs, targets) or an iterable of such batches, as a DataLoader is"
 

@@ -1,138 +1,18 @@
-"""The loss of a network over data, and its derivatives by the scored weights."""
+"""Gradients of scalars by weights, and their means over data."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from torch_synflow._torch.pytree import tree_map
 from torch_synflow.scoring.data import batch_size, batches
-from torch_synflow.scoring.task import Task, Weights
+from torch_synflow.scoring.task import Weights
 
 
-class Differentiable(ABC):
-    """A function of some weights whose loss has means over data, and these have derivatives.
-
-    Attributes:
-        task: what the weights are scored with.
-        weights: the scored weights by qualified name.
-        masks: their boolean masks, by the same names.
-        device: where they lie.
-    """
-
-    task: Task
-    weights: Weights
-    masks: dict[str, Tensor]
-    device: torch.device
-
-    @abstractmethod
-    def __call__(self, weights: Weights, inputs: Any) -> Any:
-        """The outputs for prepared inputs."""
-
-    @abstractmethod
-    def prepared(self, tree: Any) -> Any:
-        """Inputs or targets on the weights' device, the floating ones in the scoring precision."""
-
-    def loss(self, weights: Weights, inputs: Any, targets: Any, *, temperature: float = 1.0) -> Tensor:
-        """The loss of a prepared batch, its outputs divided by ``temperature``; checked to be a usable scalar."""
-        assert self.task.loss_fn is not None  # SaliencyUnstructured.require saw to it
-        outputs = self(weights, inputs)
-        if temperature != 1.0:
-
-            def divided(out: Any) -> Any:
-                return out / temperature if isinstance(out, Tensor) and out.is_floating_point() else out
-
-            outputs = tree_map(divided, outputs)
-        return _scalar(self.task.loss_fn(outputs, targets), "loss_fn")
-
-    def finite_loss(
-        self, index: int, weights: Weights, inputs: Any, targets: Any, *, temperature: float = 1.0
-    ) -> Tensor:
-        """The loss of prepared batch ``index``; raises ``ValueError`` if it is NaN or infinite."""
-        loss = self.loss(weights, inputs, targets, temperature=temperature)
-        if not bool(torch.isfinite(loss)):
-            raise ValueError(
-                f"data: expected a finite loss, got {float(loss.detach())} for batch {index}; look for NaN or infinite "
-                "inputs, targets out of range, or weights that overflow"
-            )
-        return loss
-
-    def leaves(self) -> Weights:
-        """The scored weights as leaves of a new autograd graph, on the same memory."""
-        return {name: weight.detach().requires_grad_() for name, weight in self.weights.items()}
-
-    def gradient(self, function: Callable[[Weights], Tensor]) -> Weights:
-        """The gradient of a scalar function of the scored weights, zero where a mask is.
-
-        Args:
-            function: ``function(weights)``, a tensor of one entry; call the network with these weights in it, and
-                with inputs that ``prepared`` has made.
-
-        Raises:
-            TypeError, ValueError: if it returns no tensor, not one entry, or one that depends on no weight.
-        """
-        weights = self.leaves()
-        return self._masked(gradients([_scalar(function(weights), "function")], weights))
-
-    def mean_gradient(self, data: Iterable[Any], *, temperature: float = 1.0) -> Weights:
-        """The gradient of the mean loss over all examples of ``data``, zero where a mask is."""
-
-        def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
-            weights = self.leaves()
-            loss = self.finite_loss(index, weights, inputs, targets, temperature=temperature)
-            return gradients([loss], weights)
-
-        return self.mean_over_examples(data, of_batch)
-
-    def mean_product_with_hessian(self, data: Sequence[Any], *, temperature: float = 1.0) -> Weights:
-        """The Hessian of the mean loss over all examples of ``data``, times its gradient, zero where a mask is.
-
-        One batch is passed through the model once, and the graph of its gradient used for both. Several are
-        passed through twice, with the same dropout, and only one graph is held at a time.
-        """
-        whole: Weights | None = None
-        if len(data) > 1:
-            devices = [self.device.index or 0] if self.device.type == "cuda" else []
-            with torch.random.fork_rng(devices=devices):
-                whole = self.mean_gradient(data, temperature=temperature)
-
-        def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
-            weights = self.leaves()
-            loss = self.finite_loss(index, weights, inputs, targets, temperature=temperature)
-            gradient = gradients([loss], weights, create_graph=True)
-            del loss
-            times = self._masked({name: g.detach() for name, g in gradient.items()}) if whole is None else whole
-            # where the gradient does not depend on the weights the Hessian is zero
-            names = [name for name, g in gradient.items() if g.requires_grad]
-            outputs = [gradient.pop(name) for name in names]
-            return gradients(outputs, weights, times=[times[name] for name in names])
-
-        return self.mean_over_examples(data, of_batch)
-
-    def mean_over_examples(self, data: Iterable[Any], function: Callable[[int, Any, Any], Weights]) -> Weights:
-        """The mean of ``function(index, inputs, targets)`` over prepared batches, weighted by their sizes, masked."""
-
-        def prepared(index: int, inputs: Any, targets: Any) -> Weights:
-            return function(index, self.prepared(inputs), self.prepared(targets))
-
-        return self._masked(mean_over_examples(data, prepared))
-
-    def _masked(self, values: Weights) -> Weights:
-        """``values`` where a mask is one, zero elsewhere, in new tensors; each old one is let go on the way.
-
-        They have the layout of the weights, where autograd's may have another one that ``view`` refuses.
-        """
-        return {
-            name: torch.mul(values.pop(name).detach(), self.masks[name], out=torch.empty_like(self.weights[name]))
-            for name in list(values)
-        }
-
-
-def _scalar(value: Any, name: str) -> Tensor:
+def as_scalar(value: Any, name: str) -> Tensor:
     """``value``, the result of a user's function, checked to be one that has a gradient."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a scalar tensor, got {type(value).__name__}")

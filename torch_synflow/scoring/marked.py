@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from torch_synflow._torch.subclasses import as_plain_tensors
 from torch_synflow.model.parameters import Entry
 
 
@@ -37,7 +38,7 @@ class Scores(Tensor):
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run ``func``; mark the result again only where ``func`` copies or moves nothing but scores."""
         parts = args[0] if func is torch.cat else args[:1]
-        with torch._C.DisableTorchFunctionSubclass():
+        with as_plain_tensors():
             result = func(*args, **(kwargs or {}))
             if func in cls._KEEP and all(isinstance(part, Scores) for part in parts):
                 result = result.as_subclass(cls)

@@ -1,25 +1,23 @@
-"""Scoring: a model read as a pure function of the weights that are scored, by ``torch.func``."""
+"""A model as a pure function of the weights that are scored, by ``functional_call``, and its derivatives."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
-from torch.nn.parameter import is_lazy
 
 from torch_synflow._torch.pytree import tree_map
 from torch_synflow.model.parameters import Entry, unwrap
-from torch_synflow.model.transaction import unchanged
-from torch_synflow.scoring.gradients import Differentiable
+from torch_synflow.scoring.gradients import as_scalar, gradients, mean_over_examples
+from torch_synflow.scoring.precision import materialised, widened
 from torch_synflow.scoring.task import Task, Weights
 from torch_synflow.selection.survivors import Survivors
 
 
-class Network(Differentiable):
+class Network:
     """A model as a pure function of some of its weights.
 
     Everything that the forward pass can reach is a copy in the scoring precision, so that nothing it does
@@ -58,12 +56,12 @@ class Network(Differentiable):
         self.dense = self.weights
         self.unused: set[str] = set()
         self._others = {
-            name: widened(_materialised(parameter, name), floor)
+            name: widened(materialised(parameter, name), floor)
             for name, parameter in self.model.named_parameters()
             if name not in self.weights
         }
         self._buffers = {
-            name: widened(_materialised(buffer, name), floor) for name, buffer in self.model.named_buffers()
+            name: widened(materialised(buffer, name), floor) for name, buffer in self.model.named_buffers()
         }
         self._constants = [
             (module, name, widened(value, floor))
@@ -110,41 +108,96 @@ class Network(Differentiable):
 
         return tree_map(prepare, tree)
 
+    def loss(self, weights: Weights, inputs: Any, targets: Any, *, temperature: float = 1.0) -> Tensor:
+        """The loss of a prepared batch, its outputs divided by ``temperature``; checked to be a usable scalar."""
+        assert self.task.loss_fn is not None  # SaliencyUnstructured.require saw to it
+        outputs = self(weights, inputs)
+        if temperature != 1.0:
 
-@contextmanager
-def differentiating(network: Network) -> Iterator[None]:
-    """Let gradients be taken, in the precision of the network, whatever the caller has set."""
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(network.device.type, enabled=False):
-        yield
+            def divided(out: Any) -> Any:
+                return out / temperature if isinstance(out, Tensor) and out.is_floating_point() else out
 
+            outputs = tree_map(divided, outputs)
+        return as_scalar(self.task.loss_fn(outputs, targets), "loss_fn")
 
-@contextmanager
-def opened(network: Network, *, training: bool) -> Iterator[None]:
-    """Open the model of a network for scoring, in the given mode; afterwards it is as it was."""
-    model = network.task.model
-    assert model is not None  # SaliencyUnstructured.require saw to it
-    with unchanged(model), differentiating(network):
-        model.train(training)
-        for module in model.modules():
-            # a user's backward hooks are not ours to run, and torch.func can not differentiate through them
-            module._backward_hooks.clear()
-            module._backward_pre_hooks.clear()
-        yield
+    def finite_loss(
+        self, index: int, weights: Weights, inputs: Any, targets: Any, *, temperature: float = 1.0
+    ) -> Tensor:
+        """The loss of prepared batch ``index``; raises ``ValueError`` if it is NaN or infinite."""
+        loss = self.loss(weights, inputs, targets, temperature=temperature)
+        if not bool(torch.isfinite(loss)):
+            raise ValueError(
+                f"data: expected a finite loss, got {float(loss.detach())} for batch {index}; look for NaN or infinite "
+                "inputs, targets out of range, or weights that overflow"
+            )
+        return loss
 
+    def leaves(self) -> Weights:
+        """The scored weights as leaves of a new autograd graph, on the same memory."""
+        return {name: weight.detach().requires_grad_() for name, weight in self.weights.items()}
 
-def widened(tensor: Tensor, floor: torch.dtype) -> Tensor:
-    """A detached copy of ``tensor``, floating-point ones in ``floor`` or a wider type."""
-    return tensor.detach().to(wider(tensor, floor), copy=True)
+    def gradient(self, function: Callable[[Weights], Tensor]) -> Weights:
+        """The gradient of a scalar function of the scored weights, zero where a mask is.
 
+        Args:
+            function: ``function(weights)``, a tensor of one entry; call the network with these weights in it, and
+                with inputs that ``prepared`` has made.
 
-def wider(tensor: Tensor, floor: torch.dtype) -> torch.dtype:
-    """The wider type of a tensor's and ``floor``, which is for floating-point ones."""
-    return torch.promote_types(tensor.dtype, floor) if tensor.is_floating_point() else tensor.dtype
+        Raises:
+            TypeError, ValueError: if it returns no tensor, not one entry, or one that depends on no weight.
+        """
+        weights = self.leaves()
+        return self._masked(gradients([as_scalar(function(weights), "function")], weights))
 
+    def mean_gradient(self, data: Iterable[Any], *, temperature: float = 1.0) -> Weights:
+        """The gradient of the mean loss over all examples of ``data``, zero where a mask is."""
 
-def _materialised(tensor: Tensor, name: str) -> Tensor:
-    if is_lazy(tensor):
-        raise ValueError(f"{name}: a lazy parameter has no shape yet; run the model once on an input first")
-    if tensor.is_meta:
-        raise ValueError(f"{name}: a tensor on the meta device has no values; materialise the model first")
-    return tensor
+        def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
+            weights = self.leaves()
+            loss = self.finite_loss(index, weights, inputs, targets, temperature=temperature)
+            return gradients([loss], weights)
+
+        return self.mean_over_examples(data, of_batch)
+
+    def mean_product_with_hessian(self, data: Sequence[Any], *, temperature: float = 1.0) -> Weights:
+        """The Hessian of the mean loss over all examples of ``data``, times its gradient, zero where a mask is.
+
+        One batch is passed through the model once, and the graph of its gradient used for both. Several are
+        passed through twice, with the same dropout, and only one graph is held at a time.
+        """
+        whole: Weights | None = None
+        if len(data) > 1:
+            devices = [self.device.index or 0] if self.device.type == "cuda" else []
+            with torch.random.fork_rng(devices=devices):
+                whole = self.mean_gradient(data, temperature=temperature)
+
+        def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
+            weights = self.leaves()
+            loss = self.finite_loss(index, weights, inputs, targets, temperature=temperature)
+            gradient = gradients([loss], weights, create_graph=True)
+            del loss
+            times = self._masked({name: g.detach() for name, g in gradient.items()}) if whole is None else whole
+            # where the gradient does not depend on the weights the Hessian is zero
+            names = [name for name, g in gradient.items() if g.requires_grad]
+            outputs = [gradient.pop(name) for name in names]
+            return gradients(outputs, weights, times=[times[name] for name in names])
+
+        return self.mean_over_examples(data, of_batch)
+
+    def mean_over_examples(self, data: Iterable[Any], function: Callable[[int, Any, Any], Weights]) -> Weights:
+        """The mean of ``function(index, inputs, targets)`` over prepared batches, weighted by their sizes, masked."""
+
+        def prepared(index: int, inputs: Any, targets: Any) -> Weights:
+            return function(index, self.prepared(inputs), self.prepared(targets))
+
+        return self._masked(mean_over_examples(data, prepared))
+
+    def _masked(self, values: Weights) -> Weights:
+        """``values`` where a mask is one, zero elsewhere, in new tensors; each old one is let go on the way.
+
+        They have the layout of the weights, where autograd's may have another one that ``view`` refuses.
+        """
+        return {
+            name: torch.mul(values.pop(name).detach(), self.masks[name], out=torch.empty_like(self.weights[name]))
+            for name in list(values)
+        }

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import Tensor, nn
 
 Weights = dict[str, Tensor]
+#: ``(inputs, targets)``
+Batch = tuple[Any, Any]
+#: one batch, or an iterable of batches as a ``DataLoader`` is
+Data = Batch | Iterable[Batch]
+#: ``loss_fn(outputs, targets)``, the mean over the examples of a batch
 LossFunction = Callable[[Any, Any], Tensor]
 
 
@@ -24,7 +29,7 @@ class Task:
     """
 
     model: nn.Module | None = None
-    example_inputs: Any = None
+    example_inputs: Any = None  # which of these are there depends on what a method needs
     data: Any = None
     loss_fn: LossFunction | None = None
 

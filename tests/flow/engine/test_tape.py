@@ -12,7 +12,7 @@ from torch_synflow import flow, prune
 from torch_synflow.flow.passes import record
 from torch_synflow.flow.positive import PositiveNetwork
 from torch_synflow.model.parameters import Entry, resolve
-from torch_synflow.scoring.network import opened
+from torch_synflow.scoring.opening import opened
 from torch_synflow.scoring.task import Task
 from torch_synflow.selection import threshold
 from torch_synflow.selection.survivors import Survivors, Together

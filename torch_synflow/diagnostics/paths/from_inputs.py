@@ -13,7 +13,7 @@ from torch_synflow.flow.surrogate.call import BLOCKED, Call, is_flow
 from torch_synflow.flow.surrogate.mode import Flow, Surrogate
 from torch_synflow.flow.surrogate.operations import CONVOLUTIONS
 from torch_synflow.methods.base import SaliencyUnstructured
-from torch_synflow.model.parameters import Entry
+from torch_synflow.model.parameters import Entry, ExampleInputs
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.task import Task
 
@@ -31,19 +31,21 @@ class Inspection(SaliencyUnstructured):
     needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
 
     @classmethod
-    def network_of(cls, model: nn.Module, example_inputs: Any, entries: list[Entry]) -> Network:
+    def network_of(cls, model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry]) -> Network:
         """The model as a function of the parameters of ``entries``."""
         return cls.network(cls._task_of(model, example_inputs), entries, [entry.mask for entry in entries])
 
     @classmethod
-    def positive_network_of(cls, model: nn.Module, example_inputs: Any, entries: list[Entry]) -> PositiveNetwork:
+    def positive_network_of(
+        cls, model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry]
+    ) -> PositiveNetwork:
         """The same of the absolute values of all parameters, on one input of ones."""
         task = cls._task_of(model, example_inputs)
         with torch.inference_mode(False), torch.no_grad():
             return PositiveNetwork(task, entries, [entry.mask for entry in entries], cls.dtype)
 
     @classmethod
-    def _task_of(cls, model: nn.Module, example_inputs: Any) -> Task:
+    def _task_of(cls, model: nn.Module, example_inputs: ExampleInputs) -> Task:
         if example_inputs is None:
             raise ValueError("example_inputs: expected what the model is called with, got None; for example x[:1]")
         return cls.require(Task(model, example_inputs))

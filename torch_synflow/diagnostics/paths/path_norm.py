@@ -14,7 +14,8 @@ from torch_synflow.diagnostics.table import table
 from torch_synflow.flow.passes import measure
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.model.masks import entries_of
-from torch_synflow.scoring.network import opened
+from torch_synflow.model.parameters import ExampleInputs
+from torch_synflow.scoring.opening import opened
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class _Double(Inspection):
     dtype: ClassVar[torch.dtype] = torch.float64
 
 
-def path_norm(model: nn.Module, example_inputs: Any) -> PathNorm:
+def path_norm(model: nn.Module, example_inputs: ExampleInputs) -> PathNorm:
     r"""The l1 path norm :math:`\sum_{paths} \prod_{w} |w|` of a model, and R of SynFlow, which it is without biases.
 
     Args:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_synflow._torch.pytree import tree_leaves, tree_map
+from torch_synflow._torch.wrappers import unwrapped
 from torch_synflow.diagnostics.paths.from_inputs import FromInputs, Inspection
 from torch_synflow.diagnostics.paths.maxima import maximum_as_sum
 from torch_synflow.flow.passes import measure
@@ -19,8 +20,8 @@ from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.flow.surrogate.operations import NORMALISED
 from torch_synflow.flow.surrogate.trace import Place, Plan
 from torch_synflow.model.masks import entries_of
-from torch_synflow.model.parameters import Entry
-from torch_synflow.scoring.network import opened
+from torch_synflow.model.parameters import Entry, ExampleInputs, Parameters
+from torch_synflow.scoring.opening import opened
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Reachability(FromInputs):
     def total(self, outputs: Any) -> Tensor:
         """R, as a sum of booleans."""
         leaves = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-        self.outputs = [_plain(leaf.detach()) > 0 for leaf in leaves]
+        self.outputs = [unwrapped(leaf.detach()) > 0 for leaf in leaves]
         return sum_of_outputs(outputs)
 
     @property
@@ -128,7 +129,7 @@ class Reached:
     mode: Reachability
 
 
-def reach(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Reached:
+def reach(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None) -> Reached:
     """Find the entries that some path from an input to an output uses.
 
     Kept weights are set to ones and all else that only scales too, biases are left out. The gradient of the sum
@@ -180,13 +181,6 @@ def _place(tensor: Tensor) -> Place:
     label = label_of(tensor)
     assert label is not None
     return label.node
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    """The tensor inside the wrappers of ``torch.func``."""
-    while torch._C._functorch.is_gradtrackingtensor(tensor):
-        tensor = torch._C._functorch.get_unwrapped(tensor)
-    return tensor
 
 
 def _any(flow: Tensor) -> bool:

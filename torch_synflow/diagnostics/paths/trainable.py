@@ -10,6 +10,7 @@ from torch import nn
 from torch_synflow._warnings import warn_user
 from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.diagnostics.paths.reachability import Reached, reach
+from torch_synflow.model.parameters import ExampleInputs, Parameters
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Trainability:
         return ax
 
 
-def trainability(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Trainability:
+def trainability(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None) -> Trainability:
     """Find out whether a model can train: an empty layer that cuts it, outputs without a path, blocks without a side.
 
     Args:
@@ -119,7 +120,9 @@ def trainability(model: nn.Module, example_inputs: Any, parameters: Any = None) 
     )
 
 
-def warn_if_untrainable(model: nn.Module, example_inputs: Any, parameters: Any = None) -> Trainability:
+def warn_if_untrainable(
+    model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None
+) -> Trainability:
     """Warn, before training, of a model whose outputs, or some of them, can not learn of the input.
 
     Args:
@@ -137,7 +140,8 @@ def warn_if_untrainable(model: nn.Module, example_inputs: Any, parameters: Any =
         TypeError, ValueError: as :func:`trainability`.
 
     Example:
-        >>>         >>> from torch_synflow import diagnostics
+        >>> import warnings
+        >>> from torch_synflow import diagnostics
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> _ = prune.random_unstructured(model[2], "weight", amount=2)
         >>> with warnings.catch_warnings(record=True) as caught:

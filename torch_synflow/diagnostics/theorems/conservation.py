@@ -14,6 +14,7 @@ from torch_synflow.diagnostics.theorems.cuts import Cut, cut_at
 from torch_synflow.diagnostics.theorems.hidden_neurons import HiddenNeurons, hidden_neurons
 from torch_synflow.diagnostics.theorems.layer_graph import LayerGraph, Objective, layer_graph
 from torch_synflow.model.masks import entries_of
+from torch_synflow.model.parameters import ExampleInputs
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Conservation:
 
 def conservation(
     model: nn.Module,
-    example_inputs: Any,
+    example_inputs: ExampleInputs,
     objective: Objective | None = None,
     *,
     along_gradient: bool = False,

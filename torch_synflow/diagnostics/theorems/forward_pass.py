@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
+from torch_synflow._torch.classes import BatchNorm, Convolution
+from torch_synflow._torch.nodes import leaf_of, operation_of
 from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow.diagnostics.neurons import by_input, by_output
 from torch_synflow.flow.surrogate.operations import words
@@ -63,7 +63,7 @@ class TracedLayer:
     @property
     def is_norm(self) -> bool:
         """Whether it is a BatchNorm."""
-        return isinstance(self.module, _BatchNorm)
+        return isinstance(self.module, BatchNorm)
 
     @property
     def passes(self) -> bool:
@@ -119,7 +119,7 @@ class ForwardPass:
         handles = [
             module.register_forward_hook(self._hook(name))
             for name, module in network.model.named_modules()
-            if isinstance(module, (nn.Linear, _ConvNd, _BatchNorm))
+            if isinstance(module, (nn.Linear, Convolution, BatchNorm))
         ]
         try:
             self.outputs = network(network.weights, tree_map(self._marked, inputs))
@@ -152,7 +152,7 @@ class ForwardPass:
             # noted now, as an operation in place may follow
             self._arrivals.append((layer, args[0].grad_fn))
             call, result = ModuleCall(layer), None
-            if isinstance(module, _BatchNorm):
+            if isinstance(module, BatchNorm):
                 layer.normalises = module.training or module.running_mean is None
                 if not layer.normalises:
                     call.offset = _offset(module)
@@ -173,13 +173,13 @@ class ForwardPass:
             if node in self.calls:
                 layer.sources += [c.layer for c in self.calls[node] if c.layer not in layer.sources]
                 continue
-            variable = getattr(node, "variable", None)
+            variable = leaf_of(node)
             if variable is not None:
                 layer.from_input = layer.from_input or id(variable) in self._inputs
                 if id(variable) in self._parameters:
                     layer.notes.append("a parameter of no linear, convolution or BatchNorm layer")
                 continue
-            name = node.name().rstrip("0123456789").removesuffix("Backward")
+            name = operation_of(node)
             further = [source for source, _ in node.next_functions if source is not None]
             if name in _MOVE:
                 layer.moves.append(name)
@@ -190,7 +190,7 @@ class ForwardPass:
             waiting += new
 
 
-def _offset(module: _BatchNorm) -> Tensor:
+def _offset(module: BatchNorm) -> Tensor:
     """What a BatchNorm in evaluation mode adds: ``beta - gamma * mean / std``."""
     assert isinstance(module.running_mean, Tensor)
     assert isinstance(module.running_var, Tensor)

@@ -8,16 +8,16 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from torch.nn.utils import parametrize
 
+from torch_synflow._torch.classes import AttentionOutput, Convolution
 from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
 from torch_synflow.diagnostics.paths.from_inputs import Inspection
 from torch_synflow.diagnostics.theorems.forward_pass import ForwardPass, TracedLayer
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
-from torch_synflow.model.parameters import Entry, Pair, held_parameters, resolve, unwrap
-from torch_synflow.scoring.network import Network, opened
+from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, held_parameters, resolve, unwrap
+from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.opening import opened
 
 #: R, a scalar, of what the model returns
 Objective = Callable[[Any], Tensor]
@@ -45,7 +45,12 @@ class _AllParameters(Inspection):
 
 
 def layer_graph(
-    model: nn.Module, example_inputs: Any, objective: Objective | None, *, along_gradient: bool, training: bool
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    objective: Objective | None,
+    *,
+    along_gradient: bool,
+    training: bool,
 ) -> LayerGraph:
     """Run a model and take the saliency of each parameter; see :func:`torch_synflow.diagnostics.conservation`."""
     inner = unwrap(model)
@@ -139,11 +144,11 @@ def _dot(first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:
 
 
 def _is_prunable(entry: Entry) -> bool:
-    return any(isinstance(module, (nn.Linear, _ConvNd)) and name == "weight" for module, name in entry.locations)
+    return any(isinstance(module, (nn.Linear, Convolution)) and name == "weight" for module, name in entry.locations)
 
 
 def _resolvable(model: nn.Module) -> Iterator[Pair]:
     for module, name, _, parameter in held_parameters(model):
         plain = parameter.is_floating_point() and not parametrize.is_parametrized(module, name)
-        if plain and not isinstance(module, NonDynamicallyQuantizableLinear):
+        if plain and not isinstance(module, AttentionOutput):
             yield module, name

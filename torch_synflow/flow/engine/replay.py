@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
+from torch_synflow._torch.precision import float32_is_precise
 from torch_synflow.flow.engine.contributions import FlowScores, Measured, Use
 from torch_synflow.flow.engine.equal_rows import share_positions
 from torch_synflow.flow.engine.layers import PART, RecordedLayer
@@ -65,14 +66,15 @@ class Replay:
             if name not in self._uses
         }
         seen: dict[int, Tensor] = {}
-        edges: dict[int, Any] = {}
+        edges: dict[int, GradientEdge] = {}
         special = {
             index: _recorded(layer, channels.get(self._name_of[index]), seen, edges, index)
             for index, layer in self._layers.items()
         }
         values = {slot: others.get(name, weights[name]) for name, slot in self._slots.items()}
         result = self._tape.run(values, special)
-        found = torch.autograd.grad([result], [*edges.values(), *others.values()], allow_unused=True)
+        at: list[Any] = [*edges.values(), *others.values()]
+        found = torch.autograd.grad([result], at, allow_unused=True)
         directly = {
             name: torch.zeros_like(weight) if gradient is None else gradient
             for (name, weight), gradient in zip(others.items(), found[len(edges) :], strict=True)
@@ -114,7 +116,7 @@ class Replay:
         )
         narrower = any(weight.dtype != self._dtypes[name] for name, weight in weights.items())
         measured = self._measured(weights, uses, directly)
-        return FlowScores(measured, narrow=positive and narrower and _products_are_precise())
+        return FlowScores(measured, narrow=positive and narrower and float32_is_precise())
 
     def _measured(self, weights: Weights, uses: dict[int, Use], directly: Weights) -> list[Measured]:
         return [
@@ -133,15 +135,6 @@ def _extremes(tensors: Sequence[Tensor]) -> list[tuple[float, float]]:
     some = [tensor if tensor.numel() else tensor.new_zeros(1) for tensor in tensors]
     values = torch.stack([extreme for tensor in some for extreme in torch.aminmax(tensor)]).tolist()
     return list(zip(values[::2], values[1::2], strict=True))
-
-
-def _products_are_precise() -> bool:
-    """Whether float32 is multiplied as such, and not in bfloat16 or TF32, as far as torch says."""
-    backends: Any = torch.backends
-    if not hasattr(backends, "fp32_precision"):  # torch 2.8 and before
-        return torch.get_float32_matmul_precision() == "highest"
-    # that function raises where this newer setting has been used
-    return all(backend.matmul.fp32_precision in ("none", "ieee") for backend in (backends.cuda, backends.mkldnn))
 
 
 def _recorded(

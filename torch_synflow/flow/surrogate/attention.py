@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torch_synflow._torch.signatures import attention_arguments
 from torch_synflow.flow.surrogate.call import Call
 
 
@@ -27,9 +27,7 @@ def scaled_dot_product_attention(call: Call) -> Tensor:
 
 def multi_head_attention(call: Call) -> tuple[Tensor, Tensor | None]:
     """The projections, :func:`scaled_dot_product_attention`, and the projection of its output."""
-    given = inspect.signature(F.multi_head_attention_forward).bind(*call.args, **call.kwargs)
-    given.apply_defaults()
-    a: dict[str, Any] = given.arguments
+    a = attention_arguments(call.args, call.kwargs)
     query, key, value = a["query"], a["key"], a["value"]
     batched = query.dim() == 3
     if not batched:

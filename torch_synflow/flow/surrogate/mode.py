@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from torch_synflow._torch.functions import autograd_function
 from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
 from torch_synflow.flow.surrogate.call import Call, in_place, is_flow, label_of
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
@@ -58,7 +59,7 @@ class Flow(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run ``func`` or its surrogate."""
         kwargs = kwargs or {}
-        key = args[0] if getattr(func, "__name__", "") == "custom_function_call" else func
+        key = autograd_function(func, args) or func
         surrogate = REGISTERED.get(key)
         name = name_of(key)
         flat, spec = tree_flatten((args, kwargs))

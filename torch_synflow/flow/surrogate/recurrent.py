@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from torch_synflow._torch.signatures import Packing, RecurrentCell, RecurrentLayers, Unpacking
 from torch_synflow.flow.surrogate.call import Call, is_flow
 
 State = tuple[Tensor, ...]
@@ -33,9 +34,9 @@ def rnn(call: Call) -> State:
 
 def pack(call: Call) -> tuple[Tensor, Tensor]:
     """As it is: sequences of several lengths, one time after the other."""
-    x, lengths, first = call.args
-    x = x.transpose(0, 1) if first else x
-    lengths = _numbers(lengths)
+    given = Packing.of(call.args)
+    x = given.x.transpose(0, 1) if given.batch_first else given.x
+    lengths = _numbers(given.lengths)
     sizes = [sum(length > time for length in lengths) for time in range(max(lengths))]
     return torch.cat([now.narrow(0, 0, size) for now, size in zip(x.unbind(0), sizes, strict=False)]), torch.tensor(
         sizes
@@ -44,13 +45,13 @@ def pack(call: Call) -> tuple[Tensor, Tensor]:
 
 def unpack(call: Call) -> tuple[Tensor, Tensor]:
     """As it is: sequences of several lengths, filled up to one length, with zeros as what fills is no flow."""
-    x, batch_sizes, first, _, total = call.args
-    sizes = _numbers(batch_sizes)
-    pairs = (0, 0) * (x.dim() - 1)
-    padded = torch.stack([F.pad(now, (*pairs, 0, sizes[0] - len(now))) for now in x.split(sizes)])
-    padded = F.pad(padded, (*pairs, 0, 0, 0, max(0, total - len(sizes))))
+    given = Unpacking.of(call.args)
+    sizes = _numbers(given.batch_sizes)
+    pairs = (0, 0) * (given.data.dim() - 1)
+    padded = torch.stack([F.pad(now, (*pairs, 0, sizes[0] - len(now))) for now in given.data.split(sizes)])
+    padded = F.pad(padded, (*pairs, 0, 0, 0, max(0, given.length - len(sizes))))
     lengths = [sum(size > number for size in sizes) for number in range(sizes[0])]
-    return padded.transpose(0, 1) if first else padded, torch.tensor(lengths)
+    return padded.transpose(0, 1) if given.batch_first else padded, torch.tensor(lengths)
 
 
 def lstm_cell(call: Call) -> State:
@@ -95,10 +96,10 @@ def _numbers(tensor: Tensor) -> list[int]:
 
 
 def _one_step(call: Call, step: CellStep) -> State:
-    x, hx, *weights = (call.get(i, name) for i, name in enumerate(("input", "hx", "w_ih", "w_hh", "b_ih", "b_hh")))
-    state = _started(hx)
-    given = F.linear(x, weights[0], weights[2])
-    return step(given, _recurrent(given, state[0], weights[1], weights[3]), state)
+    cell = RecurrentCell.of(call.args, call.kwargs)
+    state = _started(cell.hx)
+    given = F.linear(cell.x, cell.of_input, cell.input_bias)
+    return step(given, _recurrent(given, state[0], cell.of_state, cell.state_bias), state)
 
 
 def _started(hx: Any) -> State:
@@ -121,29 +122,24 @@ def _through(gate: Tensor, x: Tensor) -> Tensor:
 
 def _over_time(call: Call, step: CellStep) -> State:
     """All layers in all directions: the output of the last one, and the last states of each."""
-    packed = isinstance(call.args[3], (list, tuple))
-    x, *more = call.args
-    sizes = _numbers(more.pop(0)) if packed else None
-    hx, params, _, layers, _, _, both = more[:7]
-    first = not packed and more[7]
-    directions = 2 if both else 1
-    each = len(params) // (layers * directions)
-    starts = _started(hx)
-    if first:
-        x = x.transpose(0, 1)
+    given = RecurrentLayers.of(call.args)
+    sizes = None if given.batch_sizes is None else _numbers(given.batch_sizes)
+    each = len(given.weights) // (given.layers * given.directions)
+    starts = _started(given.hx)
+    x = given.x.transpose(0, 1) if given.batch_first else given.x
     last: list[State] = []
-    for layer in range(layers):
+    for layer in range(given.layers):
         ways = []
-        for way in range(directions):
-            number = layer * directions + way
-            weights = params[number * each : (number + 1) * each]
+        for way in range(given.directions):
+            number = layer * given.directions + way
+            weights = given.weights[number * each : (number + 1) * each]
             outputs, state = _one_way(
                 x, sizes, tuple(h.select(0, number) for h in starts), weights, step, backwards=way == 1
             )
-            ways.append(torch.cat(outputs) if packed else torch.stack(outputs))
+            ways.append(torch.stack(outputs) if sizes is None else torch.cat(outputs))
             last.append(state)
-        x = torch.cat(ways, -1) if both else ways[0]
-    return (x.transpose(0, 1) if first else x, *(torch.stack(states) for states in zip(*last, strict=True)))
+        x = torch.cat(ways, -1) if given.directions == 2 else ways[0]
+    return (x.transpose(0, 1) if given.batch_first else x, *(torch.stack(states) for states in zip(*last, strict=True)))
 
 
 def _one_way(

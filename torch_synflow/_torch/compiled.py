@@ -1,0 +1,11 @@
+"""Compiled modules, which keep the one that they were made of in an attribute without documentation."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def inside_compiled(module: nn.Module) -> nn.Module | None:
+    """The module that ``torch.compile`` was given, ``None`` if ``module`` is not compiled."""
+    inside = getattr(module, "_orig_mod", None)
+    return inside if isinstance(inside, nn.Module) else None

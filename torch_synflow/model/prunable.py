@@ -1,0 +1,51 @@
+"""Whether torch's pruning works on a parameter of a module, and what is in the way."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import parametrize
+
+from torch_synflow._torch.classes import AttentionOutput
+
+
+def prunable(pair: tuple[nn.Module, str], label: str) -> nn.Parameter:
+    """The parameter of a pair, or an error that says why a pruning hook on it could not work."""
+    module, name = pair
+    if parametrize.is_parametrized(module, name):
+        raise ValueError(
+            f"{label}: expected a plain parameter, got one that torch.nn.utils.parametrize computes; "
+            f'prune (module.parametrizations.{name}, "original") instead, or call remove_parametrizations first'
+        )
+    if isinstance(module, AttentionOutput):
+        raise ValueError(
+            f"{label}: nn.MultiheadAttention reads its output projection without calling it, so a pruning hook "
+            "there never runs; leave this entry out"
+        )
+    parameter = _held(module, name)
+    if parameter is None:
+        raise ValueError(f"{label}: {_not_a_parameter(module, name)}")
+    if is_lazy(parameter):
+        raise ValueError(f"{label}: a lazy parameter has no shape yet; run the model once on an input first")
+    if parameter.is_meta:
+        raise ValueError(f"{label}: a parameter on the meta device has no values; materialise the model first")
+    if not parameter.is_floating_point():
+        raise TypeError(f"{label}: expected a floating-point parameter, got {parameter.dtype}; leave this entry out")
+    return parameter
+
+
+def _held(module: nn.Module, name: str) -> nn.Parameter | None:
+    """The dense parameter behind ``module.name``, pruned or not."""
+    return module._parameters.get(f"{name}_orig", module._parameters.get(name))
+
+
+def _not_a_parameter(module: nn.Module, name: str) -> str:
+    if name in module._parameters:
+        return "it is None (the layer has none); leave this entry out"
+    if isinstance(getattr(module, name, None), Tensor):
+        return (
+            "expected an nn.Parameter, got a plain tensor or buffer (the old torch.nn.utils.weight_norm makes "
+            "such); prune the parameters that it is computed from"
+        )
+    names = ", ".join(n for n, p in module._parameters.items() if p is not None) or "none"
+    return f"{type(module).__name__} has no parameter of that name; it has: {names}"
