@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import grad
 
-from torch_synflow.flow.passes import measure
+from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.surrogate.exponents import ScaledFlow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.scoring.network import Network
@@ -50,7 +51,7 @@ def explain(network: Network, weights: Weights, inputs: Any) -> str:
         return watches[-1]
 
     with _module_stack(network.model) as stack:
-        measure(network, weights, inputs, mode=watch)
+        grad(flow_of(network, inputs, watch))(weights)
     last = watches[-1]
     for found in (last.wrong_unknown, last.unknown):
         if found:

@@ -1,4 +1,4 @@
-"""Passes of a network under the surrogate: R, its gradient, and the operations that compute it."""
+"""Passes of a network under the surrogate: R as a function of the weights, and the operations that compute it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value, vjp
+from torch.func import vjp
 
 from torch_synflow.flow.engine.recorder import Recorder
 from torch_synflow.flow.engine.tape import Tape
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.reference import Scalar
 from torch_synflow.scoring.task import Weights
 
 #: how often a forward pass may run until the operations of two passes agree
 PASSES = 4
 
 
-def measure(
-    network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow] = Flow
-) -> tuple[Weights, float, set[str]]:
-    r"""The gradient of R at ``weights``, R, and the names of the weights that it depends on."""
-    used: set[str] = set()
-
-    def total(weights: Weights) -> Tensor:
-        nonlocal used
-        result, used, _ = _read(network, weights, inputs, mode)
-        return result
-
-    gradients, result = grad_and_value(total)(weights)
-    return dict(gradients), float(result), used
+def flow_of(network: Network, inputs: Any, mode: Callable[[Plan], Flow] = Flow) -> Scalar:
+    """R as a function of the weights."""
+    return lambda weights: _read(network, weights, inputs, mode)[0]
 
 
 def record(

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch_synflow._torch.classes import BatchNorm
 from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow.flow.engine.replay import Replay
-from torch_synflow.flow.passes import measure, record
+from torch_synflow.flow.passes import flow_of, record
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.model.parameters import Entry
+from torch_synflow.scoring import reference
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.opening import opened
 from torch_synflow.scoring.precision import wider
@@ -89,12 +90,10 @@ class PositiveNetwork(Network):
             scores = self._replay.scores(self.weights, self.channels)
             self.sound, self.result = self._replay.sound, self._replay.result
             return scores
-        with opened(self, training=False):
-            gradients, self.result, _ = measure(self, self.whole(), self.inputs, mode)
-        self.sound = False
-        return ScoreStream(
-            [_block(gradients[name], self.channels.get(name)).mul_(weight) for name, weight in self.weights.items()]
-        )
+        with opened(self, training=False):  # what can not be recorded is scored by definition
+            whole, result = reference.synflow(flow_of(self, self.inputs, mode), self.whole())
+        self.sound, self.result = False, float(result)
+        return ScoreStream([_block(whole[name], self.channels.get(name)) for name in self.weights])
 
     def _make_positive(self) -> list[str]:
         """Take absolute values; returns the names of the tensors read as ones.

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
+from torch.func import grad
 
 from torch_synflow.diagnostics.drawing import axes
 from torch_synflow.diagnostics.paths.from_inputs import FromInputs, Inspection
 from torch_synflow.diagnostics.table import table
-from torch_synflow.flow.passes import measure
+from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs
@@ -102,6 +103,6 @@ def path_norm(model: nn.Module, example_inputs: ExampleInputs) -> PathNorm:
                     totals.append(float(value.detach()))  # noqa: B023
                     return value
 
-            measure(network, network.weights, network.inputs, Summing)
+            grad(flow_of(network, network.inputs, Summing))(network.weights)
             found.append(totals[-1])
     return PathNorm(*found)

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import grad
 
 from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow._torch.wrappers import unwrapped
 from torch_synflow.diagnostics.paths.from_inputs import FromInputs, Inspection
 from torch_synflow.diagnostics.paths.maxima import maximum_as_sum
-from torch_synflow.flow.passes import measure
+from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.surrogate.call import Call, is_flow, label_of
 from torch_synflow.flow.surrogate.mode import Surrogate
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
@@ -151,7 +152,7 @@ def reach(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameter
     with opened(network, training=False):
         for name, mask in network.masks.items():
             network.weights[name] = mask.to(network.weights[name].dtype)
-        gradients, *_ = measure(network, network.weights, network.inputs, mode)
+        gradients = grad(flow_of(network, network.inputs, mode))(network.weights)
     return Reached(entries, [(gradients[e.key] > 0) & e.mask for e in entries], last[0])
 
 

@@ -1,0 +1,107 @@
+"""What writes a forward pass down, and notices what can not be run again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from torch_synflow._torch.functions import autograd_function
+from torch_synflow._torch.pytree import tree_leaves, tree_map
+from torch_synflow.flow.engine.tape import Constant, Slot, Step
+from torch_synflow.flow.surrogate.call import in_place
+
+#: what hands values of tensors to Python, which may decide by them what to do next
+_READ_BY_PYTHON = frozenset(
+    (
+        "__bool__", "__int__", "__float__", "__complex__", "__index__", "__contains__", "__array__", "item", "tolist",
+        "numpy", "equal", "allclose", "is_nonzero",
+    )
+)  # fmt: skip
+
+
+class Recorder(TorchFunctionMode):
+    """Within it operations that depend on the scored weights are written down.
+
+    Attributes:
+        steps: these operations, in order.
+        constants: the tensors that they read and that do not depend on the weights.
+        shapes: of the tensors in the slots.
+        broken: why what is written down can not be run again, empty if it can.
+    """
+
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.steps: list[Step] = []
+        self.constants: list[Tensor] = []
+        self.shapes = {index: tensor.shape for index, tensor in enumerate(weights.values())}
+        self.broken = ""
+        self._weights = list(weights.values())
+        self._slots = {id(tensor): index for index, tensor in enumerate(self._weights)}
+        self._constants: dict[int, int] = {}
+        self._made: list[Any] = []  # kept, so that identities stay unique
+        self._count = len(self._weights)
+
+    def slot_of(self, tensor: Tensor) -> int | None:
+        """The slot of a tensor that depends on the weights."""
+        return self._slots.get(id(tensor))
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run ``func``, and write it down if what it reads depends on the weights."""
+        kwargs = kwargs or {}
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        name, writes = str(getattr(func, "__name__", func)), in_place(func)
+        depends = any(id(tensor) in self._slots for tensor in tensors)
+        if writes and id(args[0]) in self._constants:
+            self.broken = self.broken or f"{name!r} writes to a tensor that was read before"
+        if not depends:
+            result = func(*args, **kwargs)
+            if any(leaf.requires_grad for leaf in _tensors(result)):
+                self.broken = self.broken or f"{name!r} reads what torch functions do not see"
+            return result
+        if name in _READ_BY_PYTHON or isinstance(kwargs.get("out"), Tensor):
+            self.broken = self.broken or f"{name!r} takes values out of the pass"
+        written = name == "__setitem__" or writes
+        if written and id(args[0]) not in self._slots:
+            self._write(torch.clone, (args[0].clone(),), {}, [args[0]])
+        places = tree_map(self._place, (tuple(args), dict(kwargs)))
+        result = func(*args, **kwargs)
+        made = _tensors(result)
+        if autograd_function(func, args) is not None:
+            func, places = args[0].apply, (places[0][1:], places[1])
+        if made or written:
+            self._write(func, places[0], places[1], tree_leaves(result), writes=written)
+            self._made.append(result)
+        return result
+
+    def _write(self, func: Any, args: Any, kwargs: Any, results: Sequence[Any], *, writes: bool = False) -> None:
+        if func is torch.clone and isinstance(args[0], Tensor):
+            args = (self._place(args[0]),)
+        outs: list[int | None] = []
+        for result in results:
+            outs.append(self._count if isinstance(result, Tensor) else None)
+            if isinstance(result, Tensor):
+                self._slots[id(result)] = self._count
+                self.shapes[self._count] = result.shape
+                self._made.append(result)
+                self._count += 1
+        self.steps.append(Step(func, args, kwargs, tuple(outs), writes))
+
+    def _place(self, leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor):
+            return leaf
+        if id(leaf) in self._slots:
+            return Slot(self._slots[id(leaf)])
+        if leaf.requires_grad:
+            self.broken = self.broken or "an operation that torch functions do not see"
+        if id(leaf) not in self._constants:
+            self._constants[id(leaf)] = len(self.constants)
+            self.constants.append(leaf)
+        return Constant(self._constants[id(leaf)])
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
