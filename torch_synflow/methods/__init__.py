@@ -55,3 +55,7 @@ __all__ = [
     "synflow_scores",
     "synflow_unstructured",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
