@@ -7,12 +7,11 @@ from torch_synflow.diagnostics.neurons import LayerNeurons, NeuronCollapse, neur
 from torch_synflow.diagnostics.paths.effective import (
     EffectiveLayer,
     EffectiveSparsity,
-    ShuffledEffect,
     effective_masks,
     effective_sparsity,
-    shuffled_effect,
 )
 from torch_synflow.diagnostics.paths.path_norm import PathNorm, path_norm
+from torch_synflow.diagnostics.paths.shuffled import ShuffledEffect, shuffled_effect
 from torch_synflow.diagnostics.paths.trainable import Trainability, trainability, warn_if_untrainable
 from torch_synflow.diagnostics.theorems.conservation import Conservation, conservation
 from torch_synflow.diagnostics.theorems.cuts import Cut

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from torch_synflow.ablations import shuffle_masks
 from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.diagnostics.paths.reachability import reach
 from torch_synflow.diagnostics.table import table
 from torch_synflow.model.parameters import Pair
-from torch_synflow.model.transaction import Snapshot
 
 
 @dataclass(frozen=True)
@@ -172,89 +168,3 @@ def effective_masks(model: nn.Module, example_inputs: Any, parameters: Any = Non
     """
     reached = reach(model, example_inputs, parameters)
     return {pair: used for entry, used in zip(reached.entries, reached.used, strict=True) for pair in entry.locations}
-
-
-@dataclass(frozen=True)
-class ShuffledEffect:
-    """Effective parameters before and after the masks are shuffled within layers.
-
-    Attributes:
-        before: of the model as it is.
-        after: with shuffled masks.
-    """
-
-    before: EffectiveSparsity
-    after: EffectiveSparsity
-
-    @property
-    def ratio(self) -> float:
-        """Effective parameters after / before, as figure 16; infinite where there were none before but are after."""
-        if self.before.effective:
-            return self.after.effective / self.before.effective
-        return math.inf if self.after.effective else 1.0
-
-    def __str__(self) -> str:
-        """A table of the two counts and their ratio."""
-        rows = [["as pruned", f"{self.before.effective:,}", f"{self.before.kept:,}"]]
-        rows.append(["shuffled", f"{self.after.effective:,}", f"{self.after.kept:,}"])
-        return f"{table(['masks', 'effective', 'kept'], rows)}\nratio {self.ratio:.4f}"
-
-    def draw(self, ax: Any = None) -> Any:
-        """Draw the effective entries of each layer before and after, side by side.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes.
-        """
-        ax = axes(ax)
-        places = bar_positions(ax, [layer.name.removesuffix(".weight") for layer in self.before.layers])
-        shown: list[float] = []
-        for shift, label, effect in ((-0.2, "as pruned", self.before), (0.2, "shuffled", self.after)):
-            densities = [layer.effective / max(layer.total, 1) for layer in effect.layers]
-            ax.bar([place + shift for place in places], densities, width=0.4, label=label)
-            shown += densities
-        fractions(ax, shown, "effective / total")
-        ax.legend()
-        return ax
-
-
-def shuffled_effect(
-    model: nn.Module, example_inputs: Any, parameters: Any = None, *, generator: torch.Generator | None = None
-) -> ShuffledEffect:
-    """Does shuffling masks within layers bring entries back that were on no path?
-
-    Args:
-        model: a pruned model; afterwards it is as it was.
-        example_inputs: what it is called with; only shapes matter.
-        parameters: ``(module, name)`` pairs that are pruned; by default all that are.
-        generator: draws the permutations; torch's global one by default.
-
-    Returns:
-        Effective parameters before and after, and their ratio.
-
-    Raises:
-        ValueError: if nothing is pruned.
-
-    Source: Frankle et al. 2021, appendix M and figure 16.
-
-    Example:
-        >>> from torch_synflow import diagnostics
-        >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
-        >>> _ = prune.custom_from_mask(model[0], "weight", torch.tensor([[1, 1, 0], [1, 1, 1]]))
-        >>> _ = prune.custom_from_mask(model[2], "weight", torch.tensor([[1, 0]]))
-        >>> print(diagnostics.shuffled_effect(model, torch.rand(1, 3), generator=torch.Generator().manual_seed(1)))
-        masks      effective  kept
-        as pruned          3     6
-        shuffled           4     6
-        ratio 1.3333
-    """
-    before = effective_sparsity(model, example_inputs, parameters)
-    snapshot = Snapshot([model])
-    try:
-        shuffle_masks(model, parameters, generator=generator)
-        after = effective_sparsity(model, example_inputs, parameters)
-    finally:
-        snapshot.restore()
-    return ShuffledEffect(before, after)
