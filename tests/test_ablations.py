@@ -13,7 +13,9 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from tests.cases import METHODS, MODELS, MethodCase, ModelCase, bits, distinct, fingerprint, mask_of, places, prune_case
+from tests.cases import METHODS, MODELS, MethodCase, ModelCase, prune_case
+from tests.fingerprint import bits, fingerprint
+from tests.masks import distinct, mask_of, places
 from torch_synflow import ablations, prune
 
 BATCH = (torch.rand(12, 5, generator=torch.Generator().manual_seed(3)), torch.arange(12) % 3)

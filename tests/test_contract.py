@@ -14,24 +14,9 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from tests.cases import (
-    METHODS,
-    MODELS,
-    SCORED,
-    MethodCase,
-    ModelCase,
-    Pair,
-    alive_in,
-    bits,
-    dense,
-    distinct,
-    fingerprint,
-    mask_of,
-    masks_of,
-    places,
-    prune_case,
-    score_case,
-)
+from tests.cases import METHODS, MODELS, SCORED, MethodCase, ModelCase, prune_case, score_case
+from tests.fingerprint import bits, fingerprint
+from tests.masks import Pair, alive_in, dense, distinct, mask_of, masks_of, places
 from torch_synflow import prune
 
 every_model = pytest.mark.parametrize("case", MODELS, ids=lambda case: case.name)

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.cases import LargestUnstructured, alive_in, dense, distinct, mask_of, masks_of
+from tests.cases import LargestUnstructured
+from tests.masks import alive_in, dense, distinct, mask_of, masks_of
 from torch_synflow import prune
 from torch_synflow.budget.counts import kept_counts
 from torch_synflow.schedules import Schedule, exponential, linear

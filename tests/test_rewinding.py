@@ -12,7 +12,9 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from tests.cases import MODELS, ModelCase, bits, distinct, fingerprint, mask_of
+from tests.cases import MODELS, ModelCase
+from tests.fingerprint import bits, fingerprint
+from tests.masks import distinct, mask_of
 from torch_synflow import prune, rewinding
 from torch_synflow.model import training_state
 

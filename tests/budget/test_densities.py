@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.cases import METHODS, MODELS, MethodCase, distinct, fingerprint, masks_of, prune_case
+from tests.cases import METHODS, MODELS, MethodCase, prune_case
+from tests.fingerprint import fingerprint
+from tests.masks import distinct, masks_of
 from torch_synflow import prune
 
 every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)

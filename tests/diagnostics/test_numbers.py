@@ -10,7 +10,9 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from tests.cases import MODELS, ModelCase, distinct, fingerprint, mask_of
+from tests.cases import MODELS, ModelCase
+from tests.fingerprint import fingerprint
+from tests.masks import distinct, mask_of
 from torch_synflow import ablations, diagnostics, prune
 from torch_synflow.diagnostics.neurons import by_input, by_output
 

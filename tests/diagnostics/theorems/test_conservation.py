@@ -10,7 +10,8 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from tests.cases import MODELS, ModelCase, fingerprint
+from tests.cases import MODELS, ModelCase
+from tests.fingerprint import fingerprint
 from torch_synflow import diagnostics, prune
 from torch_synflow.diagnostics.theorems.conservation import Conservation
 
