@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tests.small_net import BATCH, Net, X, Y, refuses, weights
 from torch_synflow import SNIP, GraSP, SynFlow, prune, schedules
+from torch_synflow.schedules import exponential, linear
 
 
 def test_a_plain_list_without_a_model_shows_the_call_that_works() -> None:
@@ -153,3 +154,58 @@ def test_pruning_methods_that_are_none() -> None:
             return default_mask * (t > 0)
 
     refuses(ValueError, r"expected Careless\.compute_mask to keep 28 of 56", model, lambda: run(model, Careless, 0.5))
+
+
+def test_schedules_decide_what_each_iteration_keeps() -> None:
+    counts: dict[str, list[int]] = {}
+    for schedule in (exponential, linear):
+        model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))  # 96 weights
+        kept: list[int] = []
+        prune.global_iterative_unstructured(
+            model,
+            prune.SynFlow,
+            0.75,
+            example_inputs=torch.rand(1, 8),
+            iterations=3,
+            schedule=schedule,
+            callback=lambda step, report, kept=kept: kept.append(report.kept),  # type: ignore[misc]
+        )
+        counts[schedule.__name__] = kept
+    # 96 * 4 ** (-k / 3) = 60.5, 38.1, 24 and 96 - 24 k
+    assert counts == {"exponential": [60, 38, 24], "linear": [72, 48, 24]}
+
+
+@pytest.mark.parametrize(
+    ("iterations", "error"),
+    [(0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError), ("3", TypeError)],
+)
+def test_bad_iterations_are_refused(iterations: Any, error: type[Exception]) -> None:
+    model = nn.Linear(4, 8)
+    with pytest.raises(error, match=f"iterations: expected .*got {iterations!r}"):
+        prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5, iterations=iterations)
+    assert not prune.is_pruned(model)
+
+
+@pytest.mark.parametrize(
+    ("method", "iterations"),
+    [
+        (prune.SynFlow, 100),
+        (prune.SNIP, 1),
+        (prune.GraSP, 1),
+        (prune.L1Unstructured, 1),
+        (prune.RandomUnstructured, 1),
+    ],
+)
+def test_the_methods_own_iterations_are_the_default(method: Any, iterations: int) -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    steps: list[int] = []
+    prune.global_iterative_unstructured(
+        model,
+        method,
+        0.5,
+        example_inputs=torch.rand(1, 4),
+        data=(torch.rand(6, 4), torch.arange(6) % 2),
+        loss_fn=nn.functional.cross_entropy,
+        callback=lambda step, report: steps.append(step),
+    )
+    assert steps == list(range(1, iterations + 1))

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from tests.small_net import Net, X, kept, refuses
-from torch_synflow import SynFlow, prune
+from torch_synflow import SynFlow, prune, schedules
+from torch_synflow.budget.counts import kept_counts
+from torch_synflow.schedules import exponential, linear
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,23 @@ def test_amounts_that_mean_nothing(amount: Any, error: type[Exception]) -> None:
     if not isinstance(amount, (int, np.integer)) or amount < 0 or isinstance(amount, bool):
         with pytest.raises(error, match="amount: expected"):
             SynFlow(amount)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "total", "kept", "expected"),
+    [
+        (exponential, 4, 10_000, 1, [1000, 100, 10, 1]),
+        (exponential, 2, 100, 25, [50, 25]),
+        (exponential, 3, 10, 5, [8, 6, 5]),  # 7.94, 6.30
+        (linear, 4, 10, 2, [8, 6, 4, 2]),
+        (linear, 4, 10, 0, [8, 5, 2, 0]),  # 7.5 and 2.5 round to the even number
+        (linear, 3, 10, 10, [10, 10, 10]),
+        (exponential, 3, 10, 10, [10, 10, 10]),
+        (exponential, 3, 10, 0, [0, 0, 0]),
+        (exponential, 1, 7, 3, [3]),
+        (exponential, 2, 0, 0, [0, 0]),  # everything was pruned before
+        (linear, 5, 3, 2, [3, 3, 2, 2, 2]),  # 2.8, 2.6, 2.4, 2.2
+    ],
+)
+def test_kept_counts(schedule: schedules.Schedule, steps: int, total: int, kept: int, expected: list[int]) -> None:
+    assert kept_counts(schedule, steps, total, kept) == expected
