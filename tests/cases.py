@@ -38,6 +38,8 @@ from tests.models import (
 from torch_synflow import prune
 
 EXAMPLES = 12
+#: inputs and targets for the networks that take five features
+BATCH = (torch.rand(12, 5, generator=torch.Generator().manual_seed(3)), torch.arange(12) % 3)
 
 
 def _logits(outputs: Any, targets: Tensor) -> Tensor:

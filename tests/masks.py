@@ -46,6 +46,11 @@ def masks_of(model: nn.Module) -> list[Tensor]:
     return [mask_of(pair).clone() for pair in distinct(model)]
 
 
+def removed(amount: float, alive: int) -> int:
+    """How many of so many elements an amount removes."""
+    return amount if isinstance(amount, int) else round(amount * alive)
+
+
 def alive_in(model: nn.Module) -> int:
     """How many entries of the prunable weights of ``model`` are kept."""
     return sum(int(mask.sum(dtype=torch.int64)) for mask in masks_of(model))

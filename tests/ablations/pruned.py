@@ -11,8 +11,6 @@ from tests.cases import ModelCase
 from tests.masks import places
 from torch_synflow import ablations, prune
 
-BATCH = (torch.rand(12, 5, generator=torch.Generator().manual_seed(3)), torch.arange(12) % 3)
-
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import nn
 
-from tests.ablations.pruned import BATCH, generator, pruned, up_to_date
-from tests.cases import MODELS
+from tests.ablations.pruned import generator, pruned, up_to_date
+from tests.cases import BATCH, MODELS
 from tests.fingerprint import bits, fingerprint
 from torch_synflow import ablations, prune
 

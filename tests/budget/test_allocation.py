@@ -12,12 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tests.budget.nets import kept, net
-from tests.cases import METHODS, MODELS, MethodCase, prune_case
+from tests.cases import MODELS, MethodCase, prune_case
+from tests.contract.runs import every_method
 from tests.fingerprint import fingerprint
 from tests.masks import distinct, masks_of
 from torch_synflow import prune
-
-every_method = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.name)
 
 
 @every_method

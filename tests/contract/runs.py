@@ -36,10 +36,6 @@ def equal(left: list[Tensor], right: list[Tensor]) -> bool:
     return len(left) == len(right) and all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
 
 
-def removed(amount: float, alive: int) -> int:
-    return amount if isinstance(amount, int) else round(amount * alive)
-
-
 def burden(model: nn.Module) -> None:
     """Give ``model`` what a user's model can have: gradients, hooks of all kinds, attributes, training flags."""
     for parameter in model.parameters():

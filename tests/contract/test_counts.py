@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from tests.cases import METHODS, SCORED, MethodCase, ModelCase, prune_case
-from tests.contract.runs import equal, every_method, every_model, removed
+from tests.contract.runs import equal, every_method, every_model
 from tests.fingerprint import bits
-from tests.masks import alive_in, dense, distinct, masks_of
+from tests.masks import alive_in, dense, distinct, masks_of, removed
 from torch_synflow import prune
 
 AMOUNTS = [0, 7, 0.37, 1.0]

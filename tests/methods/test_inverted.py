@@ -10,8 +10,7 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from tests.ablations.pruned import BATCH
-from tests.cases import METHODS, MODELS, MethodCase, ModelCase, prune_case
+from tests.cases import BATCH, METHODS, MODELS, MethodCase, ModelCase, prune_case
 from tests.masks import distinct, mask_of
 from torch_synflow import ablations, prune
 

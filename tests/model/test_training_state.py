@@ -15,8 +15,6 @@ from tests.masks import distinct, mask_of
 from torch_synflow import prune, rewinding
 from torch_synflow.model import training_state
 
-BATCH = (torch.rand(12, 5, generator=torch.Generator().manual_seed(3)), torch.arange(12) % 3)
-
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, case: ModelCase) -> None:
     optimizer.zero_grad()
