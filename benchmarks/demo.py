@@ -31,9 +31,10 @@ from matplotlib.axes import Axes
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks.digits import digits
-from benchmarks.networks import initialise, resnet, vgg
-from benchmarks.origin import ROOT, origin
+from benchmarks.arguments import positive
+from benchmarks.origin import RESULTS, origin
+from benchmarks.training.digits import digits
+from benchmarks.training.networks import initialise, resnet, vgg
 from torch_synflow import prune
 
 Numbers = dict[str, Any]
@@ -213,19 +214,12 @@ def finish(top: Axes, low: Axes, name: str, result: Numbers) -> None:
     low.set(yticks=range(5), yticklabels=METHODS, ylim=(-0.6, 4.6), xlabel="compression ratio (weights / weights kept)")
 
 
-def at_least_one(text: str) -> int:
-    """A count of epochs or seeds from the command line."""
-    if (count := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {count}")
-    return count
-
-
 def main() -> None:
     """Run the demo: its numbers, picture and table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description="Prune, train and test; draw.")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results", help="folder for demo.json, demo.png")
-    parser.add_argument("--epochs", type=at_least_one, default=10, help="of training (default 10)")
-    parser.add_argument("--seeds", type=at_least_one, default=2, help="repetitions (default 2)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for demo.json, demo.png")
+    parser.add_argument("--epochs", type=positive(int), default=10, help="of training (default 10)")
+    parser.add_argument("--seeds", type=positive(int), default=2, help="repetitions (default 2)")
     options = parser.parse_args()
     print(f"{len(METHODS)} methods on {len(NETWORKS)} networks at {STEPS + 1} compressions, {options.seeds} seeds ...")
     options.out.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ import torch
 import torch_synflow
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
 #: what decides the numbers, as git names it; results that are not committed yet change none
 CODE = ("benchmarks", "torch_synflow", ":(exclude)benchmarks/results")
 

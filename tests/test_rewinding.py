@@ -100,7 +100,7 @@ def _accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> float:
 def test_iterative_magnitude_pruning_improves_on_one_shot_magnitude_on_digits() -> None:
     """Real training at 4 % density, three seeds: ten levels against one, and against magnitude at initialisation."""
     pytest.importorskip("sklearn")
-    from benchmarks.digits import digits
+    from benchmarks.training.digits import digits
 
     train_set, test_set = digits()
     images, labels = train_set.tensors

@@ -15,17 +15,16 @@ from typing import Any
 
 import torch
 
-from benchmarks.datasets import Source, prepare
-from benchmarks.executors import InProcess
+from benchmarks.arguments import positive
 from benchmarks.fidelity.row import HEADER, Row, line
 from benchmarks.fidelity.rows import rows
-from benchmarks.options import needs_data, positive, source_of
-from benchmarks.origin import ROOT, origin
-from benchmarks.store import Record, Store
-from benchmarks.sweep import run
-from benchmarks.trial import Trial
-
-RESULTS = ROOT / "benchmarks" / "results"
+from benchmarks.origin import RESULTS, origin
+from benchmarks.sweep.executors import InProcess
+from benchmarks.sweep.run import run
+from benchmarks.sweep.store import Record, Store
+from benchmarks.sweep.trial import Trial
+from benchmarks.sweep.where import source_of
+from benchmarks.training.datasets import Source, prepare
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,14 +68,15 @@ def missing(wanted: Sequence[Row], seeds: int, store: Store) -> list[Trial]:
             record = store.read(trial)
             if record is not None and row.needs <= record["result"].keys():
                 continue
-            store.path(trial).unlink(missing_ok=True)
+            if record is not None:
+                store.discard(trial)
             found[trial] = None
     return list(found)
 
 
 def without_data(trials: Sequence[Trial], source: Source) -> dict[str, str]:
     """The data sets of trials that are not there, each with the sentence that says so."""
-    names = sorted({trial.dataset for trial in trials if needs_data(trial)})
+    names = sorted({trial.dataset for trial in trials if trial.reads_images})
     return {name: sentence for name in names if (sentence := _absence(name, source))}
 
 
@@ -96,7 +96,7 @@ def report(row: Row, seeds: int, store: Store, absent: dict[str, str]) -> dict[s
         found = [store.read(trial) for trial in trials]
         for trial, record in zip(trials, found, strict=True):
             if record is None:
-                no_data = absent.get(trial.dataset) if needs_data(trial) else None
+                no_data = absent.get(trial.dataset) if trial.reads_images else None
                 return no_data or f"no result of {trial}"
         records.append([record for record in found if record is not None])
     outcome = row.outcome([[record["result"] for record in of_seed] for of_seed in records])
@@ -117,7 +117,7 @@ def compare(wanted: Sequence[Row], given: dict[str, Any], typed: Sequence[str]) 
     source = source_of(given, [trial for row in wanted for trial in row.trials])
     trials = missing(wanted, seeds, store)
     absent = without_data(trials, source)
-    ready = [trial for trial in trials if not (needs_data(trial) and trial.dataset in absent)]
+    ready = [trial for trial in trials if not (trial.reads_images and trial.dataset in absent)]
     if ready:
         executor = InProcess(source, given["device"], given.get("threads"))
         summary = run(ready, store, executor, bar=sys.stderr.isatty())

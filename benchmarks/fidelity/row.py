@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any
 
-from benchmarks.trial import Trial
+from benchmarks.sweep.trial import Trial
 
 Result = dict[str, Any]
 

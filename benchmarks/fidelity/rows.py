@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from benchmarks import recipes
-from benchmarks.choice import Choice, split
 from benchmarks.fidelity import theorems
 from benchmarks.fidelity.row import Result, Row
 from benchmarks.figures.frankle import MATCHING, SWEEP
 from benchmarks.figures.synflow import THIRTEEN
-from benchmarks.methods import METHODS
-from benchmarks.trial import Trial
+from benchmarks.sweep.choice import Choice, split
+from benchmarks.sweep.methods import METHODS
+from benchmarks.sweep.trial import Trial
+from benchmarks.training import recipes
 
 NETWORKS = {
     "resnet20": "cifar10/resnet20",

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.networks import NETWORKS, initialise
+from benchmarks.training.networks import NETWORKS, initialise
 from torch_synflow import diagnostics, prune
 from torch_synflow.diagnostics.theorems.conservation import Conservation
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
-from benchmarks import recipes
-from benchmarks.choice import Choice, split
-from benchmarks.figures import drawing
+from benchmarks.figures import accuracies, layers
 from benchmarks.figures.panels import Figure, Line, Panel
-from benchmarks.methods import FIVE, METHODS
-from benchmarks.networks import FULLY_CONNECTED
-from benchmarks.recipes import Recipe
-from benchmarks.trial import Trial
+from benchmarks.figures.ways import AFTER, END, REWIND, TICKET, Way, ablated, at_start
+from benchmarks.sweep.choice import Choice, split
+from benchmarks.sweep.methods import FIVE, METHODS
+from benchmarks.sweep.trial import Trial
+from benchmarks.training import recipes
+from benchmarks.training.networks import FULLY_CONNECTED
+from benchmarks.training.recipes import Recipe
 
 MAIN = ("cifar10/resnet20", "cifar10/vgg16_bn", "tinyimagenet/torchvision_resnet18", "imagenet/torchvision_resnet50")
 PAIRS = (*MAIN, "mnist/lenet_300_100", "tinyimagenet/resnet18")  # with appendices K and L
@@ -22,60 +21,8 @@ SMALL = tuple(pair for pair in PAIRS if not pair.startswith("imagenet"))  # ResN
 SWEEP = tuple(0.8**step for step in range(19))  # 0 to 98.2 % pruned, as the axes of the figures
 #: the highest densities at which magnitude pruning after training matches (footnote 2), by network; 0.8 ** n
 MATCHING = {"resnet20": 6, "vgg16_bn": 12, "torchvision_resnet18": 15, "torchvision_resnet50": 5, "resnet18": 4}
-#: the iteration that lottery tickets are rewound to (appendix A.3), over those of an epoch
-REWIND = {
-    "resnet20": 1000 / 391, "vgg16_bn": 2000 / 391, "torchvision_resnet18": 1000 / 391, "resnet18": 1000 / 391,
-    "torchvision_resnet50": 6255 / 1251,
-}  # fmt: skip
 #: when figures 6 and 10 prune, as shares of the schedule
 TIMES = (0.0, 0.003, 0.006, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
-END = "end"
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to prune that a figure shows.
-
-    Attributes:
-        label, colour, marker, dash: of its line.
-        method: that prunes.
-        settings: of its trials; a ``prune_epoch`` of ``END`` is the end of training.
-        rewound: to the paper's iteration.
-        fixed_variance: whether every weight starts with variance one.
-    """
-
-    label: str
-    colour: str
-    marker: str
-    method: str
-    dash: str = "-"
-    settings: dict[str, Any] = field(default_factory=dict)
-    rewound: bool = False
-    fixed_variance: bool = False
-
-
-def _at_start(name: str) -> Way:
-    method = METHODS[name]
-    return Way(method.title, method.colour, method.marker, name)
-
-
-AFTER = Way("Magnitude after training", "#000000", "h", "magnitude", "--", {"prune_epoch": END})
-TICKET = Way("Lottery ticket rewinding", "#44AA99", "p", "magnitude", "--", {"prune_epoch": END}, rewound=True)
-#: Paul Tol's muted colours, for what is done to a pruned network
-ABLATIONS = {
-    "shuffle": ("shuffled", "#332288", "s", "--"),
-    "reinitialise": ("reinitialised", "#882255", "D", ":"),
-    "invert": ("inverted", "#999933", "v", "-."),
-}
-
-
-def _ablated(way: Way, kinds: Sequence[str]) -> list[Way]:
-    """A way, and the same with each of the ablations."""
-    ways = [way]
-    for kind in kinds:
-        label, colour, marker, dash = ABLATIONS[kind]
-        ways.append(Way(label, colour, marker, way.method, dash, {**way.settings, "ablation": kind}, way.rewound))
-    return ways
 
 
 def recipe_of(choice: Choice, pair: str) -> Recipe:
@@ -114,7 +61,7 @@ def _of(choice: Choice, ways: Sequence[Way]) -> list[Way]:
 
 def _compared(choice: Choice, ways: Sequence[Way]) -> list[Way]:
     """The same in figures that compare methods: those of other papers too, if they were chosen."""
-    return [*_of(choice, ways), *map(_at_start, choice.chosen(()))]
+    return [*_of(choice, ways), *map(at_start, choice.chosen(()))]
 
 
 def _sweep(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way]) -> list[Panel]:
@@ -145,11 +92,11 @@ def _by_method(
 def _figure_4(pair: str) -> list[tuple[str, Sequence[Way]]]:
     groups: list[tuple[str, Sequence[Way]]] = []
     for name in ("magnitude", "snip", "grasp", "synflow"):
-        ways = _ablated(_at_start(name), ("shuffle", "reinitialise", "invert"))
+        ways = ablated(at_start(name), ("shuffle", "reinitialise", "invert"))
         if split(pair)[1] not in FULLY_CONNECTED:  # without normalisation, weights of variance one do not train
             ways.append(Way("variance one", "#AA4499", "X", name, ":", fixed_variance=True))
         groups.append((METHODS[name].title, ways))
-    return [*groups, (AFTER.label, _ablated(AFTER, ("shuffle", "reinitialise")))]
+    return [*groups, (AFTER.label, ablated(AFTER, ("shuffle", "reinitialise")))]
 
 
 def _figure_9(pair: str) -> list[tuple[str, Sequence[Way]]]:
@@ -157,13 +104,13 @@ def _figure_9(pair: str) -> list[tuple[str, Sequence[Way]]]:
     for name in ("magnitude", "snip", "grasp", "synflow"):
         method = METHODS[name]
         way = Way(method.title, method.colour, method.marker, name, "-", {"prune_epoch": END})
-        groups.append((f"{method.title} after training", _ablated(way, ("shuffle", "reinitialise"))))
+        groups.append((f"{method.title} after training", ablated(way, ("shuffle", "reinitialise"))))
     return groups
 
 
 def _figure_12(pair: str) -> list[tuple[str, Sequence[Way]]]:
     return [
-        (METHODS[name].title, _ablated(_at_start(name), ("shuffle", "reinitialise")))
+        (METHODS[name].title, ablated(at_start(name), ("shuffle", "reinitialise")))
         for name in ("snip", "iterative_snip")
     ]
 
@@ -214,45 +161,45 @@ def _effective(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
     for pair in pairs:
         lines = []
         for name in choice.chosen(("magnitude", "snip", "grasp", "synflow")):
-            plain, shuffled = _ablated(_at_start(name), ("shuffle",))
+            plain, shuffled = ablated(at_start(name), ("shuffle",))
             densities = choice.densities or SWEEP[1:]
             lines += [_line(choice, pair, way, densities, "masks") for way in (plain, shuffled)]
         panels.append(Panel(pair, tuple(lines)))
     return panels
 
 
-EARLY = [_at_start(name) for name in FIVE]
+EARLY = [at_start(name) for name in FIVE]
 SHUFFLED_SYNFLOW = Way("SynFlow, shuffled", METHODS["synflow"].colour, "o", "synflow", "--", {"ablation": "shuffle"})
-BEST = [*map(_at_start, ("random", "magnitude", "snip", "grasp_magnitude")), SHUFFLED_SYNFLOW, AFTER]
-INVERTED_GRASP = _ablated(_at_start("grasp"), ("invert",))[1]
+BEST = [*map(at_start, ("random", "magnitude", "snip", "grasp_magnitude")), SHUFFLED_SYNFLOW, AFTER]
+INVERTED_GRASP = ablated(at_start("grasp"), ("invert",))[1]
 OVER_TIME = [*EARLY, Way(TICKET.label, TICKET.colour, TICKET.marker, "magnitude", "--", rewound=True)]
 ABLATIONS_OVER_TIME = [
-    (METHODS[name].title, _ablated(_at_start(name), ("shuffle", "reinitialise")))
+    (METHODS[name].title, ablated(at_start(name), ("shuffle", "reinitialise")))
     for name in ("magnitude", "snip", "grasp", "synflow")
 ]
-NEURONS = [*map(_at_start, ("magnitude", "snip", "grasp", "synflow")), SHUFFLED_SYNFLOW]
-_accuracy = drawing.accuracy_by_density
+NEURONS = [*map(at_start, ("magnitude", "snip", "grasp", "synflow")), SHUFFLED_SYNFLOW]
+_accuracy = accuracies.accuracy_by_density
 FIGURES = (
     Figure("frankle-3", "accuracy of the methods at initialisation", PAIRS, partial(_sweep, ways=[*EARLY, AFTER]),
            _accuracy),
     Figure("frankle-4", "ablations at initialisation", PAIRS, partial(_by_method, groups=_figure_4), _accuracy),
-    Figure("frankle-5", "neurons by sparsity", PAIRS, partial(_at_matching, ways=NEURONS), drawing.neuron_sparsity),
+    Figure("frankle-5", "neurons by sparsity", PAIRS, partial(_at_matching, ways=NEURONS), layers.neuron_sparsity),
     Figure("frankle-6", "accuracy by the time of pruning", SMALL, partial(_over_time, groups=[("", OVER_TIME)]),
-           drawing.accuracy_by_time),
+           accuracies.accuracy_by_time),
     Figure("frankle-8", "baselines", PAIRS,
-           partial(_sweep, ways=[*map(_at_start, ("random", "magnitude")), AFTER, TICKET]), _accuracy),
+           partial(_sweep, ways=[*map(at_start, ("random", "magnitude")), AFTER, TICKET]), _accuracy),
     Figure("frankle-9", "ablations after training", SMALL, partial(_by_method, groups=_figure_9), _accuracy,
            columns=4),
     Figure("frankle-10", "ablations by the time of pruning", SMALL,
-           partial(_over_time, groups=ABLATIONS_OVER_TIME), drawing.accuracy_by_time, columns=4),
-    Figure("frankle-11", "iterative SNIP", PAIRS, partial(_sweep, ways=[*map(_at_start, ("snip", "iterative_snip"))]),
+           partial(_over_time, groups=ABLATIONS_OVER_TIME), accuracies.accuracy_by_time, columns=4),
+    Figure("frankle-11", "iterative SNIP", PAIRS, partial(_sweep, ways=[*map(at_start, ("snip", "iterative_snip"))]),
            _accuracy),
     Figure("frankle-12", "ablations of iterative SNIP", SMALL, partial(_by_method, groups=_figure_12), _accuracy,
            columns=2),
     Figure("frankle-13", "variants of GraSP", PAIRS,
-           partial(_sweep, ways=[_at_start("grasp"), INVERTED_GRASP, _at_start("grasp_magnitude")]), _accuracy),
+           partial(_sweep, ways=[at_start("grasp"), INVERTED_GRASP, at_start("grasp_magnitude")]), _accuracy),
     Figure("frankle-14", "the best variants", PAIRS, partial(_sweep, ways=BEST), _accuracy),
     Figure("frankle-15", "sparsity of each layer", PAIRS, partial(_at_matching, ways=EARLY),
-           drawing.layer_sparsity, columns=1),
-    Figure("frankle-16", "effective parameters after shuffling", PAIRS, _effective, drawing.effective_ratio),
+           layers.layer_sparsity, columns=1),
+    Figure("frankle-16", "effective parameters after shuffling", PAIRS, _effective, layers.effective_ratio),
 )  # fmt: skip

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.choice import Choice
-from benchmarks.store import Record
-from benchmarks.trial import Trial
+from benchmarks.sweep.choice import Choice
+from benchmarks.sweep.store import Record
+from benchmarks.sweep.trial import Trial
 
 Records = dict[str, Record]
 
@@ -84,6 +84,10 @@ class Figure:
         """All trials, each once, all methods of a seed before the next seed."""
         trials = {trial.name: trial for panel in self.chosen(choice) for trial in panel.trials()}
         return sorted(trials.values(), key=lambda trial: trial.seed)
+
+    def has(self, trial: Trial) -> bool:
+        """Whether some choices give the trial."""
+        return any(other.name == trial.name for other in self.trials(Choice.of(trial)))
 
 
 def _only(panel: Panel, measure: str) -> Panel:

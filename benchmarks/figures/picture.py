@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.figures.panels import Panel, Records
-from benchmarks.methods import METHODS
+from benchmarks.sweep.methods import METHODS
 
 STYLE: dict[Any, Any] = {
     "font.size": 8, "axes.titlesize": 8, "axes.spines.top": False, "axes.spines.right": False,

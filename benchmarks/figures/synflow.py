@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from benchmarks import recipes
-from benchmarks.choice import Choice, split
-from benchmarks.figures import drawing
+from benchmarks.figures import accuracies, layers
+from benchmarks.figures.axes import shade
 from benchmarks.figures.panels import Figure, Line, Panel
-from benchmarks.methods import FIVE, METHODS
-from benchmarks.recipes import Recipe
-from benchmarks.trial import Trial
+from benchmarks.sweep.choice import Choice, split
+from benchmarks.sweep.methods import FIVE, METHODS
+from benchmarks.sweep.trial import Trial
+from benchmarks.training import recipes
+from benchmarks.training.recipes import Recipe
 
 SEEDS = 3
 SEVENTEEN = tuple(10 ** -(step / 4) for step in range(17))  # section 7
@@ -105,7 +106,7 @@ def _imp(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
                 )
                 points.append((density, trials))
             plural = "" if levels == 1 else "s"
-            colour = drawing.shade(METHODS["magnitude"].colour, 1.15 - 0.2 * number)
+            colour = shade(METHODS["magnitude"].colour, 1.15 - 0.2 * number)
             lines.append(Line(f"{levels} cycle{plural}", tuple(points), colour, "osD^v"[number]))
         panels.append(Panel(pair, tuple(lines), note={"recipe": str(recipe)}))
     return panels
@@ -129,15 +130,15 @@ FIGURES = (
         "accuracy and critical compression of five methods",
         ("cifar100/vgg16_bn",),
         partial(_accuracies, methods=FIVE, limits=True),
-        drawing.accuracy_by_compression,
+        accuracies.accuracy_by_compression,
     ),
-    Figure("synflow-2", "what is left of each layer", VGG19, _layers, drawing.layer_profile),
+    Figure("synflow-2", "what is left of each layer", VGG19, _layers, layers.layer_profile),
     Figure(
         "synflow-3",
         "scores into and out of hidden units",
         VGG19,
         partial(_scores, methods=("saliency", "snip", "grasp", "synflow")),
-        drawing.units,
+        layers.units,
         columns=4,
     ),
     Figure(
@@ -145,24 +146,24 @@ FIGURES = (
         "average score of a layer against its size",
         VGG19,
         partial(_scores, methods=("random", "magnitude", "snip", "grasp", "synflow")),
-        drawing.layer_scores,
+        layers.layer_scores,
         columns=3,
     ),
     Figure("synflow-5a", "iterative magnitude pruning by cycles", ("cifar10/vgg19_bn",), _imp,
-           drawing.accuracy_by_compression),
-    Figure("synflow-5b", "squared weights of layers by training", ("cifar10/vgg19_bn",), _squares, drawing.squares),
+           accuracies.accuracy_by_compression),
+    Figure("synflow-5b", "squared weights of layers by training", ("cifar10/vgg19_bn",), _squares, layers.squares),
     Figure(
         "synflow-6",
         "accuracy against compression",
         TWELVE,
         partial(_accuracies, methods=FIVE),
-        drawing.accuracy_by_compression,
+        accuracies.accuracy_by_compression,
     ),
     Figure(
         "synflow-7",
         "SNIP with one and a hundred iterations",
         ("cifar100/vgg16_bn",),
         partial(_accuracies, methods=("snip", "iterative_snip", "synflow"), limits=True),
-        drawing.accuracy_by_compression,
+        accuracies.accuracy_by_compression,
     ),
 )  # fmt: skip

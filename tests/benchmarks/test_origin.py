@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib
-import json
 import shlex
 import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-pytest.importorskip("torchvision")
-pytest.importorskip("matplotlib")
-pytest.importorskip("sklearn")
-
-import torch_synflow
 from benchmarks.origin import command_line, origin, revision
 
 HERE = "/home/a b/c"
@@ -86,36 +76,3 @@ def test_only_changed_code_makes_a_revision_dirty(tmp_path: Path, monkeypatch: p
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_is_named() -> None:
     assert origin("x", [], "cuda")["device"] == torch.cuda.get_device_name()
-
-
-COMMANDS = {
-    "speed": "--networks resnet20 --compressions 2 --iterations 2 --runs 1",
-    "limits": "--models mobilenet_v3_small --iterations 1",
-    "growth": "--factors 0.05 0.1 --iterations 1 --compression 2",
-    "throughput": "--pair digits/vgg_small --images 100 --runs 1 --channels-last --device cpu",
-    "architectures": "squeezenet1_1",
-}
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torchvision's own code
-def test_every_command_that_measures_says_where_its_numbers_come_from(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if name == "growth" and not Path("/proc/self/clear_refs").exists():
-        pytest.skip("reads /proc")
-    out = tmp_path / "new" / f"{name}.json"
-    arguments = [*COMMANDS[name].split(), "--out", str(out)]
-    monkeypatch.setattr(sys, "argv", [name, *arguments])
-    importlib.import_module(f"benchmarks.{name}").main()
-    text = out.read_text()
-    assert str(tmp_path) not in text
-    found: dict[str, Any] = json.loads(text)
-    assert found["command"] == f"python -m benchmarks.{name} {COMMANDS[name]} --out {name}.json"
-    assert (found["device"], found["threads"]) == ("cpu", torch.get_num_threads())
-    assert found["git"] == revision()
-    assert found["versions"]["torch"] == torch.__version__
-    assert found["versions"]["torch_synflow"] == torch_synflow.__version__
-    age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(found["date"])
-    assert abs(age.total_seconds()) < 600
-    assert len(found["models" if name == "architectures" else "rows"]) == (2 if name in ("growth", "limits") else 1)

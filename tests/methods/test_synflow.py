@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.networks import initialise, resnet, vgg
+from benchmarks.training.networks import initialise, resnet, vgg
 from tests.scoring.closed_forms import close, mlp
 from torch_synflow import prune
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.networks import resnet
+from benchmarks.training.networks import resnet
 from tests.flow.flows import IMAGE
 from tests.flow.networks import Attention, SqueezeExcite
 from torch_synflow import prune

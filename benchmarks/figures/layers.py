@@ -1,0 +1,137 @@
+"""What is left of layers and neurons, and how their weights are scored."""
+
+from __future__ import annotations
+
+import math
+from statistics import linear_regression, mean, median
+from typing import Any
+
+from benchmarks.figures.axes import found, kept_axis, plain_minor_ticks
+from benchmarks.figures.panels import Panel, Records
+
+
+def layer_profile(ax: Any, panel: Panel, records: Records) -> None:
+    """What is left of each layer, fainter the higher the compression, dashed once a layer is empty."""
+    (line,) = panel.lines
+    rows = [(density, record["result"]) for density, trials in line.points for record in found(trials, records)]
+    count = len({density for density, _ in rows})
+    for number, (density, result) in enumerate(sorted(rows, key=lambda row: -row[0])):
+        layers = result["layers"]
+        shares = [kept / total if kept else math.nan for _, kept, total in layers]
+        strength = 1 - 0.75 * number / max(1, count - 1)
+        dash = "--" if result["empty_layers"] else "-"
+        label = f"compression $10^{{{math.log10(1 / density):.3g}}}$" if number in (0, len(rows) - 1) else None
+        ax.plot(range(1, len(layers) + 1), shares, dash, color=line.colour, alpha=strength, linewidth=1, label=label)
+        for place, (_, kept, _) in enumerate(layers, start=1):
+            if not kept:
+                ax.plot([place], [0], "x", color=line.colour, alpha=strength, transform=ax.get_xaxis_transform(),
+                        clip_on=False, markersize=3)  # fmt: skip
+    ax.set_yscale("log")
+    ax.set_xlabel("layer (x: empty)")
+    ax.set_ylabel("share kept")
+
+
+def units(ax: Any, panel: Panel, records: Records) -> None:
+    """Each hidden unit's scores of the weights into it and out of it, and by how much of the larger they differ."""
+    (line,) = panel.lines
+    drawn = [r["result"] for _, trials in line.points for r in found(trials, records)]
+    pairs = [pair for r in drawn for pair in zip(r["into"], r["out"], strict=True)]
+    places = [(abs(a), abs(b)) for a, b in pairs if a and b]
+    if places:
+        apart = [abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a or b]
+        ax.text(0.97, 0.04, f"apart by {100 * median(apart):.3g} %", transform=ax.transAxes, ha="right")
+        xs, ys = zip(*places, strict=True)
+        ax.plot(xs, ys, ".", color=line.colour, markersize=2, alpha=0.6)
+        ends = [min(*xs, *ys), max(*xs, *ys)]
+        ax.plot(ends, ends, ":", color="black", linewidth=0.9, label="in = out")
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        plain_minor_ticks(ax)
+    ax.set_xlabel("|sum of scores in|")
+    ax.set_ylabel("|sum of scores out|")
+
+
+def layer_scores(ax: Any, panel: Panel, records: Records) -> None:
+    """Each layer's average score against one over its size, and the slope of their logarithms."""
+    (line,) = panel.lines
+    drawn = [layer for _, t in line.points for r in found(t, records) for layer in r["result"]["layers"]]
+    if drawn:
+        xs, ys = [1 / size for size, _ in drawn], [abs(score) for _, score in drawn]
+        ax.plot(xs, ys, line.marker, color=line.colour, markersize=3.5)
+        middle = math.exp(mean(math.log(y / x) for x, y in zip(xs, ys, strict=True) if y > 0))
+        ax.plot([min(xs), max(xs)], [middle * min(xs), middle * max(xs)], ":", color="black", linewidth=0.9,
+                label="slope 1")  # fmt: skip
+        scored = [(math.log(x), math.log(y)) for x, y in zip(xs, ys, strict=True) if y > 0]
+        slope = linear_regression([x for x, _ in scored], [y for _, y in scored]).slope
+        ax.text(0.05, 0.9, f"slope {round(slope, 2) + 0.0:.2f}", transform=ax.transAxes)
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        plain_minor_ticks(ax)
+    ax.set_xlabel("1 / layer size")
+    ax.set_ylabel("|average score|")
+
+
+def squares(ax: Any, panel: Panel, records: Records) -> None:
+    """Each layer's mean square weight against one over its size, before and after training."""
+    (line,) = panel.lines
+    for _, trials in line.points:
+        for number, record in enumerate(found(trials, records)):
+            result = record["result"]
+            sizes = [1 / size for size in result["sizes"]]
+            label = number == 0
+            ax.plot(sizes, result["before"], "o", color="#0072B2", label="at initialisation" if label else None)
+            ax.plot(sizes, result["after"], "D", color="#CC79A7", label="after training" if label else None)
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel("1 / layer size")
+    ax.set_ylabel("mean square weight")
+
+
+def neuron_sparsity(ax: Any, panel: Panel, records: Records) -> None:
+    """The share of neurons that have at least so much pruned."""
+    for line in panel.lines:
+        rows = [r["result"]["neuron_sparsity"] for _, trials in line.points for r in found(trials, records)]
+        if rows := [row for row in rows if row]:
+            shares = [100 * mean(values) for values in zip(*rows, strict=True)]
+            end = f"{line.label}"
+            ax.plot(range(101), shares, line.dash, color=line.colour, label=end)
+            ax.plot([100], shares[-1:], line.marker, color=line.colour, clip_on=False)
+    ax.set_xlabel("sparsity of a neuron, at least (%)")
+    ax.set_ylabel("neurons (%)")
+
+
+def layer_sparsity(ax: Any, panel: Panel, records: Records) -> None:
+    """What is pruned of each layer, by method."""
+    names: list[str] = []
+    for line in panel.lines:
+        rows = [r["result"]["layers"] for _, trials in line.points for r in found(trials, records)]
+        if rows:
+            names = [name for name, *_ in rows[0]]
+            shares = [100 * mean(1 - layer[1] / layer[2] for layer in layers) for layers in zip(*rows, strict=True)]
+            ax.plot(range(len(shares)), shares, line.dash, color=line.colour, marker=line.marker, label=line.label)
+    ax.set_xticks(range(len(names)), [name.removesuffix(".weight") for name in names], rotation=90, fontsize=6)
+    ax.set_ylabel("pruned (%)")
+
+
+def effective_ratio(ax: Any, panel: Panel, records: Records) -> None:
+    """Parameters on a path after shuffling, over those before."""
+    densities: set[float] = set()
+    for plain, shuffled in zip(panel.lines[::2], panel.lines[1::2], strict=True):
+        rows = []
+        for (density, before), (_, after) in zip(plain.points, shuffled.points, strict=True):
+            ratios = [
+                records[b.name]["result"]["effective"] / records[a.name]["result"]["effective"]
+                for a, b in zip(before, after, strict=True)
+                if a.name in records and b.name in records and records[a.name]["result"]["effective"]
+            ]
+            if ratios:
+                rows.append((100 * density, ratios))
+                densities.add(density)
+        if rows:
+            xs = [x for x, _ in rows]
+            ax.plot(xs, [mean(r) for _, r in rows], color=plain.colour, marker=plain.marker, label=plain.label)
+            low, high = [min(r) for _, r in rows], [max(r) for _, r in rows]
+            ax.fill_between(xs, low, high, color=plain.colour, alpha=0.18, linewidth=0)
+    ax.axhline(1, color="black", linewidth=0.7)
+    kept_axis(ax, densities)
+    ax.set_ylabel("effective, shuffled / unmodified")

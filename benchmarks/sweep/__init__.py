@@ -1,0 +1,1 @@
+"""Trials, their results on disk, and what runs them."""

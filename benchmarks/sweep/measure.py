@@ -1,0 +1,211 @@
+"""What a trial does: ``Bench(trial, source, device).measure()``, a pure function of the settings."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from benchmarks.sweep.methods import METHODS
+from benchmarks.sweep.start import batches_of, dense_states, new_network, on_device
+from benchmarks.sweep.trial import Trial
+from benchmarks.training.datasets import Source
+from benchmarks.training.images import Images
+from benchmarks.training.kinds import KINDS
+from benchmarks.training.loop import train
+from torch_synflow import ablations, diagnostics, prune, rewinding
+from torch_synflow.prune import PruningReport
+
+Numbers = dict[str, Any]
+
+
+class Bench:
+    """The network, the data and the random numbers of one trial."""
+
+    def __init__(self, trial: Trial, source: Source, device: torch.device) -> None:
+        self.trial, self.source, self.device = trial, source, device
+        self.kind, self.method = KINDS[trial.dataset], METHODS.get(trial.method)
+        self.seconds: Numbers = {}
+        self.fingerprint: str | None = None
+        self.images_per_second: float | None = None
+
+    def measure(self) -> Numbers:
+        """Run the trial; everything that decides the numbers is in its settings and the data."""
+        what = {
+            "accuracy": self.accuracy, "masks": self.masks, "scores": self.scores, "limit": self.limit,
+            "magnitudes": self.magnitudes,
+        }  # fmt: skip
+        return what[self.trial.measure]()
+
+    def data(self) -> tuple[Images, Images]:
+        """The training and the test images, on the device."""
+        train_images, test_images = on_device(self.trial.dataset, self.source, self.device)
+        self.fingerprint = train_images.fingerprint
+        return train_images, test_images
+
+    def network(self) -> nn.Module:
+        """The network at initialisation."""
+        return new_network(self.trial).to(self.device)
+
+    def generator(self, purpose: int) -> torch.Generator:
+        """Random numbers for one purpose, apart from those of all others."""
+        return torch.Generator().manual_seed(self.trial.seed * 10 + purpose)
+
+    def scoring(self) -> dict[str, Any]:
+        """What the method is given beside the network."""
+        if not self.trial.examples:
+            return {}
+        batch = self.data()[0].of_each_class(self.trial.examples, self.generator(1), self.device)
+        return {"data": batches_of(batch), "loss_fn": F.cross_entropy}
+
+    def ones(self) -> Tensor:
+        """An input, for methods and diagnostics that need its shape alone."""
+        return torch.ones(1, *self.kind.shape, device=self.device)
+
+    def remove(self, model: nn.Module, amount: int) -> PruningReport:
+        """Prune so many weights."""
+        start, trial, parameters = time.perf_counter(), self.trial, prune.prunable_parameters(model)
+        method = self.method.pruning_method if self.method is not None else prune.L1Unstructured
+        if trial.ablation == "invert":
+            method = ablations.inverted(method)
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(trial.seed * 10 + 2)  # for random scores
+            report = prune.global_iterative_unstructured(
+                parameters, method, amount, example_inputs=self.ones(), iterations=trial.iterations, **self.scoring()
+            )
+        self.seconds["pruning"] = round(self.seconds.get("pruning", 0) + time.perf_counter() - start, 3)
+        return report
+
+    def prune(self, model: nn.Module, density: float, already: float = 1.0) -> PruningReport:
+        """Prune to a density of the whole, from the density that is already reached; then ablate."""
+        trial = self.trial
+        if self.method is None and density != 1:
+            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {trial.method!r}")
+        total = sum(weight.numel() for weight in weights_of(model))
+        report = self.remove(model, round(total * already) - max(1, round(total * density)))
+        if trial.ablation == "shuffle":
+            ablations.shuffle_masks(model, generator=self.generator(3))
+        if trial.ablation == "reinitialise":
+            other = replace(trial, seed=trial.seed + 1_000_003)
+            rewinding.rewind(model, rewinding.take_snapshot(new_network(other).to(self.device)))
+        return report
+
+    def accuracy(self) -> Numbers:
+        """Train with the whole schedule what was pruned, and test it."""
+        model, report = self.subnetwork()
+        return {**self.trained(model, *self.data()), **described(report)}
+
+    def subnetwork(self) -> tuple[nn.Module, PruningReport]:
+        """Train as far as the trial says, prune, and perhaps rewind; as often as it says."""
+        trial, model = self.trial, self.network()
+        states = {0.0: rewinding.take_snapshot(model)}
+        already = 1.0
+        for level in range(1, trial.levels + 1):
+            if trial.prune_epoch and level == 1:
+                states = dense_states(trial, self.source, self.device)
+                rewinding.rewind(model, states[trial.prune_epoch])
+            elif trial.prune_epoch:
+                train(model, self.data()[0], trial.recipe, self.order(level), until=trial.prune_epoch)
+            report = self.prune(model, trial.density ** (level / trial.levels), already)
+            already = report.density
+            if trial.rewind_epoch is not None:
+                rewinding.rewind(model, states[trial.rewind_epoch])
+        return model, report
+
+    def trained(self, model: nn.Module, images: Images, test: Images) -> Numbers:
+        """Train with the whole schedule; the times go to where times are kept."""
+        found = train(model, images, self.trial.recipe, self.order(0), test=test)
+        self.seconds["training"] = found.pop("training_seconds")
+        self.images_per_second = found.pop("images_per_second")
+        return found
+
+    def order(self, phase: int) -> int:
+        """The seed of the order of the images in one phase of training."""
+        return self.trial.seed * 1000 + phase
+
+    def masks(self) -> Numbers:
+        """What is left of each layer and neuron, and how much of it a path uses."""
+        model = self.network()
+        report = self.prune(model, self.trial.density)
+        neurons = diagnostics.neuron_collapse(model)
+        convolutions = [(m, name) for m, name in prune.prunable_parameters(model) if isinstance(m, _ConvNd)]
+        channels = diagnostics.neuron_collapse(model, convolutions) if convolutions else None
+        effective = diagnostics.effective_sparsity(model, self.ones())
+        return {
+            **described(report),
+            "neurons": neurons.neurons,
+            "collapsed_neurons": neurons.collapsed,
+            "channels": channels.neurons if channels else 0,  # of convolutions: what Frankle et al. 2021 count
+            "collapsed_channels": channels.collapsed if channels else 0,
+            "neuron_sparsity": [round(neurons.at_least(percent / 100), 6) for percent in range(101)],
+            "effective": effective.effective,
+        }
+
+    def scores(self) -> Numbers:
+        """The average score of each layer, and the sums of scores into and out of hidden units."""
+        assert self.method is not None
+        start, method = time.perf_counter(), self.method.pruning_method
+        model = self.network()
+        pairs = prune.prunable_parameters(model)
+        if issubclass(method, prune.SaliencyUnstructured):
+            inputs = None if self.trial.examples else self.ones()
+            scores = method.scores(model, example_inputs=inputs, **self.scoring())
+            scored = [scores[pair].detach().as_subclass(Tensor).double() for pair in pairs]
+        else:
+            generator = self.generator(2)
+            scored = [
+                w.double().abs()
+                if self.trial.method == "magnitude"
+                else torch.rand(w.shape, generator=generator).double()
+                for w in weights_of(model)
+            ]
+        self.seconds["scoring"] = round(time.perf_counter() - start, 3)
+        layers = [[s.numel(), float(s.mean())] for s in scored]
+        into, out = [], []
+        for before, after in pairwise(scored):
+            if before.dim() == after.dim() == 4 and after.shape[1] == before.shape[0]:
+                into.append(before.sum((1, 2, 3)))
+                out.append(after.sum((0, 2, 3)))
+        chosen = torch.linspace(0, sum(map(len, into)) - 1, 600).long() if into else torch.zeros(0, dtype=torch.long)
+        units = [[float(f"{v:.5g}") for v in torch.cat(sums)[chosen].tolist()] if into else [] for sums in (into, out)]
+        return {"layers": layers, "into": units[0], "out": units[1]}
+
+    def limit(self) -> Numbers:
+        """The critical compression, by bisection of its logarithm."""
+        model = self.network()
+        found = diagnostics.critical_compression(model, lambda amount: self.remove(model, amount))
+        return {
+            "critical_log10_compression": math.log10(found.ratio),
+            "max_log10_compression": math.log10(found.max_ratio),
+            "first_empty": list(found.first_empty),
+        }
+
+    def magnitudes(self) -> Numbers:
+        """The mean square of each layer's weights, before and after training."""
+        images, test = self.data()
+        model = self.network()
+
+        def squares() -> list[float]:
+            return [float(weight.square().mean()) for weight in weights_of(model)]
+
+        sizes, before = [weight.numel() for weight in weights_of(model)], squares()
+        found = self.trained(model, images, test)
+        return {**found, "sizes": sizes, "before": before, "after": squares()}
+
+
+def weights_of(model: nn.Module) -> list[Tensor]:
+    """The prunable weights as they are now, without gradients."""
+    return [getattr(module, name).detach() for module, name in prune.prunable_parameters(model)]
+
+
+def described(report: PruningReport) -> Numbers:
+    """A report as plain numbers."""
+    layers = [[layer.name, layer.kept, layer.total] for layer in report.layers]
+    return {"kept": report.kept, "total": report.total, "empty_layers": list(report.empty_layers), "layers": layers}

@@ -1,0 +1,1 @@
+"""What the sweeps train: networks, data, recipes, and the loop."""

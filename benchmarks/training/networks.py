@@ -1,0 +1,153 @@
+"""The papers' networks, and their initialisations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+# Channels of each convolution, "M" a 2x2 max pooling: Simonyan and Zisserman 2015, table 1, for 32x32 images
+# with one linear layer (Frankle et al. 2021, appendix A.1).
+_VGG = {
+    11: (64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512),
+    16: (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512),
+    19: (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512),
+}
+
+
+def vgg(plan: int | Sequence[int | str] = 16, classes: int = 10, channels: int = 3) -> nn.Sequential:
+    """A conv-BatchNorm-ReLU VGG with one linear layer; ``plan`` is a depth (11, 16, 19) or the channels."""
+    layers: list[nn.Module] = []
+    width = channels
+    for step in _VGG[plan] if isinstance(plan, int) else plan:
+        if isinstance(step, str):
+            layers.append(nn.MaxPool2d(2))
+        else:
+            layers += [nn.Conv2d(width, step, 3, padding=1, bias=False), nn.BatchNorm2d(step), nn.ReLU()]
+            width = step
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
+
+
+def vgg_with_head(depth: int, classes: int, size: int) -> nn.Sequential:
+    """A VGG with five poolings and three linear layers, for 64x64 or 224x224 images.
+
+    The head is 1,024 wide for 64x64 (the SynFlow authors' network for Tiny ImageNet) and 4,096 wide for 224x224
+    (Simonyan and Zisserman 2015).
+    """
+    features = [*vgg((*_VGG[depth], "M"))][:-3]  # without the pooling over all of the image, flattening and head
+    side, width = (size // 32, 1024) if size < 224 else (7, 4096)
+    head = [
+        nn.Linear(512 * side**2, width), nn.ReLU(), nn.Dropout(),
+        nn.Linear(width, width), nn.ReLU(), nn.Dropout(),
+        nn.Linear(width, classes),
+    ]  # fmt: skip
+    return nn.Sequential(*features, nn.AdaptiveAvgPool2d(side), nn.Flatten(), *head)
+
+
+def lenet_300_100(classes: int = 10, channels: int = 1, size: int = 28) -> nn.Sequential:
+    """The fully connected network with hidden layers of 300 and 100 (Frankle et al. 2021, appendix A.1)."""
+    layers = [nn.Linear(channels * size**2, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, classes)]
+    return nn.Sequential(nn.Flatten(), *layers)
+
+
+class _Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the shape changes."""
+
+    def __init__(self, width_in: int, width: int, stride: int, inner: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width_in, width * inner, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width * inner)
+        self.conv2 = nn.Conv2d(width * inner, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.shortcut = nn.Sequential()
+        if stride != 1 or width_in != width:
+            self.shortcut = nn.Sequential(nn.Conv2d(width_in, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(y + self.shortcut(x))
+
+
+def resnet(
+    depth: int = 20, classes: int = 10, channels: int = 3, widths: Sequence[int] = (16, 32, 64), inner: int = 1
+) -> nn.Sequential:
+    """The residual network for 32x32 images (He et al. 2016, section 4.2), ``depth`` = 6n + 2 for three widths.
+
+    With the widths 64 to 512 and depth 18 it is the ResNet-18 with a 3x3 first convolution and no max pooling
+    (Frankle et al. 2021, appendix A.1); ``inner=2`` doubles the channels inside of each block (WideResNet-18).
+    """
+    blocks = (depth - 2) // (2 * len(widths))
+    if depth != 2 * len(widths) * blocks + 2 or blocks < 1:
+        raise ValueError(f"depth: expected 2 * {len(widths)} * n + 2 with n >= 1, got {depth}")
+    layers: list[nn.Module] = [
+        nn.Conv2d(channels, widths[0], 3, padding=1, bias=False),
+        nn.BatchNorm2d(widths[0]),
+        nn.ReLU(),
+    ]
+    width_in = widths[0]
+    for stage, width in enumerate(widths):
+        for block in range(blocks):
+            layers.append(_Block(width_in, width, 2 if stage and not block else 1, inner))
+            width_in = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width_in, classes))
+
+
+def torchvision_model(name: str, classes: int = 1000) -> nn.Module:
+    """A model of torchvision, untrained."""
+    from torchvision import models
+
+    model: nn.Module = models.get_model(name, num_classes=classes)
+    return model
+
+
+def _vgg_for(depth: int, classes: int, channels: int, size: int) -> nn.Module:
+    return vgg(depth, classes, channels) if size < 64 else vgg_with_head(depth, classes, size)
+
+
+def _resnet_for(depth: int, classes: int, channels: int, size: int) -> nn.Module:
+    return resnet(depth, classes, channels)
+
+
+_WIDE = (64, 128, 256, 512)
+_Builder = Callable[[int, int, int], nn.Module]
+#: name: the function that builds it from the number of classes, channels and the side of the images.
+NETWORKS: dict[str, _Builder] = {
+    "lenet_300_100": lenet_300_100,
+    **{f"vgg{depth}_bn": partial(_vgg_for, depth) for depth in _VGG},
+    **{f"resnet{depth}": partial(_resnet_for, depth) for depth in (20, 32, 56, 110)},
+    "resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE),
+    "wide_resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE, inner=2),
+    "torchvision_resnet18": lambda classes, channels, size: torchvision_model("resnet18", classes),
+    "torchvision_resnet50": lambda classes, channels, size: torchvision_model("resnet50", classes),
+    # for 8x8 images and quick runs, as in the demo
+    "vgg_small": lambda classes, channels, size: vgg((16, "M", 32, 32, "M", 64, 64), classes, channels),
+    "resnet_small": lambda classes, channels, size: resnet(6, classes, channels, (16, 64)),
+}
+
+FULLY_CONNECTED = ("lenet_300_100",)  # without BatchNorm, and without convolutions to lay out in memory
+
+
+def initialise(model: nn.Module, *, mode: str = "fan_in", uniform_gamma: bool = False) -> nn.Module:
+    """Normal weights, zero biases, BatchNorm's gamma one or uniform in (0, 1); returns ``model``.
+
+    ``mode`` is Kaiming's ``fan_in`` or ``fan_out``, or ``variance_one`` (Frankle et al. 2021, section 5).
+    Frankle et al. 2021 use fan-in and uniform gammas, Tanaka et al. 2020 fan-out and ones (Frankle et al.,
+    appendix D.4).
+    """
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            if mode == "variance_one":
+                nn.init.normal_(module.weight)
+            else:
+                nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")  # type: ignore[arg-type]
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            if uniform_gamma:
+                nn.init.uniform_(module.weight)
+            else:
+                nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)
+    return model

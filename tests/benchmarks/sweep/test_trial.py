@@ -1,0 +1,82 @@
+"""Settings decide a trial's name, all of them, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from benchmarks.sweep.trial import Trial, trial_of
+from benchmarks.training import recipes
+from benchmarks.training.recipes import Recipe
+
+TRIAL = Trial(
+    measure="accuracy", dataset="mnist", network="lenet_300_100", recipe=Recipe(epochs=4, drops=(1.0, 2.5)),
+    method="snip", density=0.1, examples=10, prune_epoch=1.5, rewind_epoch=0.5,
+)  # fmt: skip
+
+
+def test_settings_survive_json_and_give_the_trial_back() -> None:
+    again = trial_of(json.loads(json.dumps(TRIAL.settings)))
+    assert again == TRIAL
+    assert again.name == TRIAL.name
+    assert len(TRIAL.name) == 16
+    assert int(TRIAL.name, 16) >= 0
+
+
+def test_every_setting_changes_the_name() -> None:
+    def other(value: object) -> object:
+        if isinstance(value, bool):
+            return not value
+        return value + 1 if isinstance(value, (int, float)) else (7.0,) if isinstance(value, tuple) else f"{value}!"
+
+    trials = [replace(TRIAL, **{f.name: other(getattr(TRIAL, f.name))}) for f in fields(Trial) if f.name != "recipe"]
+    for field in fields(Recipe):
+        changed = replace(TRIAL.recipe, **{field.name: other(getattr(TRIAL.recipe, field.name))})
+        trials.append(replace(TRIAL, recipe=changed))
+    assert len({TRIAL.name, *(trial.name for trial in trials)}) == len(trials) + 1
+
+
+def test_trials_without_pruning_are_one_whatever_the_method() -> None:
+    whole = [replace(TRIAL, density=1.0, method=method).canonical() for method in ("snip", "synflow", "random")]
+    assert len({trial.name for trial in whole}) == 1
+    assert whole[0].prune_epoch == 0
+    assert replace(TRIAL, seed=1, density=1.0).canonical().name != whole[0].name
+
+
+def test_training_does_not_change_trials_that_do_not_train() -> None:
+    masks = replace(TRIAL, measure="masks")
+    longer = replace(masks, recipe=Recipe(epochs=99, rate=7))
+    assert masks.canonical().name == longer.canonical().name
+    other = replace(masks, recipe=replace(TRIAL.recipe, initialisation="fan_out"))
+    assert masks.canonical().name != other.canonical().name
+
+
+def test_schedules_scale_in_proportion() -> None:
+    recipe = recipes.frankle("cifar10", "resnet20")
+    assert (recipe.epochs, recipe.batch, recipe.rate, recipe.drops) == (160, 128, 0.1, (80, 120))
+    short = recipe.scaled(0.05)
+    assert (short.epochs, short.drops) == (8, (4, 6))
+    assert [round(short.rate_after(e), 9) for e in (0, 3.99, 4, 5.9, 6, 8)] == [0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    assert recipe.scaled(1e-6).epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("dataset", "network", "expected"),
+    [  # Tanaka et al. as reported by Frankle et al. 2021, table 7, and the notes on figure 6
+        ("cifar10", "vgg16_bn", (160, 128, 0.1, 0.1, (60, 120), True, "one")),
+        ("cifar100", "resnet18", (160, 128, 0.01, 0.2, (60, 120), True, "one")),
+        ("tinyimagenet", "resnet18", (100, 128, 0.01, 0.2, (37.5, 75), True, "one")),
+    ],
+)
+def test_the_recipes_of_the_synflow_paper(dataset: str, network: str, expected: tuple[object, ...]) -> None:
+    r = recipes.synflow(dataset, network)
+    assert (r.epochs, r.batch, r.rate, r.drop_factor, r.drops, r.nesterov, r.gamma) == expected
+
+
+def test_a_caption_says_how_was_trained() -> None:
+    recipe = recipes.synflow("cifar10", "resnet20").scaled(4 / 160)
+    caption = "4 epochs of SGD, batch 128, rate 0.1 (x 0.1 at 1.5, 3), Nesterov momentum 0.9, decay 0.0001"
+    assert str(recipe) == caption
+    assert str(replace(recipe, precision="bfloat16")) == f"{caption}, bfloat16"

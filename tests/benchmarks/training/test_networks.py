@@ -1,0 +1,81 @@
+"""The papers' networks have the published sizes, and the initialisations the variances that they say."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.training.networks import FULLY_CONNECTED, NETWORKS, initialise
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "channels", "size", "weights"),
+    [
+        ("lenet_300_100", 10, 1, 28, 784 * 300 + 300 * 100 + 100 * 10),
+        ("resnet20", 10, 3, 32, 16 * 27 + 6 * 9 * 16**2 + 9 * (16 * 32 + 5 * 32**2) + 16 * 32
+         + 9 * (32 * 64 + 5 * 64**2) + 32 * 64 + 640),
+        ("vgg16_bn", 10, 3, 32, 14_715_584),
+        ("resnet18", 10, 3, 32, 11_164_352),
+        ("vgg11_bn", 200, 3, 64, 9_217_728 + 2048 * 1024 + 1024**2 + 1024 * 200),
+    ],
+)  # fmt: skip
+def test_networks_have_the_published_number_of_weights(
+    name: str, classes: int, channels: int, size: int, weights: int
+) -> None:
+    model = NETWORKS[name](classes, channels, size).eval()
+    found = sum(m.weight.numel() for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear)))
+    assert found == weights
+    assert model(torch.zeros(1, channels, size, size)).shape == (1, classes)
+
+
+def test_the_large_vgg_has_the_weights_of_torchvisions() -> None:
+    models = pytest.importorskip("torchvision.models")
+    with torch.device("meta"):
+        ours, theirs = NETWORKS["vgg19_bn"](1000, 3, 224), models.vgg19_bn()
+
+    def shapes(model: nn.Module) -> list[torch.Size]:
+        return [m.weight.shape for m in model.modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
+
+    assert shapes(ours) == shapes(theirs)
+
+
+def test_the_wide_network_has_twice_the_channels_inside_of_its_blocks() -> None:
+    plain, wide = (NETWORKS[name](10, 3, 32) for name in ("resnet18", "wide_resnet18"))
+    pairs = zip(plain.named_parameters(), wide.parameters(), strict=True)
+    inside = [(a.shape[0], b.shape[0]) for (name, a), b in pairs if "conv1" in name]
+    assert len(inside) == 8
+    assert all(b == 2 * a for a, b in inside)
+
+
+@pytest.mark.parametrize("uniform_gamma", [False, True])
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out", "variance_one"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_takes_every_initialisation(name: str, mode: str, uniform_gamma: bool) -> None:
+    if name.startswith("torchvision"):
+        pytest.importorskip("torchvision")
+    model = initialise(NETWORKS[name](10, 3, 32), mode=mode, uniform_gamma=uniform_gamma)
+    gammas = [m.weight.detach() for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert bool(gammas) == (name not in FULLY_CONNECTED)
+    assert all(bool(((gamma >= 0) & (gamma < 1) if uniform_gamma else gamma == 1).all()) for gamma in gammas)
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and module.weight.numel() > 20_000:
+            outputs, area = len(module.weight), module.weight[0, 0].numel()
+            fans = {"fan_in": module.weight[0].numel(), "fan_out": outputs * area}
+            variance = 2 / fans[mode] if mode in fans else 1.0
+            assert float(module.weight.detach().var()) == pytest.approx(variance, rel=0.1)
+
+
+@pytest.mark.parametrize(("mode", "variance"), [("fan_in", 2 / 300), ("fan_out", 2 / 200), ("variance_one", 1.0)])
+def test_initialisations(mode: str, variance: float) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(300, 200), nn.BatchNorm2d(4000))
+    initialise(model, mode=mode, uniform_gamma=True)
+    assert math.isclose(float(model[0].weight.detach().var()), variance, rel_tol=0.03)
+    assert not bool(model[0].bias.detach().any())
+    gamma = model[1].weight.detach()
+    assert 0 <= float(gamma.min()) < 0.01
+    assert 0.99 < float(gamma.max()) <= 1
+    assert torch.equal(initialise(model)[1].weight, torch.ones(4000))  # type: ignore[index]
