@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.flow.engine.test_tape import by_definition, model_again
+from tests.flow.engine.recorded import by_definition, model_again
 from torch_synflow import prune
 from torch_synflow.flow.engine import equal_rows, replay
 from torch_synflow.flow.engine import runs as runs_of_equals
