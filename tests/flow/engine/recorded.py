@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tests.flow.engine import narrow
 from torch_synflow import prune
 from torch_synflow.flow.positive import PositiveNetwork
-from torch_synflow.model.parameters import Entry, resolve
-from torch_synflow.scoring.task import Task
+from torch_synflow.model.parameters import Entry
 
 X = torch.ones(1, 6)
 
@@ -30,8 +30,8 @@ class Body(nn.Module):
 
 
 def network_of(model: nn.Module, x: Tensor = X) -> tuple[list[Entry], PositiveNetwork]:
-    entries = resolve(prune.prunable_parameters(model), model)
-    return entries, prune.SynFlow.network(Task(model, x), entries, [entry.mask for entry in entries])
+    entries, _, network = narrow.network_of(model, x)
+    return entries, network
 
 
 def by_definition(model: nn.Module, x: Tensor = X) -> list[Tensor]:
