@@ -2,8 +2,8 @@
 A vision transformer
 ====================
 
-SynFlow is defined for networks of ReLUs. GELU, LayerNorm and attention are read as positively homogeneous operations
-while it scores (:doc:`/flow`), so a ViT needs no preparation.
+SynFlow is defined for networks of ReLUs. While it scores, homogeneous surrogates replace GELU, LayerNorm and attention
+(:doc:`/flow`), so a ViT needs no preparation.
 """
 
 import warnings
@@ -21,7 +21,7 @@ vit = VisionTransformer(
 x = torch.rand(2, 3, 32, 32)
 
 # %%
-# torchvision starts the head at zero, where no path would lead to an output: it is read as ones, and a warning says
+# torchvision starts the head at zero, where no path would lead to an output: it counts as ones, and a warning says
 # so.
 
 with warnings.catch_warnings(record=True) as caught:

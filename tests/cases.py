@@ -1,4 +1,4 @@
-"""The table of methods and models that every contract test runs over, and what the tests measure models with."""
+"""The table of methods and models that every contract test runs over."""
 
 from __future__ import annotations
 
@@ -11,227 +11,35 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
+from tests.masks import Pair
+from tests.models import (
+    CLASSES,
+    Auxiliary,
+    KeepsNotes,
+    Residual,
+    TiedEmbedding,
+    TiedLayers,
+    TwoInputs,
+    conv1d,
+    conv3d,
+    conv_net,
+    dropout,
+    few_values,
+    frozen,
+    mixed_modes,
+    mlp,
+    mobile,
+    pruned_by_torch,
+    pruned_by_us,
+    pruned_twice_by_torch,
+    strided_weight,
+    transposed,
+)
 from torch_synflow import prune
 
-CLASSES = 3
 EXAMPLES = 12
-
-Pair = tuple[nn.Module, str]
-
-
-# --- networks -----------------------------------------------------------------------------------------------
-
-
-class Residual(nn.Module):
-    """A stem and one residual block whose shortcut is a 1x1 convolution."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(4)
-        self.conv1 = nn.Conv2d(4, 6, 3, stride=2, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(6)
-        self.conv2 = nn.Conv2d(6, 6, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(6)
-        self.shortcut = nn.Sequential(nn.Conv2d(4, 6, 1, stride=2, bias=False), nn.BatchNorm2d(6))
-        self.head = nn.Linear(6, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.bn(self.stem(x)))
-        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
-        return self.head(torch.relu(y + self.shortcut(x)).mean((2, 3)))
-
-
-class TwoInputs(nn.Module):
-    """A model that is called with two tensors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.left = nn.Linear(5, 6)
-        self.right = nn.Linear(4, 6)
-        self.head = nn.Linear(6, CLASSES)
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        return self.head(torch.relu(self.left(left) + self.right(right)))
-
-
-class Auxiliary(nn.Module):
-    """A model that returns two outputs, as a tuple or by name."""
-
-    def __init__(self, *, named: bool) -> None:
-        super().__init__()
-        self.named = named
-        self.body = nn.Linear(5, 8)
-        self.head = nn.Linear(8, CLASSES)
-        self.auxiliary = nn.Linear(8, CLASSES)
-
-    def forward(self, x: Tensor) -> Any:
-        x = torch.relu(self.body(x))
-        logits, auxiliary = self.head(x), self.auxiliary(x)
-        return {"logits": logits, "auxiliary": auxiliary} if self.named else (logits, auxiliary)
-
-
-class TiedLayers(nn.Module):
-    """Two linear layers that hold one weight, each with a bias of its own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Linear(5, 6)
-        self.first = nn.Linear(6, 6)
-        self.second = nn.Linear(6, 6)
-        self.second.weight = self.first.weight
-        self.head = nn.Linear(6, CLASSES)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.second(torch.relu(self.first(torch.relu(self.embed(x)))))))
-
-
-class TiedEmbedding(nn.Module):
-    """A language model in small: the output layer holds the weight of the embedding."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding(CLASSES, 6)
-        self.body = nn.Linear(6, 6)
-        self.head = nn.Linear(6, CLASSES, bias=False)
-        self.head.weight = self.embedding.weight
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        return self.head(torch.relu(self.body(self.embedding(tokens).mean(1))))
-
-
-class KeepsNotes(nn.Module):
-    """A model whose forward pass writes to buffers, plain tensors, numbers and lists that it holds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Linear(5, 8)
-        self.head = nn.Linear(8, CLASSES)
-        self.register_buffer("mean", torch.zeros(8))
-        self.largest = torch.zeros(())
-        self.calls = 0
-        self.sizes: list[int] = []
-        self.cache: Tensor | None = None
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        self.sizes.append(len(x))
-        self.cache = self.body(x)
-        with torch.no_grad():
-            self.mean.mul_(0.9).add_(self.cache.mean(0).detach(), alpha=0.1)
-            self.largest.copy_(self.cache.detach().abs().max())
-        return self.head(torch.relu(self.cache))
-
-
-def _mlp(*, bias: bool = True) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(5, 8, bias=bias), nn.ReLU(), nn.Linear(8, CLASSES, bias=bias))
-
-
-def _conv_net() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3, padding=1, bias=False),
-        nn.BatchNorm2d(4),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(4, 5, 3),
-        nn.BatchNorm2d(5),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(5, CLASSES),
-    )
-
-
-def _mobile() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 1),
-        nn.Conv2d(4, 4, 3, groups=4, bias=False),
-        nn.ReLU(),
-        nn.Conv2d(4, 6, 3, groups=2),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(6 * 4, CLASSES),
-    )
-
-
-def _conv1d() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv1d(2, 4, 3), nn.ReLU(), nn.Conv1d(4, 3, 3, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(6, CLASSES)
-    )
-
-
-def _conv3d() -> nn.Sequential:
-    return nn.Sequential(nn.Conv3d(1, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(3 * 8, CLASSES))
-
-
-def _transposed() -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(3, 4, 3, stride=2),
-        nn.ReLU(),
-        nn.ConvTranspose2d(4, 3, 2, stride=2),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(3, CLASSES),
-    )
-
-
-def _strided_weight() -> nn.Sequential:
-    model = _mlp()
-    model[0].weight = nn.Parameter(model[0].weight.detach().t().contiguous().t())
-    return model
-
-
-def _few_values() -> nn.Sequential:
-    """Weights that are -1/4, 0 or 1/4, so that many scores are zero and many are equal."""
-    model = _mlp()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_((4 * parameter).round() / 4)
-    return model
-
-
-def _dropout() -> nn.Sequential:
-    return nn.Sequential(nn.Linear(5, 16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, CLASSES))
-
-
-def _frozen() -> nn.Sequential:
-    model = _conv_net()
-    for parameter in (*model[0].parameters(), *model[1].parameters()):
-        parameter.requires_grad_(False)
-    return model
-
-
-def _mixed_modes() -> nn.Sequential:
-    """BatchNorm that has seen data; one in evaluation mode inside a model in training mode."""
-    model = _conv_net()
-    for _ in range(2):
-        model(torch.randn(6, 3, 6, 6))
-    model[1].eval()
-    return model
-
-
-def _pruned_by_torch() -> nn.Sequential:
-    model = _mlp()
-    torch_prune.l1_unstructured(model[0], "weight", 0.4)
-    return model
-
-
-def _pruned_twice_by_torch() -> nn.Sequential:
-    model = _conv_net()
-    torch_prune.random_unstructured(model[0], "weight", 0.2)
-    torch_prune.ln_structured(model[0], "weight", 1, n=1, dim=0)
-    model.eval()
-    return model
-
-
-def _pruned_by_us() -> nn.Module:
-    model = Residual()
-    prune.global_iterative_unstructured(model, prune.SynFlow, 0.3, example_inputs=torch.ones(1, 3, 6, 6), iterations=2)
-    return model
-
-
-# --- inputs and losses --------------------------------------------------------------------------------------
+#: inputs and targets for the networks that take five features
+BATCH = (torch.rand(12, 5, generator=torch.Generator().manual_seed(3)), torch.arange(12) % 3)
 
 
 def _logits(outputs: Any, targets: Tensor) -> Tensor:
@@ -306,19 +114,19 @@ class ModelCase:
 
 
 MODELS = [
-    ModelCase("mlp", _mlp, _normal(5)),
-    ModelCase("mlp_without_bias", lambda: _mlp(bias=False), _normal(5)),
-    ModelCase("mlp_of_few_values", _few_values, _normal(5)),
-    ModelCase("mlp_with_strided_weight", _strided_weight, _normal(5)),
-    ModelCase("mlp_in_float64", lambda: _mlp().double(), _normal(5, dtype=torch.float64)),
-    ModelCase("mlp_in_bfloat16", lambda: _mlp().bfloat16(), _normal(5, dtype=torch.bfloat16), half=True),
-    ModelCase("conv_in_float16", lambda: _conv_net().half(), _normal(3, 6, 6, dtype=torch.float16), half=True),
-    ModelCase("conv", _conv_net, _normal(3, 6, 6)),
-    ModelCase("conv_channels_last", lambda: _conv_net().to(memory_format=torch.channels_last), _normal(3, 6, 6)),
-    ModelCase("conv1d", _conv1d, _normal(2, 8)),
-    ModelCase("conv3d", _conv3d, _normal(1, 3, 3, 3)),
-    ModelCase("conv_transposed", _transposed, _normal(3, 6, 6)),
-    ModelCase("conv_grouped", _mobile, _normal(3, 6, 6)),
+    ModelCase("mlp", mlp, _normal(5)),
+    ModelCase("mlp_without_bias", lambda: mlp(bias=False), _normal(5)),
+    ModelCase("mlp_of_few_values", few_values, _normal(5)),
+    ModelCase("mlp_with_strided_weight", strided_weight, _normal(5)),
+    ModelCase("mlp_in_float64", lambda: mlp().double(), _normal(5, dtype=torch.float64)),
+    ModelCase("mlp_in_bfloat16", lambda: mlp().bfloat16(), _normal(5, dtype=torch.bfloat16), half=True),
+    ModelCase("conv_in_float16", lambda: conv_net().half(), _normal(3, 6, 6, dtype=torch.float16), half=True),
+    ModelCase("conv", conv_net, _normal(3, 6, 6)),
+    ModelCase("conv_channels_last", lambda: conv_net().to(memory_format=torch.channels_last), _normal(3, 6, 6)),
+    ModelCase("conv1d", conv1d, _normal(2, 8)),
+    ModelCase("conv3d", conv3d, _normal(1, 3, 3, 3)),
+    ModelCase("conv_transposed", transposed, _normal(3, 6, 6)),
+    ModelCase("conv_grouped", mobile, _normal(3, 6, 6)),
     ModelCase("residual", Residual, _normal(3, 6, 6)),
     ModelCase("tied_layers", TiedLayers, _normal(5)),
     ModelCase("tied_embedding", TiedEmbedding, _tokens),
@@ -326,17 +134,14 @@ MODELS = [
     ModelCase("named_outputs", lambda: Auxiliary(named=True), _normal(5), _named_logits),
     ModelCase("two_outputs", lambda: Auxiliary(named=False), _normal(5), _first_logits),
     ModelCase("keeps_notes", KeepsNotes, _normal(5)),
-    ModelCase("dropout", _dropout, _normal(5), random=True),
-    ModelCase("data_parallel", lambda: nn.DataParallel(_conv_net()).cpu(), _normal(3, 6, 6)),
-    ModelCase("frozen_first_layer", _frozen, _normal(3, 6, 6)),
-    ModelCase("mixed_modes", _mixed_modes, _normal(3, 6, 6)),
-    ModelCase("pruned_by_torch", _pruned_by_torch, _normal(5)),
-    ModelCase("pruned_twice_by_torch", _pruned_twice_by_torch, _normal(3, 6, 6)),
-    ModelCase("pruned_by_us", _pruned_by_us, _normal(3, 6, 6)),
+    ModelCase("dropout", dropout, _normal(5), random=True),
+    ModelCase("data_parallel", lambda: nn.DataParallel(conv_net()).cpu(), _normal(3, 6, 6)),
+    ModelCase("frozen_first_layer", frozen, _normal(3, 6, 6)),
+    ModelCase("mixed_modes", mixed_modes, _normal(3, 6, 6)),
+    ModelCase("pruned_by_torch", pruned_by_torch, _normal(5)),
+    ModelCase("pruned_twice_by_torch", pruned_twice_by_torch, _normal(3, 6, 6)),
+    ModelCase("pruned_by_us", pruned_by_us, _normal(3, 6, 6)),
 ]
-
-
-# --- methods ------------------------------------------------------------------------------------------------
 
 
 class LargestUnstructured(torch_prune.BasePruningMethod):
@@ -409,10 +214,9 @@ METHODS = [
     MethodCase(torch_prune.RandomUnstructured, _nothing, scored=False),
     MethodCase(LargestUnstructured, _nothing, scored=False),
 ]
+
+
 SCORED = [case for case in METHODS if case.scored]
-
-
-# --- what tests measure -------------------------------------------------------------------------------------
 
 
 def prune_case(
@@ -428,107 +232,3 @@ def score_case(method: MethodCase, case: ModelCase, model: nn.Module) -> dict[Pa
     """Scores of all prunable weights of ``model``."""
     assert issubclass(method.method, prune.SaliencyUnstructured)
     return method.method.scores(model, prune.prunable_parameters(model), **method.arguments(case))
-
-
-def dense(pair: Pair) -> nn.Parameter:
-    """The parameter behind ``(module, name)``, pruned or not."""
-    module, name = pair
-    return getattr(module, f"{name}_orig") if hasattr(module, f"{name}_orig") else getattr(module, name)
-
-
-def mask_of(pair: Pair) -> Tensor:
-    """The mask of ``(module, name)``, ones where it is not pruned."""
-    module, name = pair
-    mask: Tensor | None = getattr(module, f"{name}_mask", None)
-    return torch.ones_like(dense(pair), requires_grad=False) if mask is None else mask
-
-
-def distinct(model: nn.Module) -> list[Pair]:
-    """The prunable weights of ``model``, those that are one tensor once."""
-    first: dict[int, Pair] = {}
-    for pair in prune.prunable_parameters(model):
-        first.setdefault(id(dense(pair)), pair)
-    return list(first.values())
-
-
-def places(model: nn.Module) -> list[Pair]:
-    """Every place of ``model`` that holds a prunable weight, tied embeddings included."""
-    tensors = {id(dense(pair)) for pair in distinct(model)}
-    return [
-        (module, "weight")
-        for module in model.modules()
-        if getattr(module, "weight", None) is not None and id(dense((module, "weight"))) in tensors
-    ]
-
-
-def masks_of(model: nn.Module) -> list[Tensor]:
-    """A copy of the mask of each prunable weight of ``model``."""
-    return [mask_of(pair).clone() for pair in distinct(model)]
-
-
-def alive_in(model: nn.Module) -> int:
-    """How many entries of the prunable weights of ``model`` are kept."""
-    return sum(int(mask.sum(dtype=torch.int64)) for mask in masks_of(model))
-
-
-class Same:
-    """An object that equals only itself, and lives as long as the comparison needs it."""
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.value is self.value
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"<{type(self.value).__name__} at {id(self.value):#x}>"
-
-
-def bits(tensor: Tensor) -> bytes:
-    """The bits of ``tensor``'s values in logical order; ``-0.0`` and ``0.0`` differ, a NaN equals itself."""
-    return bytes(tensor.detach().contiguous().reshape(-1).view(torch.uint8).tolist())
-
-
-def _tensor(tensor: Tensor) -> dict[str, Any]:
-    grad = tensor.grad if tensor.is_leaf else None
-    return {
-        "object": Same(tensor),
-        "bits": bits(tensor),
-        "layout": (tensor.dtype, tensor.device, tensor.shape, tensor.stride(), tensor.data_ptr()),
-        "version": tensor._version,
-        "requires_grad": tensor.requires_grad,
-        "grad": (Same(grad), None if grad is None else bits(grad)),
-        "grad_fn": Same(tensor.grad_fn),
-        "hooks": [Same(hook) for hook in (getattr(tensor, "_backward_hooks", None) or {}).values()],
-    }
-
-
-def _value(value: object) -> object:
-    if isinstance(value, Tensor):
-        return _tensor(value)
-    if isinstance(value, dict):
-        return Same(value), [(key, _value(item)) for key, item in value.items()]
-    if isinstance(value, (list, tuple)):
-        return Same(value), [_value(item) for item in value]
-    if isinstance(value, set):
-        return Same(value), set(value)
-    if isinstance(value, torch_prune.BasePruningMethod):
-        return Same(value), [(key, _value(item)) for key, item in vars(value).items()]
-    return Same(value)
-
-
-def fingerprint(model: nn.Module) -> dict[str, Any]:
-    """Everything that a failed call or a read must leave alone, comparable with ``==``.
-
-    Of every module: its identity, each attribute in order (so the training flag, parameters, buffers, hooks of
-    all kinds with the state of pruning hooks, submodules, plain attributes), of every tensor its identity, bits,
-    memory, gradient, ``requires_grad``, hooks and version (in-place writes); and torch's random state.
-    """
-    found: dict[str, Any] = {
-        path: (Same(module), [(key, _value(value)) for key, value in vars(module).items()])
-        for path, module in model.named_modules()
-    }
-    found["random state"] = bits(torch.get_rng_state())
-    return found

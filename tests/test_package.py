@@ -1,106 +1,171 @@
-"""The package as it is installed: what its import costs, what it holds, and that its wheel works alone."""
+"""The package as a house: rooms that import one way, files that say one thing, names that are there once."""
 
 from __future__ import annotations
 
-import importlib.util
+import ast
+import importlib
 import inspect
-import os
 import re
-import shutil
-import subprocess
-import sys
-import tarfile
-import venv
-import zipfile
-from importlib import metadata
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-import torch
+import rooms
 
 import torch_synflow
-from torch_synflow import methods
+from torch_synflow import prune
 
 ROOT = Path(__file__).parent.parent
+LONGEST = 250
+FOLDERS = ("torch_synflow", "benchmarks", "docs", "tests")
+#: made when the documentation is built
+MADE = ("docs/_build", "docs/gallery")
+
+#: The rooms from top to bottom. A module belongs to the longest name that it begins with, and imports from its own room
+#: and from lower rows; rooms of one row know nothing of each other.
+ROWS = (
+    ("torch_synflow",),
+    ("prune", "rewinding", "diagnostics"),
+    ("diagnostics.theorems",),
+    ("diagnostics.neurons", "diagnostics.paths"),
+    ("diagnostics.drawing", "diagnostics.table", "ablations", "loop"),
+    ("methods",),
+    ("flow",),
+    ("flow.blame", "flow.positive"),
+    ("flow.passes",),
+    ("flow.engine",),
+    ("budget", "scoring"),
+    ("model",),
+    ("report", "schedules", "selection", "flow.surrogate"),
+    ("_torch", "_warnings"),
+)
+LEVELS = {room: level for level, row in enumerate(ROWS) for room in row}
 
 
-def run(*code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=True)
-    return done.stdout
+def room_of(module: str) -> str:
+    """The room of ``ROWS`` that a module belongs to."""
+    parts = module.split(".")[1:] or ["torch_synflow"]
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    room = next((name for name in names if name in LEVELS), None)
+    assert room, f"{module} is in no room: add {parts[0]!r} to ROWS in tests/test_package.py, below all that import it"
+    return room
 
 
-def test_import_loads_nothing_that_torch_has_not_loaded() -> None:
-    """No torchvision, numpy or matplotlib: new in ``sys.modules`` are our own and the standard library's."""
-    out = run(
-        "import sys, torch",
-        "before = set(sys.modules)",
-        "import torch_synflow",
-        "new = {name.partition('.')[0] for name in set(sys.modules) - before}",
-        "print(sorted(new - {'torch_synflow', 'torch'} - set(sys.stdlib_module_names)))",
-    )
-    assert out.strip() == "[]"
+def upward(imported: Mapping[str, set[str]]) -> list[str]:
+    """The imports between rooms that do not lead to a lower row."""
+    rooms_of = {module: room_of(module) for module in imported}
+    return [
+        f"{module} ({rooms_of[module]}) imports {other} ({rooms_of[other]})"
+        for module, others in imported.items()
+        for other in sorted(others)
+        if rooms_of[module] != rooms_of[other] and LEVELS[rooms_of[module]] >= LEVELS[rooms_of[other]]
+    ]
 
 
-def test_the_version_comes_from_one_place() -> None:
-    assert metadata.version("torch_synflow") == torch_synflow.__version__
-    assert re.search(rf"^version: {re.escape(torch_synflow.__version__)}$", (ROOT / "CITATION.cff").read_text(), re.M)
-    assert f"## {torch_synflow.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+@pytest.fixture(scope="module")
+def imported() -> dict[str, set[str]]:
+    return rooms.imports(rooms.sources())
 
 
-def test_every_paper_that_a_method_names_as_its_source_is_cited() -> None:
-    """Of `Tanaka et al. 2020` in a docstring: a reference of that first author and year."""
-    cited = re.findall(r"family-names: ([\w ]+),.*?year: (\d+)", (ROOT / "CITATION.cff").read_text(), re.S)
-    named = set()
-    for method in vars(methods).values():
-        text = inspect.getdoc(method) if inspect.isclass(method) else ""
-        named |= set(re.findall(r"((?:de )?[A-Z][a-z]+) et al\. (\d+)", (text or "").partition("Source:")[2]))
-    assert {("Tanaka", "2020"), ("Frankle", "2021")} <= named
-    assert {author for author, _ in named} <= {author for author, _ in cited}
+def test_no_import_leads_upward_or_sideways_to_another_room(imported: dict[str, set[str]]) -> None:
+    assert sum(map(len, imported.values())) > 100
+    assert upward(imported) == []
 
 
-def test_torch_is_the_only_dependency() -> None:
-    requires = [r for r in metadata.requires("torch_synflow") or [] if "extra ==" not in r]
-    assert [re.split(r"[^\w]", r)[0] for r in requires] == ["torch"]
+def test_every_room_has_modules(imported: dict[str, set[str]]) -> None:
+    assert set(map(room_of, imported)) == set(LEVELS), "a room of ROWS in tests/test_package.py is empty: remove it"
 
 
-def test_the_package_is_marked_as_typed() -> None:
-    assert (Path(torch_synflow.__file__).parent / "py.typed").exists()
+def test_no_imports_of_modules_make_a_circle(imported: dict[str, set[str]]) -> None:
+    assert rooms.circle((module, other) for module, others in imported.items() for other in others) == []
 
 
-def test_wheel_and_sdist_build_and_the_wheel_imports_in_a_fresh_environment(tmp_path: Path) -> None:
-    """The environment's own torch is lent by path, which makes editable installs invisible."""
-    pytest.importorskip("build")
-    source = tmp_path / "source"
-    shutil.copytree(ROOT / "torch_synflow", source / "torch_synflow", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
-        shutil.copy(ROOT / name, source)
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(source)]
-    subprocess.run(build, check=True, capture_output=True)
-    (sdist,), (wheel,) = ((tmp_path / "dist").glob(pattern) for pattern in ("*.tar.gz", "*.whl"))
-    if importlib.util.find_spec("twine"):  # what the index needs to show the description
-        subprocess.run([sys.executable, "-m", "twine", "check", "--strict", sdist, wheel], check=True)
-    with zipfile.ZipFile(wheel) as archive:
-        names = archive.namelist()
-    assert {"torch_synflow/py.typed", "torch_synflow/methods/synflow.py"} <= set(names)
-    assert not any(name.startswith(("tests", "benchmarks", "docs")) for name in names)
-    with tarfile.open(sdist) as archive:
-        assert any(name.endswith("/LICENSE") for name in archive.getnames())
+@pytest.mark.parametrize("room", ["selection", "flow.surrogate"])
+def test_a_room_that_knows_torch_alone(room: str, imported: dict[str, set[str]]) -> None:
+    known = {room_of(other) for module, others in imported.items() if room_of(module) == room for other in others}
+    assert known <= {room, "_torch"}
 
-    venv.create(tmp_path / "env", with_pip=True)
-    python = tmp_path / "env" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", wheel], check=True)
-    where = subprocess.run(
-        [
-            python,
-            "-W",
-            "ignore",
-            "-c",
-            "import torch_synflow; print(torch_synflow.__version__, torch_synflow.__file__)",
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(torch.__file__).parent.parent)},
-    ).stdout
-    assert where.startswith(f"{torch_synflow.__version__} {tmp_path / 'env'}")
+
+def test_an_upward_import_a_new_room_and_a_circle_are_found() -> None:
+    model, loop = "torch_synflow.model.masks", "torch_synflow.loop"
+    assert upward({loop: {model}, model: set()}) == []
+    assert upward({loop: set(), model: {loop}}) == [f"{model} (model) imports {loop} (loop)"]
+    assert upward({"torch_synflow.budget.counts": {"torch_synflow.scoring.task"}, "torch_synflow.scoring.task": set()})
+    assert rooms.circle([("a", "b"), ("b", "c"), ("c", "b")]) == ["b", "c", "b"]
+    with pytest.raises(AssertionError, match=r"torch_synflow\.attic\.box is in no room: add 'attic' to ROWS"):
+        room_of("torch_synflow.attic.box")
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_file_is_long(folder: str) -> None:
+    files = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / folder).rglob("*.py")}
+    lengths = {
+        name: path.read_text().count("\n")
+        for name, path in files.items()
+        if not any(name.startswith(f"{other}/") for other in MADE)
+    }
+    assert lengths
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
+
+
+def named(tree: ast.Module) -> Iterator[str]:
+    """The classes that a file defines, in functions too, and the names of types that it assigns at its top level."""
+    yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        for name in (target.id for target in targets if isinstance(target, ast.Name)):
+            if re.fullmatch(r"_?[A-Z]+[a-z]\w*", name):
+                yield name
+
+
+def twice(sources: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names of classes and types that several files define, or one file several times."""
+    places = defaultdict(list)
+    for file, text in sources.items():
+        for name in named(ast.parse(text)):
+            places[name].append(file)
+    return {name: files for name, files in places.items() if len(files) > 1}
+
+
+def test_no_two_classes_or_types_share_a_name() -> None:
+    assert twice({name: path.read_text() for name, path in rooms.sources().items()}) == {}
+
+
+def test_a_shared_name_is_found() -> None:
+    layer, alias = "class Layer: ...", "Layer = Callable[[int], int]\nLIMIT = 3"
+    assert twice({"one": layer, "two": "def f():\n    class Layer: ..."}) == {"Layer": ["one", "two"]}
+    assert twice({"one": layer, "two": alias}) == {"Layer": ["one", "two"]}
+    assert twice({"one": alias, "two": "Layer: TypeAlias = int\nLIMIT = 4"}) == {"Layer": ["one", "two"]}
+
+
+PUBLIC = [torch_synflow, *filter(inspect.ismodule, map(vars(torch_synflow).get, torch_synflow.__all__))]
+PUBLIC.remove(prune)  # it answers every name of torch's, private ones too
+PRIVATE = [
+    name
+    for name, path in rooms.sources().items()
+    if path.stem == "__init__" and not hasattr(importlib.import_module(name), "__all__")
+]
+
+
+@pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)
+def test_tab_completion_lists_what_is_public(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert dir(module) == sorted(module.__all__)
+    assert all(hasattr(module, name) for name in module.__all__)
+    monkeypatch.setattr(module, "attic", ModuleType("attic"), raising=False)  # as an import of a new module does
+    assert "attic" not in dir(module)
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_a_package_without_public_names_is_importable_but_does_not_show(name: str) -> None:
+    around, _, last = name.rpartition(".")
+    parent = importlib.import_module(around)
+    assert getattr(parent, last) is importlib.import_module(name)
+    assert last not in dir(parent)
+
+
+def test_authors_of_methods_find_what_they_need() -> None:
+    assert {"Network", "Scores", "Task"} <= set(dir(torch_synflow.scoring))
+    assert "torch_synflow.selection" in PRIVATE
+    assert {"torch_synflow.flow.engine", "torch_synflow.diagnostics.paths"} <= set(PRIVATE)

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.cases import LargestUnstructured, alive_in, dense, distinct, mask_of, masks_of
+from tests.cases import LargestUnstructured
+from tests.masks import alive_in, dense, distinct, mask_of, masks_of, removed
 from torch_synflow import prune
 from torch_synflow.budget.counts import kept_counts
 from torch_synflow.schedules import Schedule, exponential, linear
@@ -91,10 +92,6 @@ fractions = st.floats(0, 1, allow_nan=False)
 
 def draw_amount(data: st.DataObject, alive: int) -> float:
     return data.draw(st.one_of(fractions, st.integers(0, alive)), label="amount")
-
-
-def removed(amount: float, alive: int) -> int:
-    return amount if isinstance(amount, int) else round(amount * alive)
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)

@@ -1,4 +1,4 @@
-"""Schedules: densities and counts worked out by hand, and functions that are no schedules."""
+"""Schedules: densities worked out by hand, and functions that are no schedules."""
 
 from __future__ import annotations
 
@@ -56,26 +56,6 @@ def test_linear(step: int, steps: int, density: float, expected: float) -> None:
 @pytest.mark.parametrize("steps", [1, 2, 3, 7, 100])
 def test_the_last_density_is_exact(schedule: schedules.Schedule, density: float, steps: int) -> None:
     assert schedule(steps, steps, density) == density
-
-
-@pytest.mark.parametrize(
-    ("schedule", "steps", "total", "kept", "expected"),
-    [
-        (exponential, 4, 10_000, 1, [1000, 100, 10, 1]),
-        (exponential, 2, 100, 25, [50, 25]),
-        (exponential, 3, 10, 5, [8, 6, 5]),  # 7.94, 6.30
-        (linear, 4, 10, 2, [8, 6, 4, 2]),
-        (linear, 4, 10, 0, [8, 5, 2, 0]),  # 7.5 and 2.5 round to the even number
-        (linear, 3, 10, 10, [10, 10, 10]),
-        (exponential, 3, 10, 10, [10, 10, 10]),
-        (exponential, 3, 10, 0, [0, 0, 0]),
-        (exponential, 1, 7, 3, [3]),
-        (exponential, 2, 0, 0, [0, 0]),  # everything was pruned before
-        (linear, 5, 3, 2, [3, 3, 2, 2, 2]),  # 2.8, 2.6, 2.4, 2.2
-    ],
-)
-def test_kept_counts(schedule: schedules.Schedule, steps: int, total: int, kept: int, expected: list[int]) -> None:
-    assert kept_counts(schedule, steps, total, kept) == expected
 
 
 def test_a_schedule_is_any_function_of_step_steps_and_density() -> None:
@@ -141,61 +121,6 @@ def test_what_is_no_schedule_is_refused_before_anything_is_touched(
         )
     assert not called
     assert not prune.is_pruned(model)
-
-
-def test_schedules_decide_what_each_iteration_keeps() -> None:
-    counts: dict[str, list[int]] = {}
-    for schedule in (exponential, linear):
-        model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 4))  # 96 weights
-        kept: list[int] = []
-        prune.global_iterative_unstructured(
-            model,
-            prune.SynFlow,
-            0.75,
-            example_inputs=torch.rand(1, 8),
-            iterations=3,
-            schedule=schedule,
-            callback=lambda step, report, kept=kept: kept.append(report.kept),  # type: ignore[misc]
-        )
-        counts[schedule.__name__] = kept
-    # 96 * 4 ** (-k / 3) = 60.5, 38.1, 24 and 96 - 24 k
-    assert counts == {"exponential": [60, 38, 24], "linear": [72, 48, 24]}
-
-
-@pytest.mark.parametrize(
-    ("iterations", "error"),
-    [(0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError), ("3", TypeError)],
-)
-def test_bad_iterations_are_refused(iterations: Any, error: type[Exception]) -> None:
-    model = nn.Linear(4, 8)
-    with pytest.raises(error, match=f"iterations: expected .*got {iterations!r}"):
-        prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5, iterations=iterations)
-    assert not prune.is_pruned(model)
-
-
-@pytest.mark.parametrize(
-    ("method", "iterations"),
-    [
-        (prune.SynFlow, 100),
-        (prune.SNIP, 1),
-        (prune.GraSP, 1),
-        (prune.L1Unstructured, 1),
-        (prune.RandomUnstructured, 1),
-    ],
-)
-def test_the_methods_own_iterations_are_the_default(method: Any, iterations: int) -> None:
-    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-    steps: list[int] = []
-    prune.global_iterative_unstructured(
-        model,
-        method,
-        0.5,
-        example_inputs=torch.rand(1, 4),
-        data=(torch.rand(6, 4), torch.arange(6) % 2),
-        loss_fn=nn.functional.cross_entropy,
-        callback=lambda step, report: steps.append(step),
-    )
-    assert steps == list(range(1, iterations + 1))
 
 
 def test_the_package_exports_both() -> None:

@@ -1,7 +1,7 @@
 """Pruning at initialisation as a drop-in extension of :mod:`torch.nn.utils.prune`."""
 
-from torch_synflow import ablations, diagnostics, flow, prune, rewinding, schedules
-from torch_synflow.methods import SNIP, GraSP, SynFlow
+from torch_synflow import ablations, diagnostics, flow, prune, rewinding, schedules, scoring
+from torch_synflow.prune import SNIP, GraSP, SynFlow
 
 __version__ = "0.1.0"
 
@@ -16,4 +16,9 @@ __all__ = [
     "prune",
     "rewinding",
     "schedules",
+    "scoring",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -27,6 +27,10 @@ Initialiser = Callable[[Tensor], object]
 __all__ = ["initialise_with_unit_variance", "inverted", "reinitialise", "shuffle_masks"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def shuffle_masks(
     model: nn.Module, parameters: Parameters | None = None, *, generator: torch.Generator | None = None
 ) -> None:

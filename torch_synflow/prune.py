@@ -12,35 +12,33 @@ import torch.nn.utils.prune as _torch_prune
 
 from torch_synflow.budget.densities import er, erk, layer_densities, proportional, uniform
 from torch_synflow.loop import global_iterative_unstructured
-from torch_synflow.methods import (
-    FORCE,
-    SNIP,
-    FORCEUnstructured,
+from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.methods.force import FORCE, FORCEUnstructured, GraSPIt, GraSPItUnstructured
+from torch_synflow.methods.grasp import (
     GraSP,
-    GraSPIt,
-    GraSPItUnstructured,
     GraSPLowest,
     GraSPLowestUnstructured,
     GraSPMagnitude,
     GraSPMagnitudeUnstructured,
     GraSPUnstructured,
+    grasp_scores,
+    grasp_unstructured,
+)
+from torch_synflow.methods.snip import (
+    SNIP,
     IterativeSNIP,
     IterativeSNIPUnstructured,
     SNIPUnstructured,
-    SynapticSaliency,
-    SynapticSaliencyUnstructured,
-    SynFlow,
-    SynFlowUnstructured,
-    TaylorFO,
-    TaylorFOUnstructured,
-    grasp_scores,
-    grasp_unstructured,
     snip_scores,
     snip_unstructured,
-    synflow_scores,
-    synflow_unstructured,
 )
-from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.methods.synaptic import (
+    SynapticSaliency,
+    SynapticSaliencyUnstructured,
+    TaylorFO,
+    TaylorFOUnstructured,
+)
+from torch_synflow.methods.synflow import SynFlow, SynFlowUnstructured, synflow_scores, synflow_unstructured
 from torch_synflow.model.parameters import ExampleInputs, Parameters, PrunableParameters, prunable_parameters
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import exponential, linear

@@ -28,6 +28,10 @@ LevelCallback = Callable[[int, PruningReport], object]
 __all__ = ["TrainingSnapshot", "iterative_magnitude_pruning", "prune_at_step", "rewind", "take_snapshot"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def iterative_magnitude_pruning(
     model: nn.Module,
     train: Train,

@@ -10,6 +10,12 @@ from collections.abc import Callable
 
 Schedule = Callable[[int, int, float], float]
 
+__all__ = ["exponential", "linear"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 def exponential(step: int, steps: int, density: float) -> float:
     r"""Density after ``step`` of ``steps`` when each iteration keeps the same fraction of what is left.

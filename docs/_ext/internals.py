@@ -1,154 +1,129 @@
-"""``.. internals::``: the files of the package, and a drawing of which called which while a network was pruned.
+"""``.. internals::``: a drawing of the rooms of the package, and the tree of its files with what each one says it is.
 
-The arrows are traced, not written down: a small network is pruned while the page is built. A file that is in no group,
-or a box of the drawing that nothing calls any more, fails the build.
+Both are made from the files. A file that does not say what it is, or an import that would make an arrow point upward,
+fails the build.
 """
 
 from __future__ import annotations
 
-import ast
-import sys
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import torch
+import rooms
 from docutils import nodes
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
-from torch import nn
 
-import torch_synflow
-from torch_synflow import prune
-
-PACKAGE = Path(torch_synflow.__file__).parent
-GROUPS = {
-    "What users import": ("__init__", "prune", "schedules", "report", "ablations", "rewinding", "densities"),
-    "The loop and the transaction": (
-        "iterative", "parameters", "amounts", "allocation", "selection", "reader", "ranking", "radix", "attach",
-        "transaction", "pruned", "snapshots",
-    ),
-    "Methods and scores": (
-        "saliency", "scores", "binding", "methods", "scoring", "gradients", "data", "task", "inversion",
-    ),
-    "The flow engine": (
-        "network", "flow", "mode", "names", "readings", "products", "attention", "recurrent", "call", "trace", "depth",
-        "tape", "replay", "flow_scores", "layers", "positions", "runs", "diagnosis",
-    ),
-    "Diagnostics": ("diagnostics",),
-}  # fmt: skip
-# The drawing, row by row. Helpers that all rows use are in the table only.
-ROWS = (
-    ("iterative",),
-    ("parameters", "schedules", "transaction", "methods.synflow", "selection", "attach", "report"),
-    ("scoring", "network"),
-    ("flow", "replay"),
-    ("mode", "tape", "layers", "positions"),
-    ("names", "readings"),
-)
-WIDTH, BOX, ROW = 980, (122, 34), 84
+ROOT = rooms.PACKAGE.name
+WIDTH, BOX, ROW = 720, (190, 46), 88
 
 
-def modules() -> dict[str, str]:
-    """Each file and folder of the package, and the first line of its docstring."""
-    found = {}
-    for path in sorted(PACKAGE.iterdir()):
-        file = path / "__init__.py" if path.is_dir() else path
-        if file.suffix == ".py" and file.exists():
-            text = ast.get_docstring(ast.parse(file.read_text())) or ""
-            found[path.stem] = text.splitlines()[0] if text else ""
-    return found
+def layout(found: set[tuple[str, str]]) -> tuple[list[list[str]], list[list[str]]]:
+    """The rooms row by row, each row from left to right, and the arrows that no longer way implies.
 
-
-def calls() -> set[tuple[str, str]]:
-    """Which file called which while a small network was pruned by SynFlow."""
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 10))
-    params = prune.prunable_parameters(model, example_inputs=torch.ones(1, 3, 8, 8))
-    found = set()
-
-    def note(frame: FrameType, event: str, _: Any) -> None:
-        callee = _module(frame)
-        if event != "call" or callee is None:
-            return
-        caller = frame.f_back
-        while caller is not None and _module(caller) is None:
-            caller = caller.f_back
-        if caller is not None and _module(caller) != callee:
-            found.add((_module(caller) or "", callee))
-
-    before = sys.getprofile()
-    sys.setprofile(note)
+    An arrow is the list of places that it goes through. In rows that it crosses it has a place of its own, which is
+    named like no room, so that it passes between the boxes.
+    """
     try:
-        prune.global_iterative_unstructured(params, prune.SynFlow, 0.9, iterations=5)
-    finally:
-        sys.setprofile(before)
-    return found
+        ordered = rooms.rows(found)
+    except rooms.UpwardImportError as error:
+        raise ExtensionError(f"the rooms of {ROOT}: {error}") from error
+    level = {name: number for number, row in enumerate(ordered) for name in row}
+    ways = []
+    for upper, lower in sorted(rooms.shortest(found)):
+        crossed = range(level[upper] + 1, level[lower])
+        ways.append([upper, *(f"{upper} to {lower} in {number}" for number in crossed), lower])
+        for number, name in zip(crossed, ways[-1][1:], strict=False):
+            ordered[number].append(name)
+    places: dict[str, float] = {}
+    for row in ordered:
+        above = {name: [places[way[way.index(name) - 1]] for way in ways if name in way[1:]] for name in row}
+        row.sort(key=lambda name: sum(above[name]) / max(len(above[name]), 1))
+        places |= {name: (index + 0.5) / len(row) for index, name in enumerate(row)}
+    return ordered, ways
 
 
-def _module(frame: FrameType) -> str | None:
-    package, _, name = str(frame.f_globals.get("__name__", "")).partition(".")
-    return name if package == "torch_synflow" else None
-
-
-def check(found: set[tuple[str, str]]) -> None:
-    """Raise if a file is in no group or in two, or a box of the drawing is not called."""
-    grouped = [name for names in GROUPS.values() for name in names]
-    there = set(modules())
-    if set(grouped) != there or len(grouped) != len(set(grouped)):
-        raise ExtensionError(f"docs/_ext/internals.py: GROUPS has not each file once: {set(grouped) ^ there}")
-    called = {callee for _, callee in found}
-    idle = [name for row in ROWS[1:] for name in row if name not in called]
-    if idle:
-        raise ExtensionError(f"docs/_ext/internals.py: drawn, but not called any more: {', '.join(idle)}")
-
-
-def drawing(found: set[tuple[str, str]]) -> str:
-    """The boxes of ``ROWS``, and an arrow for each call from one row to a lower one."""
-    places, level = {}, {}
-    for number, row in enumerate(ROWS):
-        for index, name in enumerate(row):
-            x = WIDTH * (index + 0.5) / len(row)
-            places[name], level[name] = (x, 30 + number * ROW), number
-    parts = []
-    for caller, callee in sorted(found):
-        if caller in places and callee in places and level[caller] < level[callee]:
-            (x, y), (u, v) = places[caller], places[callee]
-            y, v = y + BOX[1] / 2, v - BOX[1] / 2 - 4
-            bend = (v - y) / 2
-            parts.append(f'<path d="M{x:.0f} {y:.0f} C{x:.0f} {y + bend:.0f} {u:.0f} {v - bend:.0f} {u:.0f} {v:.0f}"/>')
-    for name, (x, y) in places.items():
-        parts.append(
-            f'<rect x="{x - BOX[0] / 2:.0f}" y="{y - BOX[1] / 2:.0f}" width="{BOX[0]}" height="{BOX[1]}" rx="5"/>'
-        )
-        parts.append(f'<text x="{x:.0f}" y="{y + 5:.0f}">{escape(name)}</text>')
-    height = 60 + (len(ROWS) - 1) * ROW
-    label = "Which file of the package calls which while SynFlow prunes a network"
+def drawing(ordered: Sequence[Sequence[str]], ways: Sequence[Sequence[str]], files: Mapping[str, Path]) -> str:
+    """A box for each room, with the folders in it, and the arrows, all of which point down."""
+    places = {
+        name: (WIDTH * (index + 0.5) / len(row), 40 + number * ROW)
+        for number, row in enumerate(ordered)
+        for index, name in enumerate(row)
+    }
+    parts = [f'<path d="{_curve([places[name] for name in way])}"/>' for way in ways]
+    room = rooms.rooms_of(files, rooms.imports(files))
+    for name in sorted(set(places) & set(files)):
+        x, y = places[name]
+        folders = [other for other in files if files[other].stem == "__init__" and room[other] == name != other]
+        inside = ", ".join(label(folder, files).removeprefix(label(name, files)) for folder in folders)
+        corner = f'x="{x - BOX[0] / 2:.0f}" y="{y - BOX[1] / 2:.0f}"'
+        parts.append(f'<rect {corner} width="{BOX[0]}" height="{BOX[1]}" rx="5"/>')
+        parts.append(f'<text x="{x:.0f}" y="{y + (-3 if inside else 5):.0f}">{escape(label(name, files))}</text>')
+        if inside:
+            parts.append(f'<text class="inside" x="{x:.0f}" y="{y + 14:.0f}">{escape(inside)}</text>')
+    height = 80 + (len(ordered) - 1) * ROW
+    title = f"The rooms of {ROOT} from top to bottom, and which imports from which"
     return (
-        f'<div class="calls"><svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{label}"><defs>'
+        f'<div class="rooms"><svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{title}"><defs>'
         '<marker id="head" viewBox="0 0 8 8" refX="6" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         f'<path d="M0 0L8 4L0 8z"/></marker></defs>{"".join(parts)}</svg></div>'
     )
 
 
+def _curve(places: Sequence[tuple[float, float]]) -> str:
+    """From the lower edge of the first box to the upper edge of the last one, upright at each place between."""
+    (x, y), half = places[0], BOX[1] / 2
+    text = f"M{x:.0f} {y + half:.0f}"
+    for u, v in places[1:]:
+        start, stop = y + half, v - half - 4
+        middle = (start + stop) / 2
+        text += f" V{start:.0f} C{x:.0f} {middle:.0f} {u:.0f} {middle:.0f} {u:.0f} {stop:.0f}"
+        x, y = u, v
+    return text
+
+
+def label(name: str, files: Mapping[str, Path]) -> str:
+    """A module by its path in the package: ``loop.py``, ``flow/engine/``."""
+    return ("/".join(name.split(".")[1:]) or name) + _ending(files[name])
+
+
+def _ending(path: Path) -> str:
+    return "/" if path.stem == "__init__" else ".py"
+
+
+def tree(files: Mapping[str, Path], ordered: Sequence[Sequence[str]]) -> list[str]:
+    """A list of all files in reStructuredText, nested by folder, the rooms in the order of the drawing."""
+    first = rooms.first_lines(files)
+    silent = sorted(name for name, line in first.items() if not line)
+    if silent:
+        raise ExtensionError(f"files whose docstring does not say what they are: {', '.join(silent)}")
+    position = {name: index for index, name in enumerate(name for row in ordered for name in row)}
+    lines = []
+
+    def add(name: str, depth: int) -> None:
+        there = name.rpartition(".")[2] + _ending(files[name])
+        lines.extend([f"{'  ' * depth}* ``{there}``: {first[name]}", ""])
+        inside = [other for other in first if other.rpartition(".")[0] == name]
+        for other in sorted(inside, key=lambda other: (position.get(other, 0), other)):
+            add(other, depth + 1)
+
+    add(next(iter(first)), 0)
+    return lines
+
+
 class Internals(SphinxDirective):
-    """The drawing, then a table of files for each group."""
+    """The drawing, then the tree of files."""
 
     def run(self) -> list[nodes.Node]:
-        """Trace, check, draw."""
-        found = calls()
-        check(found)
-        for path in PACKAGE.rglob("*.py"):
+        """Read, order, draw."""
+        files = rooms.sources()
+        for path in files.values():
             self.env.note_dependency(str(path))
-        first = modules()
-        lines = []
-        for title, names in GROUPS.items():
-            lines += [f".. list-table:: {title}", "   :widths: 20 80", ""]
-            for name in names:
-                lines += [f"   * - ``{name}``", f"     - {first[name]}"]
-            lines.append("")
-        return [nodes.raw("", drawing(found), format="html"), *self.parse_text_to_nodes("\n".join(lines))]
+        ordered, ways = layout(rooms.arrows(files))
+        picture = nodes.raw("", drawing(ordered, ways, files), format="html")
+        return [picture, *self.parse_text_to_nodes("\n".join(tree(files, ordered)))]
 
 
 def setup(app: Any) -> dict[str, bool]:

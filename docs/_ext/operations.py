@@ -1,4 +1,4 @@
-"""``.. operations::``: how the flow engine reads each operation, from the tables that it goes by."""
+"""``.. operations::``: the homogeneous surrogate of each operation, from the tables that the code goes by."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Operations(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Make the table."""
         self.env.note_dependency(str(operations.__file__))
-        lines = [".. list-table::", "   :header-rows: 1", "   :widths: 45 55", "", "   * - Read as"]
+        lines = [".. list-table::", "   :header-rows: 1", "   :widths: 45 55", "", "   * - Surrogate"]
         lines.append("     - Operations, by the name of the function or method, in-place forms included")
         for meaning, names in groups():
             lines += [f"   * - {meaning}", f"     - {_listed(names)}"]

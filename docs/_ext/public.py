@@ -9,25 +9,19 @@ from typing import Any, get_origin
 import torch.nn.utils.prune as torch_prune
 
 import torch_synflow
-from torch_synflow import ablations, diagnostics, flow, prune, rewinding, schedules
-
-MODULES = (prune, diagnostics, ablations, rewinding)
-#: of modules that hold the engine or helpers beside them
-OTHERS = {flow: ("register",), schedules: ("exponential", "linear")}
+from torch_synflow import prune
 
 
 def public_names() -> dict[str, Any]:
     """Every public function and class by the name that users write, those that are torch's own left out."""
-    names = {}
-    for module in MODULES:
-        listed = getattr(module, "__all__", None) or [
-            name for name, value in vars(module).items() if _defined_in(value, module.__name__) and name[0] != "_"
-        ]
-        for name in listed:
-            if not hasattr(torch_prune, name):
-                names[f"{module.__name__}.{name}"] = getattr(module, name)
-    names |= {f"{module.__name__}.{name}": getattr(module, name) for module, some in OTHERS.items() for name in some}
-    names |= {f"torch_synflow.{name}": getattr(torch_synflow, name) for name in torch_synflow.__all__}
+    exported = [getattr(torch_synflow, name) for name in torch_synflow.__all__]
+    modules = [torch_synflow, *filter(inspect.ismodule, exported)]
+    names = {
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module in modules
+        for name in module.__all__
+        if not hasattr(torch_prune, name)
+    }
     return {name: value for name, value in names.items() if inspect.isclass(value) or inspect.isfunction(value)}
 
 
@@ -45,10 +39,6 @@ def undocumented(documented: Iterable[str]) -> list[str]:
     names = public_names() | aliases()
     there = [value for name, value in names.items() if name in documented]
     return sorted(name for name, value in names.items() if not any(value is other for other in there))
-
-
-def _defined_in(value: Any, module: str) -> bool:
-    return getattr(value, "__module__", "") == module and (inspect.isclass(value) or inspect.isfunction(value))
 
 
 def lacking(value: Any) -> list[str]:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import importlib
 import json
 import re
-import sys
 import zlib
 from pathlib import Path
 
+import inventories
+import public
 import pytest
 
 from torch_synflow import prune
 from torch_synflow.flow.surrogate import operations as operations_by_name
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "docs" / "_ext"))
-import inventories  # noqa: E402
-import public  # noqa: E402
 
 ENTRY = re.compile(r"^\.\. (?:py:)?(?:current)?module:: (\S+)$|^\.\. (?:auto|py:)\w+:: (\S+)$", re.M)
 
@@ -77,24 +75,6 @@ def test_an_inventory_has_the_header_and_the_lines_that_intersphinx_reads(tmp_pa
 def test_every_operation_with_a_reading_has_one_that_says_what_it_is() -> None:
     for name, reading in {**operations_by_name.SURROGATES, **operations_by_name.DECOMPOSED}.items():
         assert (reading.__doc__ or "").strip(), name
-
-
-def test_a_file_that_the_internals_do_not_show_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("sphinx")
-    internals = importlib.import_module("internals")
-    found = internals.calls()
-    internals.check(found)
-    monkeypatch.setitem(internals.GROUPS, "Diagnostics", ())
-    with pytest.raises(internals.ExtensionError, match="diagnostics"):
-        internals.check(found)
-
-
-def test_a_box_of_the_drawing_that_nothing_calls_is_found() -> None:
-    pytest.importorskip("sphinx")
-    internals = importlib.import_module("internals")
-    found = {(caller, callee) for caller, callee in internals.calls() if callee != "tape"}
-    with pytest.raises(internals.ExtensionError, match="not called any more: tape"):
-        internals.check(found)
 
 
 @pytest.mark.parametrize("name", ["speed", "overlaps", "data_methods", "throughput", "architectures"])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from tests.cases import METHODS, MODELS, MethodCase, ModelCase, masks_of, prune_case
+from tests.cases import METHODS, MODELS, MethodCase, ModelCase, prune_case
+from tests.masks import masks_of
 from torch_synflow import prune
 from torch_synflow.selection import histogram
 from torch_synflow.selection.stream import ScoreStream

@@ -1,4 +1,4 @@
-"""LayerKey densities: read off a model, or given by a rule for any density of the whole."""
+"""Layer densities: read off a model, or given by a rule for any density of the whole."""
 
 from __future__ import annotations
 

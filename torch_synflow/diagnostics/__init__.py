@@ -24,3 +24,7 @@ __all__ = [
     "effective_masks", "effective_sparsity", "layer_scores", "neuron_collapse", "passes", "path_norm",
     "shuffled_effect", "trainability", "warn_if_untrainable",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

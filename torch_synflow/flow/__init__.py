@@ -19,3 +19,7 @@ operation, as its positively homogeneous counterpart:
 from torch_synflow.flow.surrogate.register import register
 
 __all__ = ["register"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

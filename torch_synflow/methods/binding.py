@@ -12,10 +12,10 @@ from torch_synflow.methods.made import make_class
 from torch_synflow.model.parameters import Pair, held_parameters
 from torch_synflow.scoring.task import Task
 
-Method = TypeVar("Method")
+Bound = TypeVar("Bound")
 
 
-def bound_class(method: type[Method], task: Task, parameters: Sequence[Pair] | None) -> type[Method]:
+def bound_class(method: type[Bound], task: Task, parameters: Sequence[Pair] | None) -> type[Bound]:
     """The class ``method`` that scores with ``task``, and ranks ``parameters`` in their order where they are given."""
     attributes = {"_task": task, "_bound_parameters": parameters}
     return make_class(method.__name__, method, attributes, bound_class, method, task, parameters)

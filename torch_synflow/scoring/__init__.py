@@ -5,3 +5,7 @@ from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.task import Task
 
 __all__ = ["Network", "Scores", "Task"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

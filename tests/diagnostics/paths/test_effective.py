@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import pytest
@@ -14,26 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.diagnostics.paths.brute_force import KINDS, Entry, Mlp, Unrolled
-from torch_synflow import ablations, diagnostics, prune
+from tests.diagnostics.paths.random_networks import random_network
+from torch_synflow import diagnostics, prune
 
 few = settings(deadline=None, max_examples=60, derandomize=True)
-
-
-def random_network(kind: Callable[[], nn.Module], seed: int, density: float) -> tuple[nn.Module, dict[str, Tensor]]:
-    """A network whose layers are pruned at random, and its masks."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = kind()
-        masks = {}
-        for name, module in model.named_children():
-            if not isinstance(module, nn.BatchNorm2d):
-                masks[name] = (torch.rand(module.weight.shape) < density).float()
-                torch_prune.custom_from_mask(module, "weight", masks[name])
-            else:
-                nn.init.normal_(module.weight)
-                nn.init.normal_(module.bias)
-                nn.init.normal_(module.running_mean)
-    return model, masks
 
 
 def entries_on_paths(network: Unrolled, outputs: Tensor) -> set[Entry]:
@@ -154,29 +137,3 @@ def test_any_entry_of_a_window_may_be_the_greatest(name: str) -> None:
         pool(x).sum().backward()
         covered |= x.grad.flatten() > 0
     assert torch.equal(found, covered)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_shuffled_effect(kind: Callable[[], nn.Module]) -> None:
-    model, _ = random_network(kind, 3, 0.4)
-    x = torch.rand(1, *model.shape)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    effect = diagnostics.shuffled_effect(model, x, generator=torch.Generator().manual_seed(5))
-    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert effect.before == diagnostics.effective_sparsity(model, x)
-    ablations.shuffle_masks(model, generator=torch.Generator().manual_seed(5))
-    assert effect.after == diagnostics.effective_sparsity(model, x)
-    assert effect.ratio == effect.after.effective / effect.before.effective
-
-
-def test_the_ratio_at_its_ends() -> None:
-    some = diagnostics.EffectiveSparsity((diagnostics.EffectiveLayer("a", 2, 3, 4),))
-    none = diagnostics.EffectiveSparsity((diagnostics.EffectiveLayer("a", 0, 3, 4),))
-    assert diagnostics.ShuffledEffect(none, some).ratio == math.inf
-    assert diagnostics.ShuffledEffect(none, none).ratio == 1
-    assert diagnostics.ShuffledEffect(some, none).ratio == 0
-
-
-def test_shuffling_an_unpruned_model_is_an_error() -> None:
-    with pytest.raises(ValueError, match="model: expected a mask"):
-        diagnostics.shuffled_effect(Mlp(), torch.rand(1, 3))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.diagnostics.paths.brute_force import Grouped, Mlp, Residual
-from tests.diagnostics.paths.test_effective import random_network
+from tests.diagnostics.paths.random_networks import random_network
 from torch_synflow import diagnostics, prune
 
 

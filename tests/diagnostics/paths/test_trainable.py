@@ -9,7 +9,8 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from tests.cases import Residual, fingerprint
+from tests.fingerprint import fingerprint
+from tests.models import Residual
 from torch_synflow import diagnostics, prune
 
 X = torch.rand(1, 3, 6, 6)

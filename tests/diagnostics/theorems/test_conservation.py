@@ -1,4 +1,4 @@
-"""Theorems 1 and 2 against finite differences, for every saliency, in float64 to 1e-9; and where they do not hold."""
+"""Both theorems for every saliency, in float64 to 1e-9, and where they do not hold."""
 
 from __future__ import annotations
 
@@ -10,50 +10,13 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from tests.cases import MODELS, ModelCase, fingerprint
+from tests.cases import MODELS, ModelCase
+from tests.diagnostics.theorems.saliencies import SALIENCIES, saliency, with_offsets
+from tests.fingerprint import fingerprint
 from torch_synflow import diagnostics, prune
-from torch_synflow.diagnostics.theorems.conservation import Conservation
 
 #: networks of the table that are homogeneous and have no tied tensor
 PLAIN = [case for case in MODELS if not case.half and "tied" not in case.name]
-
-
-def with_offsets(case: ModelCase) -> nn.Module:
-    """The network with biases, scales and running statistics that are not those of a fresh one."""
-    model = case.build()
-    generator = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                for tensor in (module.weight, module.bias, module.running_mean):
-                    tensor.copy_(torch.randn(tensor.shape, generator=generator))
-                module.running_var.copy_(torch.rand(module.running_var.shape, generator=generator) + 0.5)
-    return model
-
-
-def saliency(name: str, case: ModelCase) -> dict[str, Any]:
-    """Arguments of ``conservation`` for a named saliency."""
-    targets = case.batch()[1]
-
-    def loss(outputs: Any) -> Tensor:
-        return case.loss_fn(outputs, targets)
-
-    def cubes(outputs: Any) -> Tensor:
-        leaves = outputs.values() if isinstance(outputs, dict) else outputs
-        leaves = [outputs] if isinstance(outputs, Tensor) else leaves
-        return sum((leaf**3 + leaf.sin()).sum() for leaf in leaves)
-
-    arguments: dict[str, dict[str, Any]] = {
-        "SynFlow": {},
-        "SNIP": {"objective": loss},
-        "GraSP": {"objective": loss, "along_gradient": True},
-        "a function of one's own": {"objective": cubes},
-        "its curvature": {"objective": cubes, "along_gradient": True},
-    }
-    return arguments[name]
-
-
-SALIENCIES = ["SynFlow", "SNIP", "GraSP", "a function of one's own", "its curvature"]
 
 
 def head_of(model: nn.Module) -> list[str]:
@@ -75,69 +38,6 @@ def test_both_theorems_hold(case: ModelCase, name: str) -> None:
     assert any(abs(value) > 1e-12 for hidden in found.neurons for value in hidden.incoming)
     assert all(not hidden.note for hidden in found.neurons)
     assert found.cut(head_of(model)).error < 1e-9
-
-
-@pytest.mark.parametrize("name", SALIENCIES)
-def test_theorem_2_at_every_cut_of_a_residual_network(name: str) -> None:
-    case = next(case for case in MODELS if case.name == "residual")
-    found = diagnostics.conservation(with_offsets(case), case.inputs(), **saliency(name, case))
-    for cut in (["stem"], ["conv1", "shortcut.0"], ["conv2.weight", "shortcut.0.weight"], ["head"]):
-        at = found.cut(cut)
-        assert at.error < 1e-9
-        assert at.output == found.output
-        assert abs(at.biases) > 1e-9
-
-
-def numeric(model: nn.Module, tensor: Tensor, value: Any, step: float = 1e-5) -> Tensor:
-    """``dR/dw * w`` of each entry by central differences."""
-    result = torch.zeros_like(tensor)
-    for k in range(tensor.numel()):
-        flat = tensor.view(-1)
-        original = float(flat[k])
-        ends = []
-        for sign in (1, -1):
-            flat[k] = original + sign * step
-            ends.append(float(value(model)))
-        flat[k] = original
-        result.view(-1)[k] = (ends[0] - ends[1]) / (2 * step) * original
-    return result
-
-
-@pytest.mark.parametrize("objective", ["SNIP", "SynFlow"])
-def test_sums_of_neurons_are_those_of_finite_differences(objective: str) -> None:
-    torch.manual_seed(1)
-    layers = [nn.Conv2d(2, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4), nn.ReLU(), nn.Linear(4, 2)]
-    model = nn.Sequential(*layers).double()
-    x, targets = torch.randn(5, 2, 3, 3).double(), torch.tensor([0, 1, 1, 0, 1])
-    if objective == "SNIP":
-        found = diagnostics.conservation(model, x, lambda outputs: F.cross_entropy(outputs, targets))
-
-        def value(model: nn.Module) -> Tensor:
-            return F.cross_entropy(model(x), targets)
-    else:
-        found = diagnostics.conservation(model, x)
-
-        def value(model: nn.Module) -> Tensor:
-            return model(torch.ones(1, 2, 3, 3).double()).sum()
-
-    with torch.no_grad():
-        if objective == "SynFlow":
-            for parameter in model.parameters():
-                parameter.abs_()
-        by_name = {name: numeric(model, tensor, value) for name, tensor in model.named_parameters()}
-    first, second = found.neurons
-    conv = by_name["0.weight"].sum((1, 2, 3)) + by_name["0.bias"]
-    reads_conv = by_name["3.weight"].reshape(4, 3, 4).sum((0, 2))
-    linear = by_name["3.weight"].sum(1) + by_name["3.bias"]
-    for hidden, incoming, outgoing in (
-        (first, conv, reads_conv),
-        (second, linear, by_name["5.weight"].sum(0)),
-    ):
-        torch.testing.assert_close(torch.tensor(hidden.incoming).double(), incoming, rtol=1e-6, atol=1e-8)
-        torch.testing.assert_close(torch.tensor(hidden.outgoing).double(), outgoing, rtol=1e-6, atol=1e-8)
-    cut = found.cut(["3"])
-    assert cut.weights == pytest.approx(float(by_name["3.weight"].sum()), rel=1e-6)
-    assert cut.biases == pytest.approx(float(by_name["3.bias"].sum() + by_name["5.bias"].sum()), rel=1e-6)
 
 
 class GraSP(prune.GraSP):
@@ -221,42 +121,6 @@ def test_training_mode_draws_from_torchs_state_and_leaves_statistics() -> None:
     assert fingerprint(model) == before
 
 
-def test_in_place_operations_and_unbatched_inputs() -> None:
-    layers = [
-        nn.Conv2d(2, 3, 3, padding=1),
-        nn.BatchNorm2d(3),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(3, 4, 3),
-        nn.ReLU(inplace=True),
-    ]
-    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * 4, 2)).double()
-    found = diagnostics.conservation(model, torch.randn(3, 2, 4, 4).double(), lambda y: (y**2).sum())
-    assert [(hidden.before, hidden.after) for hidden in found.neurons] == [(("0",), ("3",)), (("3",), ("6",))]
-    assert found.error < 1e-12
-    plain = nn.Sequential(nn.Linear(3, 4), nn.ReLU(inplace=True), nn.Linear(4, 2))
-    assert diagnostics.conservation(plain, torch.rand(3), lambda y: y.sum()).error < 1e-12
-
-
-class Joined(nn.Module):
-    """Dense connections: what two layers lead to is joined."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.b, self.c = nn.Linear(3, 4), nn.Linear(4, 5), nn.Linear(9, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.a(x))
-        return self.c(torch.cat([x, torch.relu(self.b(x))], 1))
-
-
-def test_joined_channels_are_summed_over_all_neurons() -> None:
-    found = diagnostics.conservation(Joined(), torch.rand(4, 3), lambda y: (y**2).sum())
-    (hidden,) = found.neurons
-    assert hidden.note == "summed over all neurons, as Cat moves channels"
-    assert len(hidden.incoming) == 1
-    assert hidden.error < 1e-12
-
-
 class Once(nn.Module):
     """A network with an operation between its layers."""
 
@@ -291,39 +155,6 @@ def test_tied_parameters_are_named() -> None:
     assert all("a tied parameter" in hidden.note for hidden in found.neurons)
 
 
-def test_one_module_called_twice() -> None:
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a, self.b, self.c = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 2)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.c(torch.relu(self.b(torch.relu(self.b(torch.relu(self.a(x)))))))
-
-    found = diagnostics.conservation(Twice(), torch.rand(4, 3), lambda y: (y**2).sum())
-    assert [(h.before, h.after) for h in found.neurons] == [(("a", "b"), ("b", "c"))]
-    assert found.error < 1e-12
-
-
-def residual() -> Conservation:
-    case = next(case for case in MODELS if case.name == "residual")
-    return diagnostics.conservation(case.build(), case.inputs())
-
-
-@pytest.mark.parametrize(
-    ("layers", "message"),
-    [
-        (["conv1"], "expected a cut, but some path from input to output goes past conv1"),
-        (["conv1", "conv2", "shortcut.0"], "expected a cut that no path crosses twice; conv1 is on one with another"),
-        (["stem", "head"], "expected a cut that no path crosses twice; stem"),
-        (["bn"], r"expected names of linear and convolution modules that are called, got 'bn'; there are stem, conv1"),
-    ],
-)
-def test_what_is_no_cut_is_refused(layers: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match=f"layers: {message}"):
-        residual().cut(layers)
-
-
 def test_wrong_arguments_are_named() -> None:
     model, x = nn.Linear(3, 2), torch.rand(4, 3)
     before = fingerprint(model)
@@ -345,12 +176,6 @@ def test_pruned_to_the_last_entry() -> None:
     for amount in (0.9, 1.0):
         prune.global_iterative_unstructured(model, prune.L1Unstructured, amount)
         assert diagnostics.conservation(model, torch.rand(3, 4), lambda y: (y**2).sum()).error < 1e-12
-
-
-def test_a_model_without_hidden_neurons() -> None:
-    found = diagnostics.conservation(nn.Linear(4, 2), torch.rand(3, 4))
-    assert (found.neurons, found.error) == ((), 0.0)
-    assert found.cut([""]).error < 1e-12
 
 
 @pytest.mark.slow

@@ -7,14 +7,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tests.flow.engine.test_tape import by_definition, model_again
+from tests.flow.engine.recorded import by_definition, model_again
 from torch_synflow import prune
 from torch_synflow.flow.engine import equal_rows, replay
-from torch_synflow.flow.engine import runs as runs_of_equals
 from torch_synflow.flow.engine.tape import Tape
 
 X = torch.ones(1, 3, 24, 20)
@@ -136,7 +133,7 @@ def shapes(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     + [lambda pool=pool: Pools(pool) for pool in POOLS],
 )
 def test_scores_are_by_definition(build: Any, shapes: list[torch.Size], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch_synflow.flow.positive.measure", model_again)
+    monkeypatch.setattr("torch_synflow.flow.positive.flow_of", model_again)
     torch.manual_seed(0)
     model = build().double()
     with torch.no_grad():
@@ -162,34 +159,6 @@ def test_gates_score_as_they_do_with_all_positions(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(replay, "share_positions", lambda tape: None)
     for score, expected in zip(shared.values(), prune.synflow_scores(model, X).values(), strict=True):
         torch.testing.assert_close(score, expected, rtol=1e-11, atol=0)
-
-
-@settings(deadline=None, max_examples=150, derandomize=True)
-@given(
-    runs=st.lists(st.integers(1, 9), min_size=1, max_size=6),
-    size=st.integers(1, 5),
-    stride=st.integers(1, 4),
-    padding=st.integers(0, 3),
-    dilation=st.integers(1, 3),
-    values=st.lists(st.floats(-2, 2), min_size=6, max_size=6),
-)
-def test_different_windows_give_what_all_windows_give(
-    runs: list[int], size: int, stride: int, padding: int, dilation: int, values: list[float]
-) -> None:
-    length = sum(runs) + 2 * padding
-    if dilation * (size - 1) >= length:
-        return
-    windows = runs_of_equals.windows_along(tuple(runs), size, stride, padding, dilation)
-    if windows is None:
-        assert dilation > 1  # else they can always be slid over
-        return
-    small = torch.tensor(values[: len(runs)], dtype=torch.float64)
-    whole = F.pad(small.repeat_interleave(torch.tensor(runs)), (padding, padding))
-    expected = whole.unfold(0, dilation * (size - 1) + 1, stride)[:, ::dilation]
-    taken = F.pad(small, (0, 1))[windows.take] if windows.take is not None else F.pad(small, (padding, padding))
-    found = taken.unfold(0, dilation * (size - 1) + 1, stride)[:, ::dilation]
-    assert len(found) == len(windows.runs)
-    assert torch.equal(found.repeat_interleave(torch.tensor(windows.runs), 0), expected)
 
 
 def test_an_image_of_224_is_computed_on_few_positions(shapes: list[torch.Size]) -> None:

@@ -1,0 +1,84 @@
+"""Attention counts upstream flow once, and queries and keys carry the block's."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.flow.flows import Of, X, totals, without_biases
+from tests.flow.networks import Attention
+from torch_synflow import prune
+
+
+@pytest.mark.parametrize("form", ["module", "separate", "function", "einsum", "fused"])
+def test_attention_counts_upstream_once_and_q_and_k_carry_the_blocks_flow(form: str) -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm = nn.LayerNorm(8)
+            self.attention = Attention(form)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.attention(self.norm(x))
+
+    model = without_biases(nn.Sequential(nn.Linear(6, 8), nn.GELU(), Block(), Block(), nn.Linear(8, 3)))
+    tokens = torch.ones(1, 5, 6)
+    parameters = prune.prunable_parameters(model)
+    if form == "module":
+        parameters += [(block.attention.inner, "in_proj_weight") for block in (model[2], model[3])]
+    names = {module: name for name, module in model.named_modules()}
+    scores = prune.synflow_scores(model, tokens, parameters)
+    R = float(scores[model[4], "weight"].sum())  # noqa: N806
+    for (module, name), score in scores.items():
+        parts = score.chunk(3) if names[module].endswith("qkv") or name == "in_proj_weight" else [score]
+        for part in parts:
+            assert (part > 0).all(), names[module]
+            assert float(part.sum()) == pytest.approx(R, rel=1e-9), names[module]
+
+
+def test_multi_head_attention_with_separate_projections_masks_and_returned_weights() -> None:
+    model = nn.MultiheadAttention(8, 2, kdim=4, vdim=5, batch_first=True, add_bias_kv=True, add_zero_attn=True)
+    inputs = {"query": torch.ones(1, 5, 8), "key": torch.ones(1, 3, 4), "value": torch.ones(1, 3, 5)}
+    inputs |= {
+        "key_padding_mask": torch.tensor([[False, False, True]]),
+        "attn_mask": torch.zeros(5, 3, dtype=torch.bool),
+    }
+    names = ["q_proj_weight", "k_proj_weight", "v_proj_weight"]
+    scores = prune.synflow_scores(model, inputs, [(model, name) for name in names])
+    assert all((score > 0).all() for score in scores.values())
+
+
+def test_torchs_transformers_are_conserved() -> None:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, activation="gelu")
+    encoder = nn.Sequential(nn.Linear(6, 8), nn.TransformerEncoder(layer, 2, enable_nested_tensor=False))
+    found = totals(without_biases(nn.Sequential(encoder, nn.Linear(8, 3))), torch.ones(5, 6))
+    assert found["0.0"] == pytest.approx(found["1"], rel=1e-9)
+    assert max(found.values()) == pytest.approx(found["1"], rel=1e-9)
+    whole = nn.Transformer(8, 2, 1, 1, 16, batch_first=True)
+    for score in prune.synflow_scores(whole, (torch.ones(1, 5, 8), torch.ones(1, 3, 8))).values():
+        assert (score > 0).all()
+
+
+@pytest.mark.parametrize("mask", ["causal", "boolean", "added", "filled"])
+def test_masks_of_attention_block(mask: str) -> None:
+    causal = torch.ones(4, 4, dtype=torch.bool).tril()
+    added = torch.zeros(4, 4).masked_fill(~causal, -math.inf)
+
+    def attend(x: Tensor) -> Tensor:
+        if mask == "filled":
+            return ((x @ x.transpose(-2, -1)).masked_fill(~causal, -math.inf).softmax(-1) @ x)[:, 0]
+        kwargs: dict[str, Any] = {"causal": {"is_causal": True}, "boolean": {"attn_mask": causal}}.get(
+            mask, {"attn_mask": added}
+        )
+        return F.scaled_dot_product_attention(x, x, x, **kwargs).select(1, 0)
+
+    # the first token sees only itself, so positions of the others do not arrive
+    model = nn.Sequential(nn.Linear(6, 4), Of(lambda x: torch.diag_embed(x)), Of(attend), nn.Linear(4, 3))
+    scores = prune.synflow_scores(without_biases(model), X)
+    assert scores[model[0], "weight"][0].all()
+    assert not scores[model[0], "weight"][1:].any()

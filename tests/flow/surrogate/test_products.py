@@ -1,0 +1,71 @@
+"""Sums and products: constants are positive, gates count upstream flow once and carry the block's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tests.flow.flows import IMAGE, Of, agrees, around, totals, without_biases
+from tests.flow.networks import SqueezeExcite
+from torch_synflow import prune
+
+
+def test_offsets_and_factors_that_are_constants_are_positive() -> None:
+    shift, scale = torch.randn(8), torch.randn(8)
+    agrees(around(Of(lambda x: (x - shift) * scale - 2)), lambda x: (x + shift.abs()) * scale.abs() + 2)
+    agrees(around(Of(lambda x: x.add(shift).div(-2.0).sub_(0.5))), lambda x: (x + shift.abs()) / 2 + 0.5)
+
+
+class InPlace(SqueezeExcite):
+    def product(self, x: Tensor, scale: Tensor) -> Tensor:
+        x = x.clone()
+        x.mul_(scale.expand_as(x))
+        return x
+
+
+@pytest.mark.parametrize("kind", [SqueezeExcite, InPlace])
+@pytest.mark.parametrize("gate", [torch.sigmoid, F.hardsigmoid, lambda x: F.relu6(x + 3) / 6])
+@pytest.mark.parametrize("before", [nn.SiLU(), nn.Identity(), nn.Hardswish(inplace=True), nn.ReLU6()])
+def test_squeeze_excite_counts_upstream_once_and_carries_the_blocks_flow(
+    kind: type[SqueezeExcite], gate: Callable[[Tensor], Tensor], before: nn.Module
+) -> None:
+    blocks = [nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), before, kind(gate)) for _ in range(3)]
+    model = without_biases(nn.Sequential(nn.Conv2d(3, 8, 3), *blocks, nn.Flatten(), nn.Linear(8 * 36, 4)))
+    found = totals(model, IMAGE)
+    R = found["5"]  # noqa: N806
+    for name, total in found.items():
+        share = 1.0
+        if name.rpartition(".")[2] in ("fc1", "fc2") and gate not in (torch.sigmoid, F.hardsigmoid):
+            assert 0 < total < R  # the 3 of relu6(x + 3) is a bias of the gate
+        else:
+            assert total == pytest.approx(share * R, rel=1e-9), name
+
+
+def test_a_gate_without_weights_left_is_open() -> None:
+    model = without_biases(
+        nn.Sequential(nn.Conv2d(3, 8, 3), SqueezeExcite(torch.sigmoid), nn.Flatten(), nn.Linear(288, 4))
+    )
+    pruned = prune.custom_from_mask(model[1].fc2, "weight", torch.zeros_like(model[1].fc2.weight))
+    scores = prune.synflow_scores(model, IMAGE)
+    assert not scores[pruned, "weight"].any()
+    assert (scores[model[0], "weight"] > 0).all()
+
+
+def test_glu_and_its_relatives() -> None:
+    class SwiGLU(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 8), nn.Linear(6, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.silu(self.a(x)) * self.b(x)
+
+    found = totals(without_biases(nn.Sequential(nn.Linear(6, 6), nn.ReLU(), SwiGLU(), nn.Linear(8, 3))))
+    assert list(found.values()) == pytest.approx([found["3"]] * 4)
+    # both halves of one layer carry the flow: the main one and the gate
+    found = totals(without_biases(nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 16), nn.GLU(), nn.Linear(8, 3))))
+    assert list(found.values()) == pytest.approx([found["3"], 2 * found["3"], found["3"]])

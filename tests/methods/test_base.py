@@ -1,0 +1,59 @@
+"""What every scored method shares: its functional form, and any precision."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.small_net import BATCH, Net, X, Y, kept, refuses
+from torch_synflow import SNIP, GraSP, SynFlow, prune
+
+
+@pytest.mark.parametrize(
+    ("form", "needs"),
+    [
+        (prune.synflow_unstructured, {"example_inputs": X}),
+        (prune.snip_unstructured, BATCH),
+        (prune.grasp_unstructured, BATCH),
+    ],
+)
+def test_functional_forms(form: Any, needs: dict[str, Any]) -> None:
+    model = Net()
+    original = model[0].weight
+    assert form(model[0], "weight", 0.5, model=model, **needs) is model[0]
+    assert int(model[0].weight_mask.sum()) == 35 - round(17.5)
+    assert model[0].weight_orig is original
+    form(model[0], "weight", 7, model=model, **needs)
+    assert int(model[0].weight_mask.sum()) == 35 - round(17.5) - 7
+    copy.deepcopy(model)
+    pickle.dumps(model)
+    refuses(ValueError, "amount: expected at most", model, lambda: form(model[0], "weight", 36, model=model, **needs))
+    refuses(ValueError, "needs .*got none", model, lambda: form(model[3], "weight", 0.5))
+    refuses(
+        ValueError,
+        r"importance_scores: expected shape \(3, 7\)",
+        model,
+        lambda: form(model[3], "weight", 0.5, torch.ones(2)),
+    )
+    refuses(
+        ValueError, "importance_scores", model, lambda: form(model[3], "weight", 0.5, torch.full((3, 7), torch.nan))
+    )
+    form(model[3], "weight", 20, torch.arange(21.0).view(3, 7))
+    assert model[3].weight_mask.nonzero().tolist() == [[2, 6]]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("method", [SynFlow, SNIP, GraSP, prune.L1Unstructured])
+def test_other_precisions(method: Any, dtype: torch.dtype) -> None:
+    model = Net().to(dtype)
+    x = X.to(dtype)
+    report = prune.global_iterative_unstructured(
+        model, method, 0.5, example_inputs=x, data=(x, Y), loss_fn=F.cross_entropy
+    )
+    assert report.kept == kept(model) == 28
+    assert model[0].weight_mask.dtype == model[0].weight_orig.dtype == model[0].weight.dtype == dtype
