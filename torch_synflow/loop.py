@@ -125,11 +125,13 @@ def global_iterative_unstructured(
     with all_or_nothing(modules if model is None else [*modules, model]):
         survivors = Survivors([entry.mask for entry in entries])
         with _bar(progress, steps, pruning_method.__name__) as advance:
-            if kept < alive:
+            removes = kept < alive
+            if removes:
                 rounds.start(entries)
             for step, quota in enumerate(quotas, start=1):
-                with torch.autocast(entries[0].parameter.device.type, enabled=False):
-                    survivors = rounds.prune(survivors, quota)
+                if removes:
+                    with torch.autocast(entries[0].parameter.device.type, enabled=False):
+                        survivors = rounds.prune(survivors, quota)
                 advance()
                 if callback is not None:
                     callback(step, _report(entries, survivors))

@@ -8,7 +8,6 @@ seconds an iteration of 100 to compression 100, and the peak of memory beyond th
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import math
 import subprocess
@@ -23,6 +22,7 @@ from torch import nn
 from tqdm import tqdm
 
 from benchmarks.origin import RESULTS, ROOT, save
+from benchmarks.speed.memory import forget_peak, memory
 from benchmarks.training.networks import initialise, vgg
 from torch_synflow import prune
 
@@ -36,19 +36,6 @@ def network(factor: float) -> nn.Module:
     return initialise(vgg([step if isinstance(step, str) else round(step * factor) for step in PLAN]), mode="fan_out")
 
 
-def _memory(key: str) -> int:
-    """Bytes of memory of this process, now (``VmRSS``) or at most since :func:`_forget_peak` (``VmHWM``)."""
-    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(key)]
-    return 1024 * int(line.split()[1])
-
-
-def _forget_peak() -> int:
-    """Let the peak start from now; returns the memory now."""
-    gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")
-    return _memory("VmRSS")
-
-
 def measure(factor: float, iterations: int, compression: float, *, stock: bool) -> dict[str, Any]:
     """Prune one network in this process."""
     torch.manual_seed(0)
@@ -56,7 +43,7 @@ def measure(factor: float, iterations: int, compression: float, *, stock: bool) 
     prune.global_iterative_unstructured(small, prune.SynFlow, 0.5, example_inputs=torch.ones(1, 4), iterations=2)
     model = network(factor)
     entries = sum(getattr(module, name).numel() for module, name in prune.prunable_parameters(model))
-    held = _forget_peak()
+    held = forget_peak()
     start = time.perf_counter()
     if stock:
         torch_prune.global_unstructured(
@@ -67,7 +54,7 @@ def measure(factor: float, iterations: int, compression: float, *, stock: bool) 
             model, prune.SynFlow, 1 - 1 / compression, example_inputs=torch.ones(1, 3, 32, 32), iterations=iterations
         )
     seconds = time.perf_counter() - start
-    peak = _memory("VmHWM")
+    peak = memory("VmHWM")
     return {
         "factor": factor, "entries": entries, "iterations": 1 if stock else iterations, "compression": compression,
         "seconds_an_iteration": seconds / (1 if stock else iterations), "bytes_an_entry": (peak - held) / entries,

@@ -33,7 +33,7 @@ class Rounds(ABC):
 
     @abstractmethod
     def start(self, entries: Sequence[Entry]) -> None:
-        """Begin with tensors as they are."""
+        """Begin with tensors as they are; called once, before :meth:`prune`."""
 
     @abstractmethod
     def prune(self, survivors: Survivors, quota: Quota) -> Survivors:

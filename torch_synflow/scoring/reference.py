@@ -1,4 +1,4 @@
-r"""The scores as the papers write them, by :mod:`torch.func` alone: what to read first.
+r"""The scores as the papers write them, by ``torch.func`` alone: what to read first.
 
 A model is a function of its weights (:func:`loss_of`); a score is a derivative of a scalar of it. Methods compute
 the same scores in less time and memory, on data of many batches; tests compare them with these on every model of

@@ -18,11 +18,13 @@ pytest.importorskip("sklearn")
 
 import torch_synflow
 from benchmarks.origin import revision
+from benchmarks.speed import ablation
 
 #: a module, and the options of a short run
 COMMANDS = {
     "__main__": "--networks resnet20 --compressions 2 --iterations 2 --runs 1",
     "limits": "--models mobilenet_v3_small --iterations 1",
+    "ablation": "--networks resnet20 --runs 1",
     "growth": "--factors 0.05 0.1 --iterations 1 --compression 2",
     "throughput": "--pair digits/vgg_small --images 100 --runs 1 --channels-last --device cpu",
     "architectures": "squeezenet1_1",
@@ -34,11 +36,13 @@ COMMANDS = {
 def test_every_command_that_measures_says_where_its_numbers_come_from(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if name == "growth" and not Path("/proc/self/clear_refs").exists():
+    if name in ("growth", "ablation") and not Path("/proc/self/clear_refs").exists():
         pytest.skip("reads /proc")
     out = tmp_path / "new" / f"{name}.json"
     arguments = [*COMMANDS[name].split(), "--out", str(out)]
     monkeypatch.setattr(sys, "argv", [name, *arguments])
+    short = {key: (*made[:2], 2) for key, made in ablation.NETWORKS.items()}
+    monkeypatch.setattr(ablation, "NETWORKS", short)
     importlib.import_module(f"benchmarks.speed.{name}").main()
     text = out.read_text()
     assert str(tmp_path) not in text
@@ -52,4 +56,5 @@ def test_every_command_that_measures_says_where_its_numbers_come_from(
     assert found["versions"]["torch_synflow"] == torch_synflow.__version__
     age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(found["date"])
     assert abs(age.total_seconds()) < 600
-    assert len(found["models" if name == "architectures" else "rows"]) == (2 if name in ("growth", "limits") else 1)
+    rows = {"growth": 2, "limits": 2, "ablation": 12}
+    assert len(found["models" if name == "architectures" else "rows"]) == rows.get(name, 1)

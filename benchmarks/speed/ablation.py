@@ -1,0 +1,165 @@
+"""What each device of SynFlow's engine gains: ``python -m benchmarks.speed.ablation``, with and without it.
+
+A device is taken out by replacing the function that it is by a plain one, in turns with the engine as it is, in one
+process; what counts is the ratio of the medians beside the spread of the runs. Masks must not depend on devices, and
+are compared. Memory is the peak beyond what the process held before. Linux only, as it reads ``/proc``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from benchmarks.origin import RESULTS, save
+from benchmarks.speed.authors import kept
+from benchmarks.speed.growth import network as wide_vgg
+from benchmarks.speed.memory import forget_peak, memory
+from benchmarks.training.networks import initialise, resnet, torchvision_model, vgg
+from torch_synflow import prune
+from torch_synflow.flow.engine import contributions, layers, replay
+from torch_synflow.flow.positive import PositiveNetwork
+from torch_synflow.flow.surrogate.exponents import ScaledFlow
+from torch_synflow.selection import survivors, threshold
+
+#: how to build a network, the size of its images, and how many iterations are run
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
+    "resnet20": (lambda: initialise(resnet(20), mode="fan_out"), 32, 100),
+    "vgg16": (lambda: initialise(vgg(16), mode="fan_out"), 32, 100),
+    "resnet50": (lambda: torchvision_model("resnet50"), 224, 20),
+    "vgg16_of_100_million": (lambda: wide_vgg(2.61), 32, 20),
+}
+COMPRESSION = 100.0
+AS_IT_IS = "as it is"
+
+
+class KeepingPaths(prune.SynFlow):
+    """SynFlow that divides iterations which would cut all paths."""
+
+    keep_paths = True
+
+
+def _never_narrow(init: Callable[..., None]) -> Callable[..., None]:
+    return lambda self, measured, *, narrow: init(self, measured, narrow=False)
+
+
+def _with_exponents(scores: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, mode: scores(self, ScaledFlow)
+
+
+def _plain_indices(marks: Tensor) -> Tensor:
+    return marks.reshape(-1).nonzero().squeeze(1)
+
+
+def _plain_kth_lowest(values: Tensor, count: int) -> Tensor:
+    return values.kthvalue(count).values
+
+
+def _plain_product(x: Tensor, weight: Tensor) -> Tensor:
+    return nn.functional.linear(x, weight.to(x.dtype))
+
+
+#: what stands for each device: ``(where, name, what instead)``
+WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
+    "float32 ranking": [(contributions.FlowScores, "__init__", _never_narrow(contributions.FlowScores.__init__))],
+    "equal rows": [(replay, "share_positions", lambda tape: None)],
+    "living channels": [(survivors.Survivors, "compact", lambda self, tensors: {})],
+    "few weights as one vector": [(replay, "PART", 0)],
+    "marks found eight at a time": [(module, "indices_of", _plain_indices) for module in (survivors, threshold)],
+    "positions that count": [(layers, "_not_zero", lambda gradient: None)],
+    "weights widened by parts": [(layers, "_product", _plain_product)],
+    "a sample before the k-th lowest": [(threshold, "_kth_lowest", _plain_kth_lowest)],
+}
+#: what is not the default
+INSTEAD: Mapping[str, list[tuple[Any, str, Any]]] = {
+    "thresholds by histograms": [(survivors, "waits", lambda tensor: True)],
+    "exponents from the first pass": [(PositiveNetwork, "scores", _with_exponents(PositiveNetwork.scores))],
+    "keep_paths": [],
+}
+#: minutes a run on larger networks
+ONLY_SMALL = ("thresholds by histograms",)
+
+
+@contextmanager
+def replaced(changes: list[tuple[Any, str, Any]]) -> Iterator[None]:
+    """With these functions in the place of the engine's."""
+    with ExitStack() as stack:
+        for where, name, instead in changes:
+            stack.enter_context(patch.object(where, name, instead))
+        yield
+
+
+def run(dense: nn.Module, size: int, iterations: int, variant: str) -> tuple[float, int, Tensor]:
+    """Seconds, the peak of memory beyond what was held, and the masks."""
+    model = copy.deepcopy(dense)
+    method = KeepingPaths if variant == "keep_paths" else prune.SynFlow
+    with replaced([*WITHOUT.get(variant, ()), *INSTEAD.get(variant, ())]):
+        held = forget_peak()
+        start = time.perf_counter()
+        prune.global_iterative_unstructured(
+            model, method, 1 - 1 / COMPRESSION, example_inputs=torch.ones(1, 3, size, size), iterations=iterations
+        )
+        seconds = time.perf_counter() - start
+    return seconds, memory("VmHWM") - held, kept(model)
+
+
+def measure(name: str, runs: int) -> list[dict[str, Any]]:
+    """A row for each variant of the engine on one network."""
+    build, size, iterations = NETWORKS[name]
+    torch.manual_seed(0)
+    dense = build()
+    variants = [AS_IT_IS, *WITHOUT, *(v for v in INSTEAD if name == "resnet20" or v not in ONLY_SMALL)]
+    _, _, masks = run(dense, size, iterations, AS_IT_IS)
+    found: dict[str, list[tuple[float, int, bool]]] = {variant: [] for variant in variants}
+    for _ in tqdm(range(runs), name, unit="run"):
+        for variant in variants:
+            seconds, peak, others = run(dense, size, iterations, variant)
+            found[variant].append((seconds, peak, torch.equal(masks, others)))
+    usual = median(seconds for seconds, _, _ in found[AS_IT_IS])
+    return [
+        {
+            "network": name, "weights": len(masks), "iterations": iterations, "compression": COMPRESSION,
+            "variant": variant, "without": variant in WITHOUT, "seconds": [seconds for seconds, _, _ in rows],
+            "median": median(seconds for seconds, _, _ in rows),
+            "ratio": median(seconds for seconds, _, _ in rows) / usual,
+            "peak_bytes_a_weight": median(peak for _, peak, _ in rows) / len(masks),
+            "same_masks": all(same for _, _, same in rows),
+        }
+        for variant, rows in found.items()
+    ]  # fmt: skip
+
+
+def main() -> None:
+    """Measure, print, and write JSON after each network."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.ablation", description=__doc__)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--runs", type=int, default=5, help="of which medians are taken (default 5)")
+    parser.add_argument("--out", type=Path, default=RESULTS / "ablation.json")
+    options = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for name in options.networks:
+        rows += measure(name, options.runs)
+        for row in rows:
+            if row["network"] == name:
+                label = ("without " if row["without"] else "") + row["variant"]
+                spread = f"{min(row['seconds']):.2f} to {max(row['seconds']):.2f}"
+                print(
+                    f"{name:<22}{label:<44}{row['median']:8.2f} s ({spread}) {row['ratio']:6.2f} "
+                    f"{row['peak_bytes_a_weight']:6.1f} bytes per weight{'' if row['same_masks'] else '  OTHER MASKS'}",
+                    flush=True,
+                )
+        save(options.out, {"runs": options.runs, "rows": rows}, parser.prog)
+
+
+if __name__ == "__main__":
+    main()
