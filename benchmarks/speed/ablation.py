@@ -2,13 +2,16 @@
 
 A device is taken out by replacing the function that it is by a plain one, in turns with the engine as it is, in one
 process; what counts is the ratio of the medians beside the spread of the runs. Masks must not depend on devices, and
-are compared. Memory is the peak beyond what the process held before. Linux only, as it reads ``/proc``.
+are compared. Memory, with ``--memory`` instead of time, is the peak beyond what a process of its own held before.
+Linux only, as it reads ``/proc``.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -21,7 +24,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from benchmarks.origin import RESULTS, save
+from benchmarks.origin import RESULTS, ROOT, save
 from benchmarks.speed.authors import kept
 from benchmarks.speed.growth import network as wide_vgg
 from benchmarks.speed.memory import forget_peak, memory
@@ -113,30 +116,73 @@ def run(dense: nn.Module, size: int, iterations: int, variant: str) -> tuple[flo
     return seconds, memory("VmHWM") - held, kept(model)
 
 
-def measure(name: str, runs: int) -> list[dict[str, Any]]:
-    """A row for each variant of the engine on one network."""
+def built(name: str) -> tuple[nn.Module, int, int]:
+    """A network with the same weights each time, the size of its images, and how many iterations are run."""
     build, size, iterations = NETWORKS[name]
     torch.manual_seed(0)
-    dense = build()
-    variants = [AS_IT_IS, *WITHOUT, *(v for v in INSTEAD if name == "resnet20" or v not in ONLY_SMALL)]
+    return build(), size, iterations
+
+
+def variants_of(name: str) -> list[str]:
+    """What is measured on a network."""
+    return [AS_IT_IS, *WITHOUT, *(v for v in INSTEAD if name == "resnet20" or v not in ONLY_SMALL)]
+
+
+def times(name: str, runs: int) -> list[dict[str, Any]]:
+    """A row for each variant of the engine on one network: seconds of each run."""
+    dense, size, iterations = built(name)
     _, _, masks = run(dense, size, iterations, AS_IT_IS)
-    found: dict[str, list[tuple[float, int, bool]]] = {variant: [] for variant in variants}
+    found: dict[str, list[tuple[float, bool]]] = {variant: [] for variant in variants_of(name)}
     for _ in tqdm(range(runs), name, unit="run"):
-        for variant in variants:
-            seconds, peak, others = run(dense, size, iterations, variant)
-            found[variant].append((seconds, peak, torch.equal(masks, others)))
-    usual = median(seconds for seconds, _, _ in found[AS_IT_IS])
+        for variant, rows in found.items():
+            seconds, _, others = run(dense, size, iterations, variant)
+            rows.append((seconds, torch.equal(masks, others)))
+    usual = median(seconds for seconds, _ in found[AS_IT_IS])
     return [
         {
             "network": name, "weights": len(masks), "iterations": iterations, "compression": COMPRESSION,
-            "variant": variant, "without": variant in WITHOUT, "seconds": [seconds for seconds, _, _ in rows],
-            "median": median(seconds for seconds, _, _ in rows),
-            "ratio": median(seconds for seconds, _, _ in rows) / usual,
-            "peak_bytes_a_weight": median(peak for _, peak, _ in rows) / len(masks),
-            "same_masks": all(same for _, _, same in rows),
+            "variant": variant, "without": variant in WITHOUT, "seconds": [seconds for seconds, _ in rows],
+            "median": median(seconds for seconds, _ in rows),
+            "ratio": median(seconds for seconds, _ in rows) / usual, "same_masks": all(same for _, same in rows),
         }
         for variant, rows in found.items()
     ]  # fmt: skip
+
+
+def peaks(name: str) -> list[dict[str, Any]]:
+    """A row for each variant of the engine on one network: the peak of memory of a process of its own."""
+    found = []
+    for variant in tqdm(variants_of(name), name, unit="process"):
+        command = [sys.executable, "-m", "benchmarks.speed.ablation", "--one", name, variant]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        found.append(
+            {
+                "network": name,
+                "variant": variant,
+                "without": variant in WITHOUT,
+                "peak_bytes_per_weight": float(done.stdout.splitlines()[-1]),
+            }
+        )
+    return found
+
+
+def peak(name: str, variant: str) -> float:
+    """Bytes of memory per prunable weight beyond what this process, which has pruned a small network, holds."""
+    small = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    prune.global_iterative_unstructured(small, prune.SynFlow, 0.5, example_inputs=torch.ones(1, 4), iterations=2)
+    dense, size, iterations = built(name)
+    _, found, masks = run(dense, size, min(iterations, 10), variant)
+    return found / len(masks)
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row to be printed."""
+    label = f"{row['network']:<22}{('without ' if row['without'] else '') + row['variant']:<44}"
+    if "seconds" not in row:
+        return f"{label}{row['peak_bytes_per_weight']:8.1f} bytes per weight"
+    spread = f"{min(row['seconds']):.2f} to {max(row['seconds']):.2f}"
+    others = "" if row["same_masks"] else "  other masks"
+    return f"{label}{row['median']:8.2f} s ({spread}) {row['ratio']:6.2f}{others}"
 
 
 def main() -> None:
@@ -144,21 +190,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.ablation", description=__doc__)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--runs", type=int, default=5, help="of which medians are taken (default 5)")
-    parser.add_argument("--out", type=Path, default=RESULTS / "ablation.json")
+    parser.add_argument("--memory", action="store_true", help="measure memory, and not time")
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help="a file (default: benchmarks/results/ablation[_memory].json)")
     options = parser.parse_args()
+    if options.one:
+        print(peak(*options.one))
+        return
+    out = options.out or RESULTS / ("ablation_memory.json" if options.memory else "ablation.json")
     rows: list[dict[str, Any]] = []
     for name in options.networks:
-        rows += measure(name, options.runs)
-        for row in rows:
-            if row["network"] == name:
-                label = ("without " if row["without"] else "") + row["variant"]
-                spread = f"{min(row['seconds']):.2f} to {max(row['seconds']):.2f}"
-                print(
-                    f"{name:<22}{label:<44}{row['median']:8.2f} s ({spread}) {row['ratio']:6.2f} "
-                    f"{row['peak_bytes_a_weight']:6.1f} bytes per weight{'' if row['same_masks'] else '  OTHER MASKS'}",
-                    flush=True,
-                )
-        save(options.out, {"runs": options.runs, "rows": rows}, parser.prog)
+        found = peaks(name) if options.memory else times(name, options.runs)
+        print("\n".join(map(line, found)), flush=True)
+        rows += found
+        save(out, {"rows": rows}, parser.prog)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -105,11 +106,36 @@ def scaling(found: dict[str, Any]) -> tuple[Rows, str]:
     return rows, f"{trials}; {_where(found)}"
 
 
+def ablation(found: dict[str, Any]) -> tuple[Rows, str]:
+    """The time of each variant of the engine over that of the engine as it is, by network."""
+
+    def cell(row: dict[str, Any]) -> str:
+        usual = row["median"] / row["ratio"]
+        return f"{row['ratio']:.2f} ({min(row['seconds']) / usual:.2f} to {max(row['seconds']) / usual:.2f})"
+
+    return _by_network(found, cell), f"{_where(found)}; in brackets the fastest and the slowest run"
+
+
+def ablation_memory(found: dict[str, Any]) -> tuple[Rows, str]:
+    """The peak of memory of each variant of the engine, by network."""
+    return _by_network(found, lambda row: f"{row['peak_bytes_per_weight']:.1f}"), _where(found)
+
+
+def _by_network(found: dict[str, Any], cell: Callable[[dict[str, Any]], str]) -> Rows:
+    names = list(dict.fromkeys(row["network"] for row in found["rows"]))
+    cells = {(row["variant"], row["network"]): cell(row) for row in found["rows"]}
+    labels = {row["variant"]: ("without " if row["without"] else "") + row["variant"] for row in found["rows"]}
+    rows = [[label, *(cells.get((variant, name), "") for name in names)] for variant, label in labels.items()]
+    return [["engine", *names], *rows]
+
+
 #: what makes a table, and of which file
 TABLES = {
     "speed": (speed, "speed"),
     "overlaps": (overlaps, "speed"),
     "speed_large": (speed, "speed_large"),
+    "ablation": (ablation, "ablation"),
+    "ablation_memory": (ablation_memory, "ablation_memory"),
     "growth": (growth, "growth"),
     "limits": (limits, "limits"),
     "data_methods": (data_methods, "data_methods"),
