@@ -33,7 +33,7 @@ from torch_synflow import prune
 from torch_synflow.flow.engine import contributions, layers, replay
 from torch_synflow.flow.positive import PositiveNetwork
 from torch_synflow.flow.surrogate.exponents import ScaledFlow
-from torch_synflow.selection import survivors
+from torch_synflow.selection import survivors, threshold
 
 #: how to build a network, the size of its images, and how many iterations are run
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
@@ -60,6 +60,14 @@ def _with_exponents(scores: Callable[..., Any]) -> Callable[..., Any]:
     return lambda self, mode: scores(self, ScaledFlow)
 
 
+def _plain_indices(marks: Tensor) -> Tensor:
+    return marks.reshape(-1).nonzero().squeeze(1)
+
+
+def _plain_kth_lowest(values: Tensor, count: int) -> Tensor:
+    return values.kthvalue(count).values
+
+
 def _plain_product(x: Tensor, weight: Tensor) -> Tensor:
     return nn.functional.linear(x, weight.to(x.dtype))
 
@@ -70,7 +78,10 @@ WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
     "equal rows": [(replay, "share_positions", lambda tape: None)],
     "living channels": [(survivors.Survivors, "compact", lambda self, tensors: {})],
     "few weights as one vector": [(replay, "PART", 0)],
+    "marks found eight at a time": [(module, "indices_of", _plain_indices) for module in (survivors, threshold)],
+    "positions that count": [(layers, "_not_zero", lambda gradient: None)],
     "weights widened by parts": [(layers, "_product", _plain_product)],
+    "a sample before the k-th lowest": [(threshold, "_kth_lowest", _plain_kth_lowest)],
 }
 #: what is not the default
 INSTEAD: Mapping[str, list[tuple[Any, str, Any]]] = {

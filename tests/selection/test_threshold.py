@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_synflow.selection import threshold
 from torch_synflow.selection.stream import ScoreStream
 from torch_synflow.selection.survivors import Survivors, Together
+from torch_synflow.selection.threshold import indices_of
 
 ERROR = 1e-3
 
@@ -159,3 +160,11 @@ def test_the_lowest_where_a_sample_of_them_misleads() -> None:
     scores[::2] = 0
     for keep in (1, 2_000, 4_096, 5_000):
         assert torch.equal(kept_of(ScoreStream([scores]), [scores], keep), by_sort([scores], keep))
+
+
+@given(st.integers(0, 9000), st.integers(0, 9), st.floats(0, 1), st.integers(0, 100))
+@settings(deadline=None, max_examples=150, derandomize=True)
+def test_marks_are_found_eight_at_a_time(length: int, start: int, share: float, seed: int) -> None:
+    marks = torch.rand(start + length, generator=torch.Generator().manual_seed(seed)) < share
+    expected = [index for index, marked in enumerate(marks[start:].tolist()) if marked]
+    assert indices_of(marks[start:]).tolist() == expected

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from torch_synflow import prune
+from torch_synflow.flow.engine.contributions import FlowScores
 from torch_synflow.flow.positive import PositiveNetwork
 from torch_synflow.model.parameters import Entry, resolve
 from torch_synflow.scoring.network import Task
@@ -145,3 +146,23 @@ def test_iterating_to_few_weights_gives_the_masks_of_dense_scoring(method: Any) 
         before = count
     for index in (0, 3, 6):
         assert torch.equal(once[index].weight_mask, again[index].weight_mask)
+
+
+def test_only_positions_that_a_maximum_chooses_are_multiplied() -> None:
+    torch.manual_seed(2)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(32, 600, 3, padding=1), nn.ReLU(), nn.Conv2d(600, 300, 3, padding=1), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(300 * 4, 5),
+    )  # fmt: skip
+    x = torch.rand(1, 3, 8, 8)
+    entries = resolve(prune.prunable_parameters(model), model)
+    network = prune.SynFlow.network(Task(model, x), entries, [entry.mask for entry in entries])
+    scores = prune.SynFlow.score_entries(entries, network)
+    assert isinstance(scores, FlowScores)
+    uses = [weight.uses[0] for weight in scores._measured]
+    assert [len(use.seen) for use in uses] == [len(use.at_output) for use in uses]
+    assert [len(use.seen) for use in uses][2:] == [16, 4, 1]  # of 16, 16, and 1; before that equal ones are held once
+    expected = by_definition(model.double(), x.double(), [torch.ones_like(entry.parameter) for entry in entries])
+    for number, score in enumerate(expected):
+        torch.testing.assert_close(scores.whole(number), score.flatten(), rtol=1e-12, atol=0)

@@ -13,6 +13,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn import grad
 
 from torch_synflow.flow.engine.tape import Slot, Step, arguments
+from torch_synflow.selection.histogram import waits
 from torch_synflow.selection.survivors import Channels
 
 _DIMENSIONS = {F.linear: 0, torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
@@ -105,6 +106,11 @@ class RecordedLayer:
             out = out.new_zeros(self._output).index_copy(dim if dim == 1 else out.dim() - 1, channels[0], out)
         return out if bias is None else out + bias.view(-1, *[1] * self._dimensions), seen.detach(), edge
 
+    def used(self, at_output: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradient and input at the positions that the result depends on: of those below a maximum often few."""
+        rows = _not_zero(at_output) if self.in_rows else None
+        return (at_output, seen) if rows is None else (at_output.index_select(0, rows), seen.index_select(0, rows))
+
     def gradient(self, seen: Tensor, at_output: Tensor, weight: Tensor) -> Tensor:
         """The gradient at a block of the weight."""
         if self.in_rows:
@@ -156,10 +162,22 @@ class _Widened(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (weight,) = ctx.saved_tensors
-        total = gradient.new_zeros(len(gradient), weight.shape[1])
-        for start, part in _wide_parts(weight, gradient.dtype):
-            total.addmm_(gradient[:, start : start + len(part)], part)
+        rows = _not_zero(gradient)
+        some = gradient if rows is None else gradient.index_select(0, rows)
+        total = some.new_zeros(len(some), weight.shape[1])
+        for start, part in _wide_parts(weight, some.dtype):
+            total.addmm_(some[:, start : start + len(part)], part)
+        if rows is not None:
+            total = total.new_zeros(len(gradient), weight.shape[1]).index_copy_(0, rows, total)
         return total, None
+
+
+def _not_zero(gradient: Tensor) -> Tensor | None:
+    """The rows that are not zero throughout, if these are few; all where to ask means to wait for a device."""
+    if waits(gradient) or len(gradient) < 2:
+        return None
+    rows = gradient.any(1).nonzero().squeeze(1)
+    return rows if 0 < len(rows) <= len(gradient) // 2 else None
 
 
 def _wide_parts(weight: Tensor, dtype: torch.dtype) -> Iterator[tuple[int, Tensor]]:

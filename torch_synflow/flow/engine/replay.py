@@ -100,12 +100,15 @@ class Replay:
 
     def _in_parts(self, weights: Weights, result: Tensor, uses: dict[int, Use], directly: Weights) -> ScoreStream:
         """Scores of many weights, computed as they are read; how great they can be is told by what they are made of."""
+        elements = {index: use.at_output.numel() for index, use in uses.items()}
+        for use in uses.values():
+            use.at_output, use.seen = use.layer.used(use.at_output, use.seen)
         flows = [flow for use in uses.values() for flow in (use.at_output, use.seen)]
         (self.result, _), *extremes = _extremes([result, *flows, *directly.values()])
         positive = True
         for (index, use), (least, great), (low, high) in zip(uses.items(), extremes[::2], extremes[1::2], strict=False):
             use.greatest = (great, high)
-            bound = great * high * use.at_output.numel() * self._total[self._name_of[index]]
+            bound = great * high * elements[index] * self._total[self._name_of[index]]
             positive = positive and least >= 0 and low >= 0 and math.isfinite(bound)
         self.sound = positive and all(
             least >= 0 and math.isfinite(great * self._greatest[name])
