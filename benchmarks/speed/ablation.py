@@ -64,10 +64,6 @@ def _plain_indices(marks: Tensor) -> Tensor:
     return marks.reshape(-1).nonzero().squeeze(1)
 
 
-def _plain_kth_lowest(values: Tensor, count: int) -> Tensor:
-    return values.kthvalue(count).values
-
-
 def _plain_product(x: Tensor, weight: Tensor) -> Tensor:
     return nn.functional.linear(x, weight.to(x.dtype))
 
@@ -81,7 +77,6 @@ WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
     "marks found eight at a time": [(module, "indices_of", _plain_indices) for module in (survivors, threshold)],
     "positions that count": [(layers, "_not_zero", lambda gradient: None)],
     "weights widened by parts": [(layers, "_product", _plain_product)],
-    "a sample before the k-th lowest": [(threshold, "_kth_lowest", _plain_kth_lowest)],
 }
 #: what is not the default
 INSTEAD: Mapping[str, list[tuple[Any, str, Any]]] = {

@@ -19,9 +19,6 @@ _SAMPLE = 1 << 14
 #: how wide a bracket is, in standard deviations: a wider one costs more each time than the rare second attempt
 _DEVIATIONS = (3.0, 9.0)
 
-#: of so many values the lowest are found without a sample
-_FEW = 1 << 12
-
 
 @dataclass
 class _Group:
@@ -189,7 +186,7 @@ def lowest_of(
         return _lowest(values, count)
     if not count:
         return torch.zeros_like(values, dtype=torch.bool) if low == -math.inf else None
-    threshold = float(_kth_lowest(values, count))
+    threshold = float(values.kthvalue(count).values)
     least, greatest = threshold * (1 - 3 * scores.error), threshold * (1 + 3 * scores.error)
     if not (least > max(low, scores.floor) and greatest < high):
         return None
@@ -206,25 +203,11 @@ def _lowest(values: Tensor, count: int) -> Tensor:
     """Mark the ``count`` lowest of a vector; of equal ones the last."""
     marks = torch.zeros_like(values, dtype=torch.bool)
     if count:
-        threshold = _kth_lowest(values, count)
+        threshold = values.kthvalue(count).values
         torch.lt(values, threshold, out=marks)
         ties = indices_of(values == threshold)
         marks[ties[len(ties) - (count - int(marks.count_nonzero())) :]] = True
     return marks
-
-
-def _kth_lowest(values: Tensor, count: int) -> Tensor:
-    """As ``kthvalue``, of the few that a sample leaves: that is slow on many."""
-    step = len(values) // _FEW
-    if step > 1:
-        sample = values[::step]
-        rank, margin = count / len(values) * len(sample), 2.0 * math.sqrt(len(sample))
-        low = sample.kthvalue(max(1, int(rank - margin))).values
-        high = sample.kthvalue(min(len(sample), int(rank + margin))).values
-        below, between = int((values < low).count_nonzero()), values[(values >= low) & (values <= high)]
-        if below < count <= below + len(between):
-            return between.kthvalue(count - below).values
-    return values.kthvalue(count).values
 
 
 def indices_of(marks: Tensor) -> Tensor:
