@@ -1,7 +1,7 @@
 """What each device of SynFlow's engine gains: ``python -m benchmarks.speed.ablation``, with and without it.
 
 A device is taken out by replacing the function that it is by a plain one, in turns with the engine as it is, in one
-process; what counts is the ratio of the medians beside the spread of the runs. Masks must not depend on devices, and
+process; what counts is the ratio of the medians, and the spread of the runs. Masks must not depend on devices, and
 are compared. Memory, with ``--memory`` instead of time, is the peak beyond what a process of its own held before.
 Linux only, as it reads ``/proc``.
 """
