@@ -64,6 +64,9 @@ class SynFlowUnstructured(SaliencyUnstructured):
     needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
     keep_paths: ClassVar[bool] = False
 
+    #: what the forward pass runs under; the second is slower, and for the depths at which the first overflows
+    _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (Flow, ScaledFlow)
+
     @classmethod
     def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> PositiveNetwork:
         """The positive network, in float64; its weights as they are, or in float32 where they are narrower.
@@ -109,8 +112,8 @@ class SynFlowUnstructured(SaliencyUnstructured):
     @classmethod
     def _flow(cls, network: PositiveNetwork) -> ScoreStream:
         """The scores, checked: finite, not negative, and at first not zero throughout where a path leads."""
-        for mode in (Flow, ScaledFlow):  # the second is slower, and for the depths at which the first overflows
-            if network.mode is ScaledFlow and mode is Flow:
+        for mode in cls._modes:
+            if network.mode is cls._modes[1] and mode is not network.mode:
                 continue
             scores = network.scores(mode)
             if network.sound and not network.unpruned:

@@ -46,6 +46,8 @@ class Call:
         gates: to be filled by a surrogate: the tensor arguments that only scale the others.
         gate_slots: where these are among the arguments with a label.
         exponent: of the result, where values travel with exponents.
+        index: the number of the call in the pass.
+        stacked: the dimension along which the result holds several flows, if it is a stack of them.
     """
 
     func: Callable[..., Any]
@@ -55,6 +57,8 @@ class Call:
     gates: list[Tensor] = field(default_factory=list)
     gate_slots: frozenset[int] = frozenset()
     exponent: Tensor | None = None
+    index: int = -1
+    stacked: int | None = None
 
     def run(self, *args: Any) -> Any:
         """The operation itself, on other leading arguments."""
