@@ -127,7 +127,7 @@ def global_iterative_unstructured(
         with _bar(progress, steps, pruning_method.__name__) as advance:
             removes = kept < alive
             if removes:
-                rounds.start(entries)
+                rounds.start(entries, quotas[-1])
             for step, quota in enumerate(quotas, start=1):
                 if removes:
                     with torch.autocast(entries[0].parameter.device.type, enabled=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ from torch_synflow.scoring.precision import wider
 from torch_synflow.scoring.task import Task, Weights
 from torch_synflow.selection.stream import ScoreStream
 from torch_synflow.selection.survivors import Channels, Survivors
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Mode = Callable[[Plan], Flow]
 
@@ -94,6 +97,12 @@ class PositiveNetwork(Network):
             whole, result = reference.synflow(flow_of(self, self.inputs, mode), self.whole())
         self.sound, self.result = False, float(result)
         return ScoreStream([_block(whole[name], self.channels.get(name)) for name in self.weights])
+
+    def copy(self) -> Self:
+        """The same network with weights and channels of its own."""
+        other = super().copy()
+        other.channels, other._held = dict(self.channels), dict(self._held)
+        return other
 
     def _make_positive(self) -> list[str]:
         """Take absolute values; returns the names of the tensors read as ones.

@@ -18,14 +18,16 @@ class BalancedSynFlowUnstructured(SynFlowUnstructured):
 
     .. math:: y = \sum_{j=1}^k b_j \, \frac{S}{k \, s_j}, \qquad s_j = \sum_i (b_j)_i, \quad S = \sum_j s_j,
 
-    with :math:`s_j` and :math:`S` constants that are computed again in each iteration. Each branch brings :math:`1/k` of
-    what the sum hands on, however much of the branch has been pruned. With the constants held, scores are conserved as
-    SynFlow's are. On a network without sums they are SynFlow's, bit for bit.
+    with :math:`s_j` and :math:`S` constants that are computed again in each iteration. Each branch brings
+    :math:`1/k` of what the sum hands on, however much of the branch has been pruned. With the constants held, scores
+    are conserved as SynFlow's are. The parts of a concatenation have the same factors. On a network in which no flows
+    meet, scores are SynFlow's, bit for bit.
 
     The branches are the operands of an addition or subtraction of two flows, in place or not; those of a sum that is
     itself an operand of one other sum, and of nothing else, count on their own. Equal shares also go to the tensors of
-    ``torch.stack(...).sum(dim)`` and to the tensors that the model returns. A branch without flow counts for none.
-    Offsets (biases, positions, masks) are no branches, nor are the tensors of a concatenation.
+    ``torch.stack(...).sum(dim)``, to those of ``torch.cat(..., dim)`` if all carry flow and ``dim`` is not the batch,
+    and to the tensors that the model returns. A branch without flow counts for none. Offsets (biases, positions, masks)
+    are no branches.
 
     Everything else is as in :class:`SynFlowUnstructured`: evaluation mode, float64, an input of ones, 100 iterations.
 

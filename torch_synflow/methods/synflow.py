@@ -22,9 +22,6 @@ from torch_synflow.scoring.opening import differentiating, opened
 from torch_synflow.scoring.task import Task, Weights
 from torch_synflow.selection.stream import ScoreStream
 
-#: of sums of scores, relatively
-_ROUNDING = 1e-6
-
 
 class SynFlowUnstructured(SaliencyUnstructured):
     r"""Keep the weights that carry the most synaptic flow; no data is needed.
@@ -39,9 +36,12 @@ class SynFlowUnstructured(SaliencyUnstructured):
     ``torch_synflow.flow``. Scores beyond the range of float64 come out times a factor that all share.
     Scores are positive and their sum is the same, R, for every set of layers that cuts the network, so a path from
     input to output stays as long as less than R is removed at once. By default there are 100 iterations with the
-    exponential schedule, of which the last ones before max compression may remove more. With ``keep_paths = True`` in
-    a subclass an iteration that would remove R or more is divided: it removes as much as it may, scores again, and
-    goes on; not with ``layer_densities`` or a ``saliency`` of its own.
+    exponential schedule, of which the last ones before max compression may remove more.
+
+    With ``keep_layers = True`` in a subclass each layer stays on a path from input to output, down to as many weights
+    as there are layers. An iteration that would cut a layer off is taken back and divided, down to single weights; a
+    weight that a layer cannot do without stays. Where only such weights are left, each layer keeps one of them, and a
+    warning says that. It takes twice the memory for weights and excludes ``layer_densities``.
 
     Args:
         amount: what to remove, a fraction of the entries not yet pruned or a count.
@@ -62,7 +62,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
     training: ClassVar[bool] = False
     dtype: ClassVar[torch.dtype] = torch.float64
     needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
-    keep_paths: ClassVar[bool] = False
+    keep_layers: ClassVar[bool] = False
 
     #: what the forward pass runs under; the second is slower, and for the depths at which the first overflows
     _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (Flow, ScaledFlow)
@@ -99,8 +99,6 @@ class SynFlowUnstructured(SaliencyUnstructured):
         if not network.sound:
             whole = [scores.whole(number) for number in range(len(entries))]
             require_finite(entries, whole, f"{cls.__name__} scores")
-        if cls.keep_paths and network.result > 0:
-            scores.budget = network.result * (1 - _ROUNDING)
         return scores
 
     @classmethod

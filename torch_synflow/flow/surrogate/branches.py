@@ -1,14 +1,16 @@
-r"""Sums that give each of their branches the same share of the flow, whatever has been pruned in it.
+r"""Sums and concatenations that give each of their branches the same share, whatever has been pruned in it.
 
 A sum :math:`y = \sum_j b_j` of :math:`k` flows becomes :math:`\sum_j b_j \, S / (k s_j)`. Here :math:`s_j` is the sum
 of all elements of :math:`b_j`, and :math:`S = \sum_j s_j`; both are constants of the pass. The elements of :math:`y`
-still add up to :math:`S`, to which each branch contributes :math:`S / k`. A branch without flow counts for none.
+still add up to :math:`S`, to which each branch contributes :math:`S / k`. A branch without flow counts for none. The
+parts of a concatenation have the same factors.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from torch_synflow.flow.surrogate.mode import Flow, Surrogate
 from torch_synflow.flow.surrogate.trace import Place, Plan
 
 _SUMS = ("add", "sub")
+_JOINS = ("cat", "concat", "concatenate")
 #: what leaves a stack of flows a stack of as many
 _OF_STACKS = ("mul", "div", "relu", "clone")
 
@@ -30,19 +33,23 @@ class _Balanced(Flow):
     """What the two modes below add to the one that they extend."""
 
     def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
-        """As in the mode that is extended, but branches that meet in a sum keep their exponents."""
-        if not _meet(name, [values[slot] for slot in slots]):
+        """As in the mode that is extended, but branches that meet keep their exponents."""
+        if name not in _JOINS and not _meet(name, [values[slot] for slot in slots]):
             super().align_exponents(name, values, slots)
 
     def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
-        """As in the mode that is extended, but a sum gives each of its branches the same share."""
+        """As in the mode that is extended, but where branches meet each has the same share."""
+        if name in _JOINS:
+            return self._join(name, surrogate, call)
         first, second = call.two()
         if _meet(name, [first, second]):
-            result, call.exponent = _sum(_terms(call, first, second), self.plan.branches.get((call.index, 0)))
+            labels = [label_of(operand) for operand in (first, second)]
+            numbers = [label.branches if label and label.node in self.plan.laid_open else None for label in labels]
+            result, call.exponent, call.branches = _sum(_terms(call, first, second), numbers)
             return first.copy_(result) if in_place(call.func) else result
         stacked = getattr(label_of(first), "stacked", None)
         if name in ("sum", "mean") and stacked is not None and _dimension(call, first) == stacked:
-            result, _ = _sum(first.unbind(stacked), None)
+            result, *_ = _sum(first.unbind(stacked))
             call.exponent = getattr(label_of(first), "exponent", None)
             result = result / first.shape[stacked] if name == "mean" else result
             return result.unsqueeze(stacked) if call.get(2, "keepdim", False) else result
@@ -53,6 +60,16 @@ class _Balanced(Flow):
             call.stacked = stacked
         return result
 
+    def _join(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
+        parts = list(call.get(0, "tensors"))
+        call.args = (parts, *call.args[1:])
+        call.kwargs = {key: value for key, value in call.kwargs.items() if key != "tensors"}
+        if len(parts) < 2 or call.get(1, "dim", 0) in (0, -parts[0].dim()) or not all(map(is_flow, parts)):
+            super().align_exponents(name, parts, list(range(len(parts))))
+            return super().run_operation(name, surrogate, call)
+        shared, call.exponent, _ = _shared(parts, totals=(torch.sum,) * len(parts))
+        return call.func(shared, *call.args[1:], **call.kwargs)
+
     def total(self, outputs: Any) -> Tensor:
         """R, to which each tensor that the model returns contributes the same."""
         flows = [leaf for leaf in tree_leaves(outputs) if is_flow(leaf)]
@@ -61,23 +78,22 @@ class _Balanced(Flow):
         totals = [flow.sum() for flow in flows]
         for total, flow in zip(totals, flows, strict=True):
             total._synaptic_label = label_of(flow)
-        return _sum(totals, None)[0]
+        return _sum(totals)[0]
 
     def plan_for(self, outputs: Any) -> Plan:
-        """As in the mode that is extended, with the branches of sums that are operands of one other sum only."""
-        plan = super().plan_for(outputs)
-        read = Counter(source for place in self._level for source in self.trace.nodes[place].inputs)
+        """As in the mode that is extended, with the sums that one other sum alone reads."""
+        plan, nodes = super().plan_for(outputs), self.trace.nodes
+        sums = {place for place in self._level if self._is_balanced(place)}
+        read = Counter(source for place in self._level for source in nodes[place].inputs)
         read.update(label.node for leaf in tree_leaves(outputs) if (label := label_of(leaf)) is not None)
-        count: dict[Place, int] = {}
-        for place in sorted(self._level):
-            node = self.trace.nodes[place]
-            flows = [source for source in node.inputs if self.trace.nodes[source].flow]
-            if node.name in _SUMS and len(flows) == 2 and not node.gates:
-                each = tuple(count.get(source, 1) if read[source] == 1 else 1 for source in flows)
-                count[place] = sum(each)
-                if each != (1, 1):
-                    plan.branches[place] = each
-        return plan
+        inner = (source for place in sums for source in nodes[place].inputs if source in sums and read[source] == 1)
+        return replace(plan, laid_open=frozenset(inner))
+
+    def _is_balanced(self, place: Place) -> bool:
+        node = self.trace.nodes[place]
+        return node.name in _SUMS and sum(self.trace.nodes[source].flow for source in node.inputs) == 2 > len(
+            node.gates
+        )
 
 
 class BalancedFlow(_Balanced):
@@ -113,38 +129,50 @@ def _terms(call: Call, first: Tensor, second: Tensor) -> list[Tensor]:
     return terms
 
 
-def _sum(branches: Sequence[Tensor], numbers: tuple[int, ...] | None) -> tuple[Tensor, Tensor | None]:
-    """The balanced sum, and its exponent where values travel with one.
+def _sum(branches: Sequence[Tensor], numbers: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor | None, Tensor]:
+    """The balanced sum, its exponent where values travel with one, and how many branches with flow meet in it."""
+    (result, *others), top, living = _shared(branches, numbers)
+    for other in others:
+        result = result + other
+    return result, top, living
+
+
+def _shared(
+    branches: Sequence[Tensor],
+    numbers: Sequence[Tensor | None] = (),
+    totals: Sequence[Callable[[Tensor], Tensor]] = (),
+) -> tuple[list[Tensor], Tensor | None, Tensor]:
+    """Branches times their factors, the exponent of all where values travel with one, and how many have flow.
 
     Args:
         branches: the flows.
-        numbers: how many branches each of them is the sum of, by default one.
+        numbers: how many branches with flow each of them is the sum of, if they count on their own.
+        totals: what computes the sum of each, where they are not broadcast to one shape.
     """
     top = None
     exponents: tuple[Tensor, ...] = ()
     if any(getattr(label_of(branch), "exponent", None) is not None for branch in branches):
         top = torch.stack([exponent_of(branch) for branch in branches]).amax()
         exponents = tuple(exponent_of(branch) - top for branch in branches)
-    first, *others = zip(branches, branch_factors(*branches, numbers=numbers, exponents=exponents), strict=True)
-    result = first[0] * first[1]
-    for branch, factor in others:
-        result = torch.addcmul(result, branch, factor)
-    return result, top
+    *factors, living = branch_factors(*branches, numbers=tuple(numbers), exponents=exponents, totals=totals)
+    return [branch * factor for branch, factor in zip(branches, factors, strict=True)], top, living
 
 
 def branch_factors(
     *branches: Tensor,
-    numbers: tuple[int, ...] | None = None,
+    numbers: tuple[Tensor | None, ...] = (),
     exponents: tuple[Tensor, ...] = (),
     totals: Sequence[Callable[[Tensor], Tensor]] = (),
 ) -> tuple[Tensor, ...]:
-    """What each branch of a sum is multiplied by: constants. One operation to the modes that look on.
+    """What each branch of a sum is multiplied by, and how many there are with flow: constants.
+
+    One operation to the modes that look on.
 
     Args:
         branches: the flows, of shapes that broadcast.
-        numbers: how many branches each of them is the sum of, by default one.
+        numbers: how many branches with flow each of them is the sum of; one where it is ``None``.
         exponents: the powers of two that they are to be taken times, where they travel with exponents.
-        totals: what computes the sum of all elements of each, where a tensor stands for a larger one.
+        totals: what computes the sum of each, where they are not broadcast to one shape, or stand for larger ones.
     """
     if has_torch_function(branches):
         return handle_torch_function(
@@ -157,7 +185,10 @@ def branch_factors(
             size = torch.broadcast_shapes(*[branch.shape for branch in branches]).numel()
             sums = torch.stack([branch.sum() * (size // max(1, branch.numel())) for branch in branches])
         living = sums > 0
-        shares = living if numbers is None else living * sums.new_tensor(numbers)
+        shares = living.to(sums.dtype)
+        if any(number is not None for number in numbers):
+            one = shares.new_ones(())
+            shares = shares * torch.stack([one if number is None else number for number in numbers])
         at_top = times_power(sums, torch.stack(exponents)) if exponents else sums
         factors = shares * (at_top.sum() / shares.sum()) / sums
-        return torch.where(living, factors, 0.0).unbind()
+        return *torch.where(living, factors, 0.0).unbind(), shares.sum()

@@ -48,6 +48,7 @@ class Call:
         exponent: of the result, where values travel with exponents.
         index: the number of the call in the pass.
         stacked: the dimension along which the result holds several flows, if it is a stack of them.
+        branches: how many branches with flow the result is the sum of, if it is a sum.
     """
 
     func: Callable[..., Any]
@@ -59,6 +60,7 @@ class Call:
     exponent: Tensor | None = None
     index: int = -1
     stacked: int | None = None
+    branches: Tensor | None = None
 
     def run(self, *args: Any) -> Any:
         """The operation itself, on other leading arguments."""

@@ -204,7 +204,8 @@ class Flow(TorchFunctionMode):
         for number, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor) and leaf.is_floating_point():
                 place = (index, number)
-                label = Label(place, flow, self.trace, gate, mean, exponent=call.exponent, stacked=call.stacked)
+                label = Label(place, flow, self.trace, gate, mean, exponent=call.exponent)
+                label.stacked, label.branches = call.stacked, call.branches
                 self._mark(leaf, node, place, label)
                 if place in self.plan.twins:
                     twins = tree_leaves(run(flows, twin=kind != "weights")[0])
