@@ -69,6 +69,12 @@ METHODS: dict[str, type[Counted]] = {
 }
 
 
+def smallest_first() -> list[str]:
+    """All of torchvision's classification models."""
+    names: list[str] = torchvision.models.list_models(module=torchvision.models)
+    return sorted(names, key=lambda name: torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"])
+
+
 def schedule(step: int, steps: int, density: float) -> float:
     """The exponential schedule, with the iterations nearest to :data:`DENSITIES` moved there."""
     found = prune.exponential(step, steps, density)
@@ -117,7 +123,7 @@ def measure(name: str, iterations: int, method: str, amount: float | None) -> di
 def main() -> None:
     """Measure, print, and write JSON after each run."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.limits", description=__doc__)
-    parser.add_argument("--models", nargs="+", default=torchvision.models.list_models(module=torchvision.models))
+    parser.add_argument("--models", nargs="+", default=smallest_first())
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS)[:3])
     parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--amount", type=float, help="what to remove; by default down to max compression")
