@@ -67,11 +67,14 @@ def shuffle_masks(
     for entry in entries:
         order = torch.randperm(entry.total, generator=draws, device=None if draws is None else draws.device)
         shuffled.append(entry.mask.reshape(-1)[order.to(entry.mask.device)].reshape(entry.mask.shape))
-    with all_or_nothing([model]):
+
+    def work() -> None:
         for entry, kept in zip(entries, shuffled, strict=True):
             for pair in entry.locations:
                 if _is_pruned(pair):
                     refresh(pair, ones_where(kept, entry.parameter))
+
+    all_or_nothing([model], work)
 
 
 def reinitialise(
@@ -109,15 +112,21 @@ def reinitialise(
     if init is not None and not callable(init):
         raise TypeError(f"init: expected a function that changes a tensor in place, got {init!r}")
     entries = entries_of(_module(model), parameters)
-    with all_or_nothing([model]):
+
+    def work() -> None:
         values = [_drawn(entry, init, draws) for entry in entries]
-        with overwriting([entry.parameter for entry in entries]):
+
+        def write() -> None:
             for entry, value in zip(entries, values, strict=True):
                 entry.parameter.copy_(value)
             for entry in entries:
                 for pair in entry.locations:
                     if _is_pruned(pair):
                         refresh(pair)
+
+        overwriting([entry.parameter for entry in entries], write)
+
+    all_or_nothing([model], work)
 
 
 def initialise_with_unit_variance(

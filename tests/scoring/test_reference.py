@@ -108,8 +108,7 @@ def by_flow(case: ModelCase, model: nn.Module, mode: type[Flow]) -> list[Tensor]
     masks = [entry.mask for entry in entries]
     network = PositiveNetwork(Task(model, wide(case.inputs())), entries, masks, torch.float64)
     flow: Scalar = flow_of(network, network.inputs, mode)
-    with opened(network, training=False):
-        scores, result = reference.synflow(flow, network.weights)
+    scores, result = opened(network, lambda: reference.synflow(flow, network.weights), training=False)
     assert float(result) > 0
     return list(scores.values())
 

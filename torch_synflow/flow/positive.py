@@ -78,8 +78,7 @@ class PositiveNetwork(Network):
         The model's own code runs the first time, and again under another mode; from then on what was recorded.
         """
         if mode is not self.mode:
-            with opened(self, training=False):
-                tape, expected, used = record(self, self.whole(), self.inputs, mode)
+            tape, expected, used = opened(self, lambda: record(self, self.whole(), self.inputs, mode), training=False)
             self.mode, self._replay = mode, None
             self.unused = set(self.weights) - used if used else set()
             if tape is not None:
@@ -93,8 +92,9 @@ class PositiveNetwork(Network):
             scores = self._replay.scores(self.weights, self.channels)
             self.sound, self.result = self._replay.sound, self._replay.result
             return scores
-        with opened(self, training=False):  # what can not be recorded is scored by definition
-            whole, result = reference.synflow(flow_of(self, self.inputs, mode), self.whole())
+        whole, result = opened(  # what can not be recorded is scored by definition
+            self, lambda: reference.synflow(flow_of(self, self.inputs, mode), self.whole()), training=False
+        )
         self.sound, self.result = False, float(result)
         return ScoreStream([_block(whole[name], self.channels.get(name)) for name in self.weights])
 

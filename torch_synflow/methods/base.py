@@ -153,8 +153,7 @@ class SaliencyUnstructured(BasePruningMethod):
     @classmethod
     def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreStream:
         """Score checked entries: the step of the loop that reads the model. What is pruned scores zero."""
-        with opened(network, training=cls.training):
-            saliency = cls.saliency(network)
+        saliency = opened(network, lambda: cls.saliency(network), training=cls.training)
         scores = [saliency[entry.key].detach() for entry in entries]
         require_finite(entries, scores, f"{cls.__name__} scores")
         if network.unpruned:

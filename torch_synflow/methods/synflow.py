@@ -94,8 +94,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
         assert isinstance(network, PositiveNetwork)
         if not cls._computes_in_parts():
             return super().score_entries(entries, network)
-        with differentiating(network):
-            scores = cls._flow(network)
+        scores = differentiating(network, lambda: cls._flow(network))
         if not network.sound:
             whole = [scores.whole(number) for number in range(len(entries))]
             require_finite(entries, whole, f"{cls.__name__} scores")
@@ -125,8 +124,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
                 break
         else:
             (name, fault), *_ = faults.items()
-            with opened(network, training=False):
-                reason = explain(network, network.whole(), network.inputs)
+            reason = opened(network, lambda: explain(network, network.whole(), network.inputs), training=False)
             where = f"; {reason}" if reason else ""
             raise ValueError(f"{_bare(name)}: expected positive and finite SynFlow scores, got {fault}{where}")
         if network.unpruned:

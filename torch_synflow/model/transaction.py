@@ -7,15 +7,20 @@ never the module's own: :mod:`torch_synflow.scoring` hands out copies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod, PruningContainer
 
 from torch_synflow._torch.errors import refused_parameter
+from torch_synflow._torch.thread_state import ThreadState
+
+Result = TypeVar("Result")
+#: scoring writes to a model and puts it back, which no other thread may see; models may share modules
+_ONE_AT_A_TIME = threading.RLock()
 
 
 class _ModuleState:
@@ -74,14 +79,9 @@ class Snapshot:
         self._signatures = [state.signature() for state in self._states]
 
     def restore(self) -> None:
-        """Put every module back; an interrupt that arrives meanwhile is raised only afterwards."""
-        try:
-            for state in self._states:
-                state.restore()
-        except KeyboardInterrupt:
-            for state in self._states:
-                state.restore()
-            raise
+        """Put every module back; may be called again where an interrupt ended it."""
+        for state in self._states:
+            state.restore()
 
     def pruned_meanwhile(self, model: nn.Module) -> str:
         """Where the names of parameters or the pruning hooks are not those of the snapshot, empty if nowhere."""
@@ -92,45 +92,67 @@ class Snapshot:
         return ""
 
 
-@contextmanager
-def unchanged(model: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, leave ``model`` as it was.
+def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
+    """The result of ``work``; whatever happens in it, ``model`` is left as it was.
 
-    Raises ``ValueError`` when the code inside pruned the model, as its scores then mean nothing.
+    Not a context manager: an interrupt that arrives as one is left would leave the model changed.
+
+    Raises ``ValueError`` when ``work`` pruned the model, as its scores then mean nothing.
     """
-    snapshot = Snapshot([model])
-    where = ""
-    cause: Exception | None = None
-    try:
-        yield
-        where = snapshot.pruned_meanwhile(model)
-    except Exception as error:
-        # torch's functions fail early on the plain tensors that torch.func puts in the place of parameters
-        refused = refused_parameter(error)
-        where = refused.removesuffix("_orig") if refused.endswith("_orig") else snapshot.pruned_meanwhile(model)
-        cause = error
-        if not where:
+    with _ONE_AT_A_TIME:
+        thread, snapshot = ThreadState(), Snapshot([model])
+        where = ""
+        cause: Exception | None = None
+        try:
+            try:
+                result = work()
+                where = snapshot.pruned_meanwhile(model)
+            except Exception as error:
+                # torch's functions fail early on the plain tensors that torch.func puts in the place of parameters
+                refused = refused_parameter(error)
+                where = refused.removesuffix("_orig") if refused.endswith("_orig") else snapshot.pruned_meanwhile(model)
+                cause = error
+                if not where:
+                    raise
+            finally:
+                snapshot.restore()
+        except BaseException as error:
+            try:
+                snapshot.restore()  # once more, as it may be what was interrupted
+            finally:
+                thread.restore(error)
             raise
-    finally:
-        snapshot.restore()
     if where:
         raise ValueError(
             f"model: its forward prunes, adds or removes parameters ({where}) while it is scored; expected a "
             "forward that leaves them alone: prune outside of forward"
         ) from cause
+    return result
 
 
-@contextmanager
-def all_or_nothing(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Undo every change to ``modules``, and to torch's random states, if the code inside fails or is interrupted."""
-    snapshot = Snapshot(modules)
-    cpu = torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    try:
-        yield
-    except BaseException:
-        snapshot.restore()
-        torch.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
-        raise
+def all_or_nothing(modules: Iterable[nn.Module], work: Callable[[], Result]) -> Result:
+    """The result of ``work``; if it fails or is interrupted, ``modules`` and torch's random states are as before.
+
+    Not a context manager: see :func:`unchanged`.
+    """
+    with _ONE_AT_A_TIME:
+        thread, snapshot = ThreadState(), Snapshot(modules)
+        cpu = torch.get_rng_state()
+        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+        def undo(error: BaseException) -> None:
+            snapshot.restore()
+            torch.set_rng_state(cpu)
+            if cuda:
+                torch.cuda.set_rng_state_all(cuda)
+            thread.restore(error)
+
+        try:
+            try:
+                return work()
+            except BaseException as error:
+                undo(error)
+                raise
+        except BaseException as error:
+            undo(error)  # once more, as it may be what was interrupted
+            raise
