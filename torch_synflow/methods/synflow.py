@@ -16,6 +16,7 @@ from torch_synflow.flow.surrogate.exponents import ScaledFlow
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters
+from torch_synflow.model.threads import ONE_AT_A_TIME
 from torch_synflow.scoring.marked import require_finite
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.opening import differentiating, opened
@@ -74,7 +75,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
         A subclass with a :meth:`saliency` of its own gets them in float64 too.
         """
         floor = torch.float32 if cls._computes_in_parts() else cls.dtype
-        with torch.inference_mode(False), torch.no_grad():
+        with ONE_AT_A_TIME, torch.inference_mode(False), torch.no_grad():
             return PositiveNetwork(task, entries, masks, cls.dtype, floor_of_weights=floor)
 
     @classmethod

@@ -7,7 +7,6 @@ never the module's own: :mod:`torch_synflow.scoring` hands out copies.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any, TypeVar
 
@@ -17,10 +16,9 @@ from torch.nn.utils.prune import BasePruningMethod, PruningContainer
 
 from torch_synflow._torch.errors import refused_parameter
 from torch_synflow._torch.thread_state import ThreadState
+from torch_synflow.model.threads import ONE_AT_A_TIME
 
 Result = TypeVar("Result")
-#: scoring writes to a model and puts it back, which no other thread may see; models may share modules
-_ONE_AT_A_TIME = threading.RLock()
 
 
 class _ModuleState:
@@ -70,6 +68,19 @@ def _refill(target: MutableMapping[Any, Any], content: MutableMapping[Any, Any])
     target.update(content)
 
 
+class _RandomState:
+    """The states of torch's generators, of all devices."""
+
+    def __init__(self) -> None:
+        self._cpu = torch.get_rng_state()
+        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+    def restore(self) -> None:
+        torch.set_rng_state(self._cpu)
+        if self._cuda:
+            torch.cuda.set_rng_state_all(self._cuda)
+
+
 class Snapshot:
     """The state of some modules and all that they contain, to be restored."""
 
@@ -95,12 +106,14 @@ class Snapshot:
 def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
     """The result of ``work``; whatever happens in it, ``model`` is left as it was.
 
+    If it fails, torch's random states are as before too.
+
     Not a context manager: an interrupt that arrives as one is left would leave the model changed.
 
     Raises ``ValueError`` when ``work`` pruned the model, as its scores then mean nothing.
     """
-    with _ONE_AT_A_TIME:
-        thread, snapshot = ThreadState(), Snapshot([model])
+    with ONE_AT_A_TIME:
+        thread, random, snapshot = ThreadState(), _RandomState(), Snapshot([model])
         where = ""
         cause: Exception | None = None
         try:
@@ -117,10 +130,9 @@ def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
             finally:
                 snapshot.restore()
         except BaseException as error:
-            try:
-                snapshot.restore()  # once more, as it may be what was interrupted
-            finally:
-                thread.restore(error)
+            snapshot.restore()  # once more, as it may be what was interrupted
+            random.restore()
+            thread.restore(error)
             raise
     if where:
         raise ValueError(
@@ -135,16 +147,12 @@ def all_or_nothing(modules: Iterable[nn.Module], work: Callable[[], Result]) -> 
 
     Not a context manager: see :func:`unchanged`.
     """
-    with _ONE_AT_A_TIME:
-        thread, snapshot = ThreadState(), Snapshot(modules)
-        cpu = torch.get_rng_state()
-        cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    with ONE_AT_A_TIME:
+        thread, random, snapshot = ThreadState(), _RandomState(), Snapshot(modules)
 
         def undo(error: BaseException) -> None:
             snapshot.restore()
-            torch.set_rng_state(cpu)
-            if cuda:
-                torch.cuda.set_rng_state_all(cuda)
+            random.restore()
             thread.restore(error)
 
         try:

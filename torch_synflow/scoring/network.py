@@ -78,7 +78,11 @@ class Network:
         self.unpruned = all(bool(mask.all()) for mask in masks)
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
-        """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread."""
+        """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread.
+
+        A forward that writes to its inputs writes to copies.
+        """
+        inputs = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, inputs)
         # cloned inside, as a transform of torch.func must own what a forward writes to (BatchNorm's counters)
         for module, name, constant in self._constants:
             module.__dict__[name] = constant.clone()

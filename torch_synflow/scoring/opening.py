@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 
-from torch_synflow.model.transaction import unchanged
+from torch_synflow.model.transaction import Result, unchanged
 from torch_synflow.scoring.network import Network
-
-Result = TypeVar("Result")
 
 
 def differentiating(network: Network, work: Callable[[], Result]) -> Result:

@@ -28,10 +28,20 @@ def is_flow(value: Any) -> bool:
     return label is not None and label.flow
 
 
+#: of Python's names of methods those of assignments such as ``+=``
+_ASSIGNMENTS = frozenset(
+    f"__i{name}__"
+    for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor",
+                 "lshift", "rshift")
+)  # fmt: skip
+#: what the first two arguments of operations are called
+_LEADING = (("input", "self", "tensor"), ("other", "weight", "mat2", "exponent"))
+
+
 def in_place(func: Any) -> bool:
     """Whether an operation writes to its first argument."""
     name = str(getattr(func, "__name__", ""))
-    return (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name != "__iter__")
+    return (name.endswith("_") and not name.endswith("__")) or name in _ASSIGNMENTS
 
 
 @dataclass
@@ -63,8 +73,10 @@ class Call:
     branches: Tensor | None = None
 
     def run(self, *args: Any) -> Any:
-        """The operation itself, on other leading arguments."""
-        return self.func(*args, *self.args[len(args) :], **self.kwargs)
+        """The operation itself, on other leading arguments, whether these were positional or not."""
+        given = {name for names in _LEADING[: len(args)] for name in names}
+        kwargs = {name: value for name, value in self.kwargs.items() if name not in given}
+        return self.func(*args, *self.args[len(args) :], **kwargs)
 
     def get(self, position: int, name: str, default: Any = None) -> Any:
         """An argument that may be positional or not."""
