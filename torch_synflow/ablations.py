@@ -63,12 +63,10 @@ def shuffle_masks(
     entries = resolve(parameters, unwrap(_module(model)))
     for entry in entries:
         _require_pruned(model, [pair for pair in entry.locations if _is_pruned(pair)], entry.label)
-    shuffled = []
-    for entry in entries:
-        order = torch.randperm(entry.total, generator=draws, device=None if draws is None else draws.device)
-        shuffled.append(entry.mask.reshape(-1)[order.to(entry.mask.device)].reshape(entry.mask.shape))
-    with all_or_nothing([model]):
-        for entry, kept in zip(entries, shuffled, strict=True):
+    with all_or_nothing([model]):  # the draws too: where one fails, torch's random state is as it was
+        for entry in entries:
+            order = torch.randperm(entry.total, generator=draws, device=None if draws is None else draws.device)
+            kept = entry.mask.reshape(-1)[order.to(entry.mask.device)].reshape(entry.mask.shape)
             for pair in entry.locations:
                 if _is_pruned(pair):
                     refresh(pair, ones_where(kept, entry.parameter))
