@@ -194,7 +194,8 @@ def judge(
 def _place(count: Fuse, draw: random.Random) -> tuple[Hashable, int]:
     """A place and the number of the call at which to fail there: a kind, one of its places, one of its calls."""
     kinds: dict[str, list[Hashable]] = {}
-    for place in count.passed:
+    moments = [place for place in count.passed if isinstance(place, tuple)]
+    for place in moments or count.passed:
         kinds.setdefault(_kind(place), []).append(place)
     if not kinds:
         return None, 1

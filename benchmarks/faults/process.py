@@ -41,7 +41,7 @@ def put_back(state: dict[str, Any]) -> None:
     while torch._C._len_torch_function_stack() > state["torch function modes"]:
         torch._C._pop_torch_function_stack()
     while torch._C._len_torch_dispatch_stack() > state["torch dispatch modes"]:
-        torch._C._pop_torch_dispatch_stack()
+        torch._C._pop_torch_dispatch_stack(None)
     while len(torch._C._functorch.get_interpreter_stack() or ()) > state["functorch levels"]:
         torch._C._functorch.pop_dynamic_layer_stack()
     torch.set_grad_enabled(state["grad mode"])

@@ -21,6 +21,8 @@ from benchmarks.faults.fuse import Fuse
 #: the code that a moment is one of: the library's, torch's, and what Python has for context managers
 _CODE = tuple(str(Path(module.__file__ or "").parent) for module in (torch_synflow, torch))
 MOMENT = "a moment in the library's or torch's code"
+#: where what was opened could stay open
+EDGE = "a moment at which a context is entered or left"
 
 
 class Functions(TorchFunctionMode):
@@ -82,8 +84,10 @@ def moments(fuse: Fuse) -> Iterator[None]:
     def profile(frame: FrameType, event: str, function: Any) -> None:
         if event in ("call", "c_return"):
             code = frame.f_code
-            if code.co_filename.startswith(_CODE) or code.co_filename == contextlib.__file__:
-                fuse.passes((MOMENT, event, code.co_filename, code.co_name, frame.f_lineno))
+            context = code.co_filename == contextlib.__file__
+            if context or code.co_filename.startswith(_CODE):
+                edge = context or code.co_name in ("__enter__", "__exit__", "restore")
+                fuse.passes((EDGE if edge else MOMENT, event, code.co_filename, code.co_name, frame.f_lineno))
 
     sys.setprofile(profile)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.faults.report import Finding, command, rows, table
+from benchmarks.faults.report import Finding, command, complete, rows, table
 
 FINDINGS = [
     Finding(1, "data", "a call"),
@@ -21,6 +21,7 @@ def test_rows_count_what_was_reached_and_what_survived() -> None:
         {"kind": "data", "trials": 2, "survived": 1},
         {"kind": "loss function", "trials": 1, "survived": 1},
     ]
+    assert complete(FINDINGS) == {"loss function": 1}
     lines = [line.split() for line in table(FINDINGS).splitlines()]
     assert lines[1] == ["data", "3", "2", "1", "0"]
     assert lines[-1] == ["all", "4", "3", "2"]
