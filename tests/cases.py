@@ -201,6 +201,7 @@ class MethodCase:
 
 METHODS = [
     MethodCase(prune.SynFlow, _example_inputs, scored=True),
+    MethodCase(prune.BalancedSynFlow, _example_inputs, scored=True),
     MethodCase(prune.SNIP, _data, scored=True),
     MethodCase(prune.GraSP, _data, scored=True, masks_matter=True),
     MethodCase(prune.GraSPLowest, _data, scored=True, masks_matter=True),

@@ -63,13 +63,16 @@ def shuffle_masks(
     entries = resolve(parameters, unwrap(_module(model)))
     for entry in entries:
         _require_pruned(model, [pair for pair in entry.locations if _is_pruned(pair)], entry.label)
-    with all_or_nothing([model]):  # the draws too: where one fails, torch's random state is as it was
+
+    def work() -> None:  # with the draws, so that torch's random state is as it was if something fails
         for entry in entries:
             order = torch.randperm(entry.total, generator=draws, device=None if draws is None else draws.device)
             kept = entry.mask.reshape(-1)[order.to(entry.mask.device)].reshape(entry.mask.shape)
             for pair in entry.locations:
                 if _is_pruned(pair):
                     refresh(pair, ones_where(kept, entry.parameter))
+
+    all_or_nothing([model], work)
 
 
 def reinitialise(
@@ -107,15 +110,21 @@ def reinitialise(
     if init is not None and not callable(init):
         raise TypeError(f"init: expected a function that changes a tensor in place, got {init!r}")
     entries = entries_of(_module(model), parameters)
-    with all_or_nothing([model]):
+
+    def work() -> None:
         values = [_drawn(entry, init, draws) for entry in entries]
-        with overwriting([entry.parameter for entry in entries]):
+
+        def write() -> None:
             for entry, value in zip(entries, values, strict=True):
                 entry.parameter.copy_(value)
             for entry in entries:
                 for pair in entry.locations:
                     if _is_pruned(pair):
                         refresh(pair)
+
+        overwriting([entry.parameter for entry in entries], write)
+
+    all_or_nothing([model], work)
 
 
 def initialise_with_unit_variance(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -122,22 +121,31 @@ def global_iterative_unstructured(
         columns = (kept_counts(density_after, steps, e.alive, goal) for e, goal in zip(entries, goals, strict=True))
         quotas = [OfEach(keeps) for keeps in zip(*columns, strict=True)]
     modules = [module for entry in entries for module, _ in entry.locations]
-    with all_or_nothing(modules if model is None else [*modules, model]):
+
+    def work() -> PruningReport:
+        nonlocal rounds
         survivors = Survivors([entry.mask for entry in entries])
-        with _bar(progress, steps, pruning_method.__name__) as advance:
-            removes = kept < alive
+        removes = kept < alive
+        bar = _bar(steps, pruning_method.__name__) if progress else None
+        try:
             if removes:
-                rounds.start(entries)
+                rounds.start(entries, quotas[-1])
             for step, quota in enumerate(quotas, start=1):
                 if removes:
                     with torch.autocast(entries[0].parameter.device.type, enabled=False):
                         survivors = rounds.prune(survivors, quota)
-                advance()
+                if bar is not None:
+                    bar.update()
                 if callback is not None:
                     callback(step, _report(entries, survivors))
+        finally:
+            if bar is not None:
+                bar.close()
         del rounds  # its copies of the weights go before the masks come
         _attach(entries, survivors)
         return _report(entries, survivors)
+
+    return all_or_nothing(modules if model is None else [*modules, model], work)
 
 
 def _attach(entries: Sequence[Entry], survivors: Survivors) -> None:
@@ -163,17 +171,12 @@ def _checked_iterations(iterations: Any) -> int:
     return int(iterations)
 
 
-@contextmanager
-def _bar(progress: bool, steps: int, title: str) -> Iterator[Callable[[], object]]:
-    """A function to call after each iteration, which moves a progress bar if there is to be one."""
-    if not progress:
-        yield lambda: None
-        return
+def _bar(steps: int, title: str) -> Any:
+    """A progress bar."""
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
         raise ImportError(
             'progress: a bar needs tqdm, which is not installed: pip install "torch_synflow[progress]"'
         ) from error
-    with tqdm(total=steps, desc=title, unit="iteration") as bar:
-        yield bar.update
+    return tqdm(total=steps, desc=title, unit="iteration")

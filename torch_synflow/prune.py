@@ -12,6 +12,7 @@ import torch.nn.utils.prune as _torch_prune
 
 from torch_synflow.budget.densities import er, erk, layer_densities, proportional, uniform
 from torch_synflow.loop import global_iterative_unstructured
+from torch_synflow.methods.balanced import BalancedSynFlow, BalancedSynFlowUnstructured
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.methods.force import FORCE, FORCEUnstructured, GraSPIt, GraSPItUnstructured
 from torch_synflow.methods.grasp import (
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FORCE",
     "SNIP",
+    "BalancedSynFlow",
+    "BalancedSynFlowUnstructured",
     "Data",
     "ExampleInputs",
     "FORCEUnstructured",

@@ -20,7 +20,7 @@ OF_DATA = (
     prune.SNIP, prune.GraSP, prune.GraSPLowest, prune.GraSPMagnitude, prune.IterativeSNIP, prune.FORCE, prune.GraSPIt,
     prune.SynapticSaliency, prune.TaylorFO,
 )  # fmt: skip
-SCORED = (prune.SynFlow, *OF_DATA)
+SCORED = (prune.SynFlow, prune.BalancedSynFlow, *OF_DATA)
 METHODS = (
     *SCORED, prune.SynFlow, ablations.inverted(prune.SynFlow), torch_prune.L1Unstructured,
     torch_prune.RandomUnstructured,

@@ -1,11 +1,12 @@
-"""The figures of the two papers."""
+"""The figures of the two papers, and one of our own."""
 
+from benchmarks.figures.balanced import FIGURES as BALANCED
 from benchmarks.figures.frankle import FIGURES as FRANKLE
 from benchmarks.figures.panels import Figure
 from benchmarks.figures.synflow import FIGURES as SYNFLOW
 from benchmarks.sweep.trial import Trial
 
-FIGURES: dict[str, Figure] = {figure.name: figure for figure in (*SYNFLOW, *FRANKLE)}
+FIGURES: dict[str, Figure] = {figure.name: figure for figure in (*SYNFLOW, *FRANKLE, *BALANCED)}
 
 
 def first_with(trial: Trial) -> str:

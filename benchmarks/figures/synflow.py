@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from benchmarks.figures import accuracies, layers
 from benchmarks.figures.axes import shade
+from benchmarks.figures.compared import compared, line, seeds_of
 from benchmarks.figures.panels import Figure, Line, Panel
 from benchmarks.sweep.choice import Choice, split
 from benchmarks.sweep.methods import FIVE, METHODS
-from benchmarks.sweep.trial import Trial
 from benchmarks.training import recipes
 from benchmarks.training.recipes import Recipe
 
-SEEDS = 3
 SEVENTEEN = tuple(10 ** -(step / 4) for step in range(17))  # section 7
 THIRTEEN = tuple(10 ** -(step / 2) for step in range(13))  # figure 2
 TWELVE = tuple(
@@ -31,36 +29,7 @@ def recipe_of(choice: Choice, pair: str) -> Recipe:
     return choice.adjusted(recipes.synflow(*split(pair)))
 
 
-def _seeds(choice: Choice) -> range:
-    return range(choice.seeds or SEEDS)
-
-
-def _line(name: str, points: Sequence[tuple[float, tuple[Trial, ...]]]) -> Line:
-    method = METHODS[name]
-    return Line(method.title, tuple(points), method.colour, method.marker)
-
-
-def _accuracies(
-    choice: Choice, pairs: tuple[str, ...], *, methods: tuple[str, ...], limits: bool = False
-) -> list[Panel]:
-    """Accuracy against compression, and the critical compression of each method (figures 1, 6, 7)."""
-    panels = []
-    for pair in pairs:
-        recipe, lines, arrows = recipe_of(choice, pair), [], []
-        for name in choice.chosen(methods):
-            points = [
-                (d, tuple(choice.trial("accuracy", pair, recipe, s, name, density=d) for s in _seeds(choice)))
-                for d in choice.densities or SEVENTEEN
-            ]
-            lines.append(_line(name, points))
-            if limits:
-                arrows.append(_line(name, [(0, _limits(choice, pair, recipe, name))]))
-        panels.append(Panel(pair, tuple(lines), tuple(arrows), {"recipe": str(recipe)}))
-    return panels
-
-
-def _limits(choice: Choice, pair: str, recipe: Recipe, name: str) -> tuple[Trial, ...]:
-    return tuple(choice.trial("limit", pair, recipe, seed, name) for seed in _seeds(choice))
+_accuracies = partial(compared, densities=SEVENTEEN, recipe_of=recipe_of)
 
 
 def _layers(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
@@ -74,7 +43,7 @@ def _layers(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
                 for d in choice.densities or THIRTEEN
                 for s in range(choice.seeds or 1)
             ]
-            panels.append(Panel(f"{METHODS[name].title}\n{pair}", (_line(name, trials),)))
+            panels.append(Panel(f"{METHODS[name].title}\n{pair}", (line(name, trials),)))
     return panels
 
 
@@ -87,7 +56,7 @@ def _scores(choice: Choice, pairs: tuple[str, ...], *, methods: tuple[str, ...])
             trials = tuple(
                 choice.trial("scores", pair, recipe, s, name, iterations=1) for s in range(choice.seeds or 1)
             )
-            panels.append(Panel(f"{METHODS[name].title}\n{pair}", (_line(name, [(0, trials)]),)))
+            panels.append(Panel(f"{METHODS[name].title}\n{pair}", (line(name, [(0, trials)]),)))
     return panels
 
 
@@ -102,7 +71,7 @@ def _imp(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
             for density in choice.densities or SEVENTEEN:
                 trials = tuple(
                     choice.trial("accuracy", pair, recipe, s, "magnitude", density=density, **cycle)
-                    for s in _seeds(choice)
+                    for s in seeds_of(choice)
                 )
                 points.append((density, trials))
             plural = "" if levels == 1 else "s"
@@ -118,8 +87,8 @@ def _squares(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
     for pair in pairs:
         recipe = recipe_of(choice, pair)
         trials = tuple(choice.trial("magnitudes", pair, recipe, s) for s in range(choice.seeds or 1))
-        line = replace(_line("magnitude", [(0, trials)]), label="")
-        panels.append(Panel(pair, (line,), note={"recipe": str(recipe)}))
+        unlabelled = replace(line("magnitude", [(0, trials)]), label="")
+        panels.append(Panel(pair, (unlabelled,), note={"recipe": str(recipe)}))
     return panels
 
 

@@ -46,10 +46,10 @@ COMPRESSION = 100.0
 AS_IT_IS = "as it is"
 
 
-class KeepingPaths(prune.SynFlow):
-    """SynFlow that divides iterations which would cut all paths."""
+class KeepingLayers(prune.SynFlow):
+    """SynFlow that divides iterations which would cut a layer off."""
 
-    keep_paths = True
+    keep_layers = True
 
 
 def _never_narrow(init: Callable[..., None]) -> Callable[..., None]:
@@ -82,8 +82,10 @@ WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
 INSTEAD: Mapping[str, list[tuple[Any, str, Any]]] = {
     "thresholds by histograms": [(survivors, "waits", lambda tensor: True)],
     "exponents from the first pass": [(PositiveNetwork, "scores", _with_exponents(PositiveNetwork.scores))],
-    "keep_paths": [],
+    "keep_layers": [],
+    "balanced sums": [],
 }
+METHODS: Mapping[str, type[prune.SynFlow]] = {"keep_layers": KeepingLayers, "balanced sums": prune.BalancedSynFlow}
 #: minutes a run on larger networks
 ONLY_SMALL = ("thresholds by histograms",)
 
@@ -100,7 +102,7 @@ def replaced(changes: list[tuple[Any, str, Any]]) -> Iterator[None]:
 def run(dense: nn.Module, size: int, iterations: int, variant: str) -> tuple[float, int, Tensor]:
     """Seconds, the peak of memory beyond what was held, and the masks."""
     model = copy.deepcopy(dense)
-    method = KeepingPaths if variant == "keep_paths" else prune.SynFlow
+    method = METHODS.get(variant, prune.SynFlow)
     with replaced([*WITHOUT.get(variant, ()), *INSTEAD.get(variant, ())]):
         held = forget_peak()
         start = time.perf_counter()

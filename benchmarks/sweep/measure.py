@@ -78,8 +78,9 @@ class Bench:
         with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
             torch.manual_seed(trial.seed * 10 + 2)  # for random scores
             report = prune.global_iterative_unstructured(
-                parameters, method, amount, example_inputs=self.ones(), iterations=trial.iterations, **self.scoring()
-            )
+                parameters, method, amount, example_inputs=self.ones(), iterations=trial.iterations,
+                layer_densities=self.method.layer_densities if self.method is not None else None, **self.scoring(),
+            )  # fmt: skip
         self.seconds["pruning"] = round(self.seconds.get("pruning", 0) + time.perf_counter() - start, 3)
         return report
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch_synflow import prune
+from torch_synflow.budget.allocation import LayerDensities
 
 EXAMPLES = 10  # of each class (Frankle et al. 2021, appendices B.2 and C.2)
 
@@ -31,6 +32,7 @@ class Method:
             that they tell from those.
         iterations: rounds of scoring and pruning.
         examples: of each class, 0 if it needs no data.
+        layer_densities: a rule for how much of each layer is kept, if the method does not decide that.
     """
 
     title: str
@@ -39,6 +41,7 @@ class Method:
     marker: str
     iterations: int = 1
     examples: int = 0
+    layer_densities: LayerDensities | None = None
 
 
 METHODS = {
@@ -47,6 +50,8 @@ METHODS = {
     "snip": Method("SNIP", prune.SNIP, "#E69F00", "^", examples=EXAMPLES),
     "grasp": Method("GraSP", prune.GraSP, "#009E73", "v", examples=EXAMPLES),
     "synflow": Method("SynFlow", prune.SynFlow, "#0072B2", "o", iterations=100),
+    "balanced": Method("BalancedSynFlow", prune.BalancedSynFlow, "#117733", "h", iterations=100),
+    "erk": Method("Random, ERK", prune.RandomUnstructured, "#555555", "X", layer_densities=prune.erk),
     "iterative_snip": Method("Iterative SNIP", prune.IterativeSNIP, "#D55E00", "P", iterations=100, examples=EXAMPLES),
     "grasp_magnitude": Method("GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),
     "saliency": Method("dL/dw * w", EvaluationSaliency, "#F0E442", "*", examples=EXAMPLES),

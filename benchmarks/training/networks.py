@@ -118,6 +118,7 @@ NETWORKS: dict[str, _Builder] = {
     **{f"vgg{depth}_bn": partial(_vgg_for, depth) for depth in _VGG},
     **{f"resnet{depth}": partial(_resnet_for, depth) for depth in (20, 32, 56, 110)},
     "resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE),
+    "resnet18_width16": lambda classes, channels, size: resnet(18, classes, channels, (16, 32, 64, 128)),
     "wide_resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE, inner=2),
     "torchvision_resnet18": lambda classes, channels, size: torchvision_model("resnet18", classes),
     "torchvision_resnet50": lambda classes, channels, size: torchvision_model("resnet50", classes),

@@ -209,3 +209,16 @@ def test_wrappers_are_seen_through(method: Any) -> None:
         report = prune.global_iterative_unstructured(wrapped, method, 0.5, example_inputs=X, **BATCH)
         assert torch.equal(inner[0].weight_mask, plain[0].weight_mask)
         assert [layer.name for layer in report.layers] == ["0.weight", "3.weight"]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch's old spectral_norm, where it has one
+def test_a_weight_that_the_old_spectral_norm_computes_is_refused_before_anything_is_scored() -> None:
+    model = nn.Sequential(nn.utils.spectral_norm(nn.Linear(4, 3)), nn.ReLU(), nn.Linear(3, 2))
+    for call in (
+        lambda: prune.synflow_scores(model, torch.ones(1, 4)),
+        lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5),
+    ):
+        with pytest.raises(ValueError, match=r"0\.weight: .*computes from weight_orig.*remove_spectral"):
+            call()
+    nn.utils.remove_spectral_norm(model[0])
+    assert prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5).kept == 9

@@ -100,7 +100,7 @@ def test_an_interrupt_anywhere_leaves_the_model_as_it_was(
     model(X).sum().backward()
     model[1].cached = torch.rand(3)
 
-    def interrupted(*_: Any) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         torch.rand(3)
         raise error
 

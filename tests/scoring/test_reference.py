@@ -14,6 +14,8 @@ from tests.masks import distinct, mask_of
 from torch_synflow import prune
 from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.positive import PositiveNetwork
+from torch_synflow.flow.surrogate.branches import BalancedFlow
+from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.model.parameters import resolve, unwrap
 from torch_synflow.scoring import reference
 from torch_synflow.scoring.opening import opened
@@ -96,14 +98,17 @@ OF_METHODS: dict[Any, Any] = {
 }
 
 
-def by_flow(case: ModelCase, model: nn.Module) -> list[Tensor]:
-    """SynFlow's scores: no recording, no replay, only the model's own code under its homogeneous surrogate."""
+#: methods that score the flow, and the mode that their forward pass runs under
+OF_FLOW: dict[Any, type[Flow]] = {prune.SynFlow: Flow, prune.BalancedSynFlow: BalancedFlow}
+
+
+def by_flow(case: ModelCase, model: nn.Module, mode: type[Flow]) -> list[Tensor]:
+    """Scores without recording or replay: only the model's own code under its homogeneous surrogate."""
     entries = resolve(prune.prunable_parameters(model), model)
     masks = [entry.mask for entry in entries]
     network = PositiveNetwork(Task(model, wide(case.inputs())), entries, masks, torch.float64)
-    flow: Scalar = flow_of(network, network.inputs)
-    with opened(network, training=False):
-        scores, result = reference.synflow(flow, network.weights)
+    flow: Scalar = flow_of(network, network.inputs, mode)
+    scores, result = opened(network, lambda: reference.synflow(flow, network.weights), training=False)
     assert float(result) > 0
     return list(scores.values())
 
@@ -117,7 +122,8 @@ def test_scores_are_those_of_the_reference(method: MethodCase, case: ModelCase) 
     torch.manual_seed(3)
     scores = method.method.scores(model, **{name: arguments[name] for name in method.method.needs})
     found = [scores[pair].as_subclass(Tensor) for pair in distinct(model)]
-    expected = by_flow(case, model) if method.method is prune.SynFlow else by_data(method, case, model_of(case))
+    mode = OF_FLOW.get(method.method)
+    expected = by_flow(case, model, mode) if mode else by_data(method, case, model_of(case))
     assert len(found) == len(expected) > 0
     for score, other in zip(found, expected, strict=True):
         assert score.dtype == torch.float64
@@ -125,7 +131,7 @@ def test_scores_are_those_of_the_reference(method: MethodCase, case: ModelCase) 
 
 
 def test_every_scored_method_of_the_package_has_a_reference() -> None:
-    assert {case.method for case in SCORED} == {prune.SynFlow, *OF_METHODS}
+    assert {case.method for case in SCORED} == {*OF_FLOW, *OF_METHODS}
 
 
 def test_a_model_that_can_not_be_recorded_is_scored_by_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:

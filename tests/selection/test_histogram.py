@@ -92,9 +92,9 @@ def test_layers_have_densities_of_their_own() -> None:
 
 
 @pytest.mark.usefixtures("asking_waits")
-def test_paths_are_kept() -> None:
+def test_layers_are_kept() -> None:
     class Kept(prune.SynFlow):
-        keep_paths = True
+        keep_layers = True
 
     model = nn.Sequential(*[layer for _ in range(6) for layer in (nn.Linear(30, 30, bias=False), nn.ReLU())])
     report = prune.global_iterative_unstructured(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from torch_synflow.selection import threshold
+from torch_synflow.selection.stream import ScoreStream
 from torch_synflow.selection.survivors import Survivors, keep_highest
 
 
@@ -113,3 +114,39 @@ def test_a_sample_that_misleads_costs_another_attempt(misled: int, monkeypatch: 
     assert torch.equal(keep_highest(scores, 50_000), expected)
     assert attempts == sorted(set(attempts))
     assert len(attempts) == 2
+
+
+def test_elements_are_found_again_after_their_tensors_are_compacted() -> None:
+    masks = [torch.zeros(6, 5, 2, 2, dtype=torch.bool), torch.ones(3, dtype=torch.bool), torch.zeros(8, 8).bool()]
+    masks[0][1:4:2, 2:4] = True
+    masks[2][5, :3] = True
+    survivors = Survivors(masks)
+    less = survivors.copy()
+    less.keep_marked(torch.arange(less.total) % 3 == 0)
+    gone = survivors.without(less)
+    assert len(gone) == survivors.total - less.total
+    assert survivors.total == sum(int(mask.sum()) for mask in masks)  # the copy was pruned on its own
+    before = survivors.places(gone)
+    survivors.compact(range(3))
+    after = survivors.places(gone)
+    assert not torch.equal(before, after)
+    whole = torch.cat([mask.flatten() for mask in survivors.masks])
+    assert whole[after].all()
+    assert survivors.without(_with(survivors, after)) == gone
+    assert torch.equal(Survivors(masks).places(gone), before)
+
+
+def _with(survivors: Survivors, gone: torch.Tensor) -> Survivors:
+    less = survivors.copy()
+    flat = torch.ones(sum(mask.numel() for mask in less.masks), dtype=torch.bool)
+    flat[gone] = False
+    alive = torch.cat([mask.flatten() for mask in less.masks])
+    less.keep_marked(flat[alive])
+    return less
+
+
+def test_the_highest_of_a_tensor_is_an_element() -> None:
+    survivors = Survivors([torch.ones(2, 3, dtype=torch.bool), torch.ones(4, dtype=torch.bool)])
+    scores = ScoreStream([torch.tensor([[1.0, 5, 2], [0, 3, 4]]), torch.tensor([1.0, 2, 9, 3])])
+    assert survivors.highest(scores, 0) == (0, 0, 1, 0)
+    assert survivors.highest(scores, 1) == (1, 2, 0, 0)

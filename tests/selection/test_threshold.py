@@ -83,26 +83,6 @@ def test_what_is_kept_is_that_of_the_exact_scores(
     assert torch.equal(kept, by_sort(tensors, keep))
 
 
-@settings(deadline=None, max_examples=100, derandomize=True)
-@given(
-    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=4),
-    share=st.floats(0, 1),
-    budget=st.floats(0.01, 1.2),
-    seed=st.integers(0, 10_000),
-)
-def test_what_goes_together_stays_within_the_budget(sizes: list[int], share: float, budget: float, seed: int) -> None:
-    """As many of the lowest as do, and at least one."""
-    generator = torch.Generator().manual_seed(seed)
-    tensors = [torch.rand(size, generator=generator, dtype=torch.float64) for size in sizes]
-    whole = torch.cat(tensors)
-    keep = round(share * (len(whole) - 1))
-    reader = Inexact(tensors, seed)
-    reader.budget = budget * float(whole.sum())
-    kept = kept_of(reader, tensors, keep)
-    within = int((whole.sort().values.cumsum(0) < reader.budget).count_nonzero())
-    assert torch.equal(kept, by_sort(tensors, max(keep, len(whole) - max(1, within))))
-
-
 @pytest.mark.parametrize("keep", [1, 2_000, 150_000, 290_000, 299_999])
 def test_of_many_only_those_near_the_threshold_are_looked_up(keep: int) -> None:
     tensors = [torch.rand(size, dtype=torch.float64).add_(0.1) for size in (200_000, 100_000)]
@@ -144,14 +124,6 @@ def test_a_bracket_that_ends_nearer_than_the_error_is_not_trusted(
         bracket = (float(found[100 - nearness]), math.inf) if below else (-math.inf, float(found[100 + nearness]))
         monkeypatch.setattr(threshold, "_bracket", lambda *arguments, bracket=bracket: bracket)
         assert torch.equal(kept_of(reader, tensors, 99), by_sort(tensors, 99))
-
-
-def test_what_goes_together_is_within_the_budget_also_where_scores_look_lower_than_they_are() -> None:
-    tensors = [torch.linspace(1, 2, 100, dtype=torch.float64)]
-    reader = Inexact(tensors, 0)
-    reader.noisy = [tensors[0] * (1 - 0.9 * ERROR)]
-    reader.budget = float(tensors[0][:40].sum()) * (1 - ERROR / 2)
-    assert torch.equal(kept_of(reader, tensors, 60), by_sort(tensors, 61))
 
 
 def test_the_lowest_where_a_sample_of_them_misleads() -> None:

@@ -133,24 +133,24 @@ def cost(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters
     entries = entries_of(model, parameters)
     network = Inspection.network_of(model, example_inputs, entries)
     spent: dict[nn.Module, int] = {}
-    with opened(network, training=False), torch.no_grad(), FlopCounterMode(display=False) as counter:
-        handles: list[Any] = []
-        for module in {module for entry in entries for module, _ in entry.locations}:
-            started: list[int] = []
 
-            def start(module: nn.Module, args: Any, started: list[int] = started) -> None:
-                started.append(counter.get_total_flops())
+    def count() -> int:
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            for module in {module for entry in entries for module, _ in entry.locations}:
+                started: list[int] = []
 
-            def stop(module: nn.Module, args: Any, output: Any, started: list[int] = started) -> None:
-                spent[module] = spent.get(module, 0) + counter.get_total_flops() - started.pop()
+                def start(module: nn.Module, args: Any, started: list[int] = started) -> None:
+                    started.append(counter.get_total_flops())
 
-            handles += [module.register_forward_pre_hook(start), module.register_forward_hook(stop)]
-        try:
+                def stop(module: nn.Module, args: Any, output: Any, started: list[int] = started) -> None:
+                    spent[module] = spent.get(module, 0) + counter.get_total_flops() - started.pop()
+
+                module.register_forward_pre_hook(start)  # the model is open, and will be as it was
+                module.register_forward_hook(stop)
             network(network.weights, network.prepared(positive_input(example_inputs)))
-        finally:
-            for handle in handles:
-                handle.remove()
-        every = counter.get_total_flops()
+            return int(counter.get_total_flops())
+
+    every = opened(network, count, training=False)
     layers = []
     for entry in entries:
         kept = entry.alive

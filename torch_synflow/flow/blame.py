@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -50,8 +49,8 @@ def explain(network: Network, weights: Weights, inputs: Any) -> str:
         watches[-1].modules = stack
         return watches[-1]
 
-    with _module_stack(network.model) as stack:
-        grad(flow_of(network, inputs, watch))(weights)
+    stack = _module_stack(network.model)
+    grad(flow_of(network, inputs, watch))(weights)
     last = watches[-1]
     for found in (last.wrong_unknown, last.unknown):
         if found:
@@ -74,11 +73,9 @@ def _fault(tensors: Sequence[Tensor]) -> str:
     return ""
 
 
-@contextmanager
-def _module_stack(model: nn.Module) -> Iterator[list[str]]:
-    """The names of the modules whose forward is running, the innermost last."""
+def _module_stack(model: nn.Module) -> list[str]:
+    """The names of the modules whose forward is running, the innermost last, by hooks on a model that is open."""
     stack: list[str] = []
-    handles = []
     for name, module in model.named_modules():
         label = f"{name} ({type(module).__name__})" if name else ""
 
@@ -88,12 +85,6 @@ def _module_stack(model: nn.Module) -> Iterator[list[str]]:
         def leave(module: nn.Module, args: Any, output: Any) -> None:
             stack.pop()
 
-        handles += [
-            module.register_forward_pre_hook(enter, prepend=True),
-            module.register_forward_hook(leave, always_call=True),
-        ]
-    try:
-        yield stack
-    finally:
-        for handle in handles:
-            handle.remove()
+        module.register_forward_pre_hook(enter, prepend=True)
+        module.register_forward_hook(leave, always_call=True)
+    return stack

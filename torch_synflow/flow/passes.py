@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import vjp
 
 from torch_synflow.flow.engine.recorder import Recorder
 from torch_synflow.flow.engine.tape import Tape
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
+from torch_synflow.model.randomness import Draws
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.reference import Scalar
 from torch_synflow.scoring.task import Weights
 
+_log = logging.getLogger("torch_synflow")
 #: how often a forward pass may run until the operations of two passes agree
 PASSES = 4
 
@@ -46,6 +49,7 @@ def record(
     traced: Any = vjp(total, weights, has_aux=True)
     result, _, constants = traced
     if recorder.broken or slot is None:
+        _log.info("SynFlow runs the model's own code in each iteration: %s", recorder.broken or "nothing is recorded")
         return None, float(result), used
     return Tape(recorder.steps, constants, recorder.shapes, slot), float(result), used
 
@@ -57,10 +61,10 @@ def _read(
 
     A first pass finds the gates; where there are any, a second reads the main flow as a constant at them.
     """
+    refuse_other_threads(network.model)
     plan = Plan()
     for _ in range(PASSES):
-        recorder, surrogate = Recorder(weights), mode(plan)
-        state = torch.get_rng_state()
+        recorder, surrogate, draws = Recorder(weights), mode(plan), Draws()
         with recorder, surrogate:
             surrogate.start(weights, inputs)
             outputs = network(weights, inputs)
@@ -72,8 +76,23 @@ def _read(
             f"model: expected a forward pass that runs the same operations each time, got others in each of "
             f"{PASSES} passes"
         )
-    if not torch.equal(state, torch.get_rng_state()):
-        recorder.broken = "the forward pass draws random numbers"
+    if sources := draws.sources():
+        recorder.broken = f"the forward pass draws random numbers ({', '.join(sources)})"
     used = {name for name, tensor in weights.items() if surrogate.reached(tensor)}
     with recorder:
         return surrogate.total(outputs), used, recorder
+
+
+def refuse_other_threads(model: nn.Module) -> None:
+    """Let modules of a model that is open refuse to run in another thread, where torch's modes do not see them."""
+    owner = threading.get_ident()
+    for name, module in model.named_modules():
+
+        def check(module: nn.Module, args: Any, name: str = name) -> None:
+            if threading.get_ident() != owner:
+                raise RuntimeError(
+                    "model: expected a forward that runs in the thread of the call, as torch's modes see no other, got "
+                    f"{name or type(module).__name__!r} in another thread; run it in one thread while SynFlow scores"
+                )
+
+        module.register_forward_pre_hook(check, prepend=True)

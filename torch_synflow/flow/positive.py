@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ from torch_synflow.scoring.precision import wider
 from torch_synflow.scoring.task import Task, Weights
 from torch_synflow.selection.stream import ScoreStream
 from torch_synflow.selection.survivors import Channels, Survivors
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Mode = Callable[[Plan], Flow]
 
@@ -75,8 +78,7 @@ class PositiveNetwork(Network):
         The model's own code runs the first time, and again under another mode; from then on what was recorded.
         """
         if mode is not self.mode:
-            with opened(self, training=False):
-                tape, expected, used = record(self, self.whole(), self.inputs, mode)
+            tape, expected, used = opened(self, lambda: record(self, self.whole(), self.inputs, mode), training=False)
             self.mode, self._replay = mode, None
             self.unused = set(self.weights) - used if used else set()
             if tape is not None:
@@ -90,10 +92,17 @@ class PositiveNetwork(Network):
             scores = self._replay.scores(self.weights, self.channels)
             self.sound, self.result = self._replay.sound, self._replay.result
             return scores
-        with opened(self, training=False):  # what can not be recorded is scored by definition
-            whole, result = reference.synflow(flow_of(self, self.inputs, mode), self.whole())
+        whole, result = opened(  # what can not be recorded is scored by definition
+            self, lambda: reference.synflow(flow_of(self, self.inputs, mode), self.whole()), training=False
+        )
         self.sound, self.result = False, float(result)
         return ScoreStream([_block(whole[name], self.channels.get(name)) for name in self.weights])
+
+    def copy(self) -> Self:
+        """The same network with weights and channels of its own."""
+        other = super().copy()
+        other.channels, other._held = dict(self.channels), dict(self._held)
+        return other
 
     def _make_positive(self) -> list[str]:
         """Take absolute values; returns the names of the tensors read as ones.

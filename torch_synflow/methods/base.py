@@ -14,6 +14,7 @@ from torch_synflow.methods.binding import bound_class, parameters_of, survivors_
 from torch_synflow.methods.refusal import call_that_works, refusal
 from torch_synflow.model.masks import attach
 from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters, prunable_parameters, resolve, unwrap
+from torch_synflow.model.threads import ONE_AT_A_TIME
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scoring.data import rereadable
 from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero
@@ -147,14 +148,13 @@ class SaliencyUnstructured(BasePruningMethod):
     @classmethod
     def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> Network:
         """The model of ``task`` as a function of the weights of checked entries, in the method's precision."""
-        with torch.inference_mode(False), torch.no_grad():
+        with ONE_AT_A_TIME, torch.inference_mode(False), torch.no_grad():
             return Network(task, entries, masks, cls.dtype)
 
     @classmethod
     def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreStream:
         """Score checked entries: the step of the loop that reads the model. What is pruned scores zero."""
-        with opened(network, training=cls.training):
-            saliency = cls.saliency(network)
+        saliency = opened(network, lambda: cls.saliency(network), training=cls.training)
         scores = [saliency[entry.key].detach() for entry in entries]
         require_finite(entries, scores, f"{cls.__name__} scores")
         if network.unpruned:

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
+from torch_synflow._warnings import warn_user
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.parameters import Entry
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scoring.marked import require_finite
 from torch_synflow.scoring.task import Task
-from torch_synflow.selection.survivors import Quota, Survivors
+from torch_synflow.selection.stream import RankedFirst
+from torch_synflow.selection.survivors import Element, Quota, Survivors, Together
 
 
 class Rounds(ABC):
@@ -32,8 +34,8 @@ class Rounds(ABC):
     schedule: Schedule = staticmethod(exponential)
 
     @abstractmethod
-    def start(self, entries: Sequence[Entry]) -> None:
-        """Begin with tensors as they are; called once, before :meth:`prune`."""
+    def start(self, entries: Sequence[Entry], last: Quota) -> None:
+        """Begin with tensors as they are; called once, before :meth:`prune`, with what is to be left in the end."""
 
     @abstractmethod
     def prune(self, survivors: Survivors, quota: Quota) -> Survivors:
@@ -65,7 +67,8 @@ def rounds_of(method: Any, given: Task, remembered: Task) -> Rounds:
             f"pruning_method: expected a class that can be made as {method.__name__}(amount=...), got: {error}"
         ) from error
     if issubclass(method, SaliencyUnstructured):
-        return _ByScores(method, given.or_else(method._task).or_else(remembered))
+        kind = _KeepingLayers if getattr(method, "keep_layers", False) else _ByScores
+        return kind(method, given.or_else(method._task).or_else(remembered))
     return _ByMasks(method, given.or_else(remembered))
 
 
@@ -77,7 +80,7 @@ class _ByScores(Rounds):
         self.iterations, self.schedule = method.iterations, method.schedule
         self._method = method
 
-    def start(self, entries: Sequence[Entry]) -> None:
+    def start(self, entries: Sequence[Entry], last: Quota) -> None:
         self._entries = entries
         self._network = self._method.network(self.task, entries, [entry.mask for entry in entries])
 
@@ -85,7 +88,7 @@ class _ByScores(Rounds):
         returning = self._method.pruned_may_return
         if returning:
             survivors = Survivors([entry.mask for entry in self._entries])
-        while not survivors.meets(quota):  # more than once where so much must not go at once
+        if not survivors.meets(quota):
             survivors.keep_highest(self._method.score_entries(self._entries, self._network), quota)
             with torch.inference_mode(False):  # autograd saves no tensor that was made in that mode
                 if returning:
@@ -93,6 +96,65 @@ class _ByScores(Rounds):
                 else:
                     self._network.apply_masks(survivors)
         return survivors
+
+
+class _KeepingLayers(_ByScores):
+    """A method that takes back, and divides, what would leave a layer without flow.
+
+    The scores of what is left say whether flow reaches each layer, and are those of the next step, so nothing is
+    scored twice as long as nothing is taken back. An element whose removal alone would cut a layer off stays for
+    good, as paths only get fewer.
+    """
+
+    def start(self, entries: Sequence[Entry], last: Quota) -> None:
+        super().start(entries, last)
+        if not isinstance(last, Together):
+            raise ValueError(
+                f"layer_densities: expected none, as {self._method.__name__}.keep_layers is set; leave out one of the "
+                "two, which both say how much of each layer is kept"
+            )
+        self._scores = self._method.score_entries(entries, self._network)
+        self._reached = [number for number in range(len(entries)) if self._scores.is_positive(number)]
+        if last.keep < len(self._reached):
+            raise ValueError(
+                f"amount: expected to leave at least {len(self._reached)} weights, one for each layer, as "
+                f"{self._method.__name__}.keep_layers is set, got {last.keep}; lower amount"
+            )
+        self._staying: list[Element] = []
+        self._on_paths = True
+
+    def prune(self, survivors: Survivors, quota: Quota) -> Survivors:
+        (goal,) = quota.numbers
+        step = survivors.total - goal
+        while survivors.total > goal:
+            if len(self._staying) == survivors.total:
+                self._keep_one_of_each(survivors)
+            step = min(step, survivors.total - goal)
+            trial = survivors.copy()
+            staying = survivors.places(self._staying)
+            trial.keep_highest(RankedFirst(self._scores, staying), Together(survivors.total - step))
+            gone = survivors.without(trial) if step == 1 else []
+            network = self._network.copy()
+            with torch.inference_mode(False):
+                network.apply_masks(trial)
+            scores = self._method.score_entries(self._entries, network)
+            if not self._on_paths or all(scores.is_positive(number) for number in self._reached):
+                survivors, self._network, self._scores = trial, network, scores
+                step *= 2
+            elif step == 1:
+                self._staying += gone
+            else:
+                step //= 2
+        return survivors
+
+    def _keep_one_of_each(self, survivors: Survivors) -> None:
+        """Go on without paths where no element can go that is on none of a layer's: the highest of each layer stays."""
+        self._on_paths = False
+        self._staying = [survivors.highest(self._scores, number) for number in self._reached]
+        warn_user(
+            f"{self._method.__name__}: with fewer than {survivors.total} weights left, not every layer is on a path "
+            "from input to output; as keep_layers is set, each keeps the weight that scored highest"
+        )
 
 
 class _ByMasks(Rounds):
@@ -104,7 +166,7 @@ class _ByMasks(Rounds):
         self.task = task
         self._method = method
 
-    def start(self, entries: Sequence[Entry]) -> None:
+    def start(self, entries: Sequence[Entry], last: Quota) -> None:
         self._weights = [entry.parameter.detach() for entry in entries]
         require_finite(entries, self._weights, "weights")
 

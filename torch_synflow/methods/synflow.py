@@ -16,14 +16,12 @@ from torch_synflow.flow.surrogate.exponents import ScaledFlow
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters
+from torch_synflow.model.threads import ONE_AT_A_TIME
 from torch_synflow.scoring.marked import require_finite
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.opening import differentiating, opened
 from torch_synflow.scoring.task import Task, Weights
 from torch_synflow.selection.stream import ScoreStream
-
-#: of sums of scores, relatively
-_ROUNDING = 1e-6
 
 
 class SynFlowUnstructured(SaliencyUnstructured):
@@ -39,9 +37,12 @@ class SynFlowUnstructured(SaliencyUnstructured):
     ``torch_synflow.flow``. Scores beyond the range of float64 come out times a factor that all share.
     Scores are positive and their sum is the same, R, for every set of layers that cuts the network, so a path from
     input to output stays as long as less than R is removed at once. By default there are 100 iterations with the
-    exponential schedule, of which the last ones before max compression may remove more. With ``keep_paths = True`` in
-    a subclass an iteration that would remove R or more is divided: it removes as much as it may, scores again, and
-    goes on; not with ``layer_densities`` or a ``saliency`` of its own.
+    exponential schedule, of which the last ones before max compression may remove more.
+
+    With ``keep_layers = True`` in a subclass each layer stays on a path from input to output, down to as many weights
+    as there are layers. An iteration that would cut a layer off is taken back and divided, down to single weights; a
+    weight that a layer cannot do without stays. Where only such weights are left, each layer keeps one of them, and a
+    warning says that. It takes twice the memory for weights and excludes ``layer_densities``.
 
     Args:
         amount: what to remove, a fraction of the entries not yet pruned or a count.
@@ -62,7 +63,10 @@ class SynFlowUnstructured(SaliencyUnstructured):
     training: ClassVar[bool] = False
     dtype: ClassVar[torch.dtype] = torch.float64
     needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
-    keep_paths: ClassVar[bool] = False
+    keep_layers: ClassVar[bool] = False
+
+    #: what the forward pass runs under; the second is slower, and for the depths at which the first overflows
+    _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (Flow, ScaledFlow)
 
     @classmethod
     def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> PositiveNetwork:
@@ -71,7 +75,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
         A subclass with a :meth:`saliency` of its own gets them in float64 too.
         """
         floor = torch.float32 if cls._computes_in_parts() else cls.dtype
-        with torch.inference_mode(False), torch.no_grad():
+        with ONE_AT_A_TIME, torch.inference_mode(False), torch.no_grad():
             return PositiveNetwork(task, entries, masks, cls.dtype, floor_of_weights=floor)
 
     @classmethod
@@ -91,13 +95,10 @@ class SynFlowUnstructured(SaliencyUnstructured):
         assert isinstance(network, PositiveNetwork)
         if not cls._computes_in_parts():
             return super().score_entries(entries, network)
-        with differentiating(network):
-            scores = cls._flow(network)
+        scores = differentiating(network, lambda: cls._flow(network))
         if not network.sound:
             whole = [scores.whole(number) for number in range(len(entries))]
             require_finite(entries, whole, f"{cls.__name__} scores")
-        if cls.keep_paths and network.result > 0:
-            scores.budget = network.result * (1 - _ROUNDING)
         return scores
 
     @classmethod
@@ -109,8 +110,8 @@ class SynFlowUnstructured(SaliencyUnstructured):
     @classmethod
     def _flow(cls, network: PositiveNetwork) -> ScoreStream:
         """The scores, checked: finite, not negative, and at first not zero throughout where a path leads."""
-        for mode in (Flow, ScaledFlow):  # the second is slower, and for the depths at which the first overflows
-            if network.mode is ScaledFlow and mode is Flow:
+        for mode in cls._modes:
+            if network.mode is cls._modes[1] and mode is not network.mode:
                 continue
             scores = network.scores(mode)
             if network.sound and not network.unpruned:
@@ -124,8 +125,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
                 break
         else:
             (name, fault), *_ = faults.items()
-            with opened(network, training=False):
-                reason = explain(network, network.whole(), network.inputs)
+            reason = opened(network, lambda: explain(network, network.whole(), network.inputs), training=False)
             where = f"; {reason}" if reason else ""
             raise ValueError(f"{_bare(name)}: expected positive and finite SynFlow scores, got {fault}{where}")
         if network.unpruned:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +28,19 @@ def attach(pair: Pair, prune: Callable[[], object], mask: Tensor | None = None) 
     parameter's memory format (it is ``mask`` itself where given) and the product no gradient.
     """
     module, name = pair
-    with all_or_nothing([module]), torch.inference_mode(False), torch.no_grad():
-        prune()
-        parameter = module._parameters[f"{name}_orig"]
-        assert parameter is not None  # torch has just put it there
-        if mask is None:
-            mask = torch.empty_like(parameter, requires_grad=False).copy_(getattr(module, f"{name}_mask"))
-        module._buffers[f"{name}_mask"] = mask
-        setattr(module, name, mask * parameter)
+
+    def work() -> None:
+        with torch.inference_mode(False), torch.no_grad():
+            prune()
+            parameter = module._parameters[f"{name}_orig"]
+            assert parameter is not None  # torch has just put it there
+            whole = torch.empty_like(parameter, requires_grad=False) if mask is None else mask
+            if mask is None:
+                whole.copy_(getattr(module, f"{name}_mask"))
+            module._buffers[f"{name}_mask"] = whole
+            setattr(module, name, whole * parameter)
+
+    all_or_nothing([module], work)
 
 
 def ones_where(kept: Tensor, parameter: nn.Parameter) -> Tensor:
@@ -45,20 +49,27 @@ def ones_where(kept: Tensor, parameter: nn.Parameter) -> Tensor:
         return torch.zeros_like(parameter, requires_grad=False).masked_fill_(kept, 1)
 
 
-@contextmanager
-def overwriting(tensors: Iterable[Tensor]) -> Iterator[None]:
-    """Let the code inside write to the values of ``tensors``; if it fails or is interrupted they are put back.
+def overwriting(tensors: Iterable[Tensor], work: Callable[[], object]) -> None:
+    """Let ``work`` write to the values of ``tensors``; if it fails or is interrupted they are put back.
 
     :func:`all_or_nothing` remembers tensors by reference, which is of no help against writing in place.
     """
     before = [(tensor, tensor.detach().clone()) for tensor in tensors]
-    try:
-        with torch.no_grad():
-            yield
-    except BaseException:
+
+    def undo() -> None:
         with torch.no_grad():
             for tensor, values in before:
                 tensor.copy_(values)
+
+    try:
+        try:
+            with torch.no_grad():
+                work()
+        except BaseException:
+            undo()
+            raise
+    except BaseException:
+        undo()  # once more, as it may be what was interrupted
         raise
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch_synflow._torch.classes import AttentionOutput, Convolution
 from torch_synflow._torch.compiled import inside_compiled
 from torch_synflow.model.prunable import prunable
+from torch_synflow.model.threads import ONE_AT_A_TIME
 
 Pair = tuple[nn.Module, str]
 #: a model, for all its prunable weights, or ``(module, name)`` pairs
@@ -151,7 +152,11 @@ def resolve(parameters: Parameters, model: nn.Module | None) -> list[Entry]:
     Raises:
         TypeError, ValueError: naming the entry, what was expected of it, and what to do.
     """
-    pairs = as_pairs(parameters)
+    with ONE_AT_A_TIME:
+        return _resolved(as_pairs(parameters), model)
+
+
+def _resolved(pairs: list[Pair], model: nn.Module | None) -> list[Entry]:
     owners = _owners(model) if model is not None else {}
     labels = [_label(index, pair, owners, model) for index, pair in enumerate(pairs)]
     found: dict[int, list[Pair]] = {}

@@ -22,6 +22,12 @@ def prunable(pair: tuple[nn.Module, str], label: str) -> nn.Parameter:
             f"{label}: nn.MultiheadAttention reads its output projection without calling it, so a pruning hook "
             "there never runs; leave this entry out"
         )
+    if f"{name}_orig" in module._parameters and f"{name}_mask" not in module._buffers:
+        raise ValueError(
+            f"{label}: expected a plain parameter, got one that a hook computes from {name}_orig, which has no mask "
+            "(the old torch.nn.utils.spectral_norm does that); call torch.nn.utils.remove_spectral_norm first, or "
+            "use torch.nn.utils.parametrizations.spectral_norm and prune its original"
+        )
     parameter = _held(module, name)
     if parameter is None:
         raise ValueError(f"{label}: {_not_a_parameter(module, name)}")

@@ -88,7 +88,8 @@ def rewind(model: nn.Module, snapshot: TrainingSnapshot, optimizer: torch.optim.
     if optimizer is not None:
         _same_optimizer(optimizer, snapshot)
     before = None if optimizer is None else copy.deepcopy(optimizer.state_dict())
-    with all_or_nothing([model]), overwriting(tensors.values()):
+
+    def write() -> None:
         for name, tensor in tensors.items():
             tensor.copy_(snapshot.values[name])
         for pair in pruned_parameters(unwrap(model)):
@@ -100,6 +101,8 @@ def rewind(model: nn.Module, snapshot: TrainingSnapshot, optimizer: torch.optim.
                 assert before is not None
                 optimizer.load_state_dict(before)
                 raise
+
+    all_or_nothing([model], lambda: overwriting(tensors.values(), write))
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -7,15 +7,18 @@ never the module's own: :mod:`torch_synflow.scoring` hands out copies.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, MutableMapping
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod, PruningContainer
 
 from torch_synflow._torch.errors import refused_parameter
+from torch_synflow._torch.thread_state import ThreadState
+from torch_synflow.model.threads import ONE_AT_A_TIME
+
+Result = TypeVar("Result")
 
 
 class _ModuleState:
@@ -65,6 +68,19 @@ def _refill(target: MutableMapping[Any, Any], content: MutableMapping[Any, Any])
     target.update(content)
 
 
+class _RandomState:
+    """The states of torch's generators, of all devices."""
+
+    def __init__(self) -> None:
+        self._cpu = torch.get_rng_state()
+        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+
+    def restore(self) -> None:
+        torch.set_rng_state(self._cpu)
+        if self._cuda:
+            torch.cuda.set_rng_state_all(self._cuda)
+
+
 class Snapshot:
     """The state of some modules and all that they contain, to be restored."""
 
@@ -74,14 +90,9 @@ class Snapshot:
         self._signatures = [state.signature() for state in self._states]
 
     def restore(self) -> None:
-        """Put every module back; an interrupt that arrives meanwhile is raised only afterwards."""
-        try:
-            for state in self._states:
-                state.restore()
-        except KeyboardInterrupt:
-            for state in self._states:
-                state.restore()
-            raise
+        """Put every module back; may be called again where an interrupt ended it."""
+        for state in self._states:
+            state.restore()
 
     def pruned_meanwhile(self, model: nn.Module) -> str:
         """Where the names of parameters or the pruning hooks are not those of the snapshot, empty if nowhere."""
@@ -92,45 +103,64 @@ class Snapshot:
         return ""
 
 
-@contextmanager
-def unchanged(model: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, leave ``model`` as it was.
+def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
+    """The result of ``work``; whatever happens in it, ``model`` is left as it was.
 
-    Raises ``ValueError`` when the code inside pruned the model, as its scores then mean nothing.
+    If it fails, torch's random states are as before too.
+
+    Not a context manager: an interrupt that arrives as one is left would leave the model changed.
+
+    Raises ``ValueError`` when ``work`` pruned the model, as its scores then mean nothing.
     """
-    snapshot = Snapshot([model])
-    where = ""
-    cause: Exception | None = None
-    try:
-        yield
-        where = snapshot.pruned_meanwhile(model)
-    except Exception as error:
-        # torch's functions fail early on the plain tensors that torch.func puts in the place of parameters
-        refused = refused_parameter(error)
-        where = refused.removesuffix("_orig") if refused.endswith("_orig") else snapshot.pruned_meanwhile(model)
-        cause = error
-        if not where:
+    with ONE_AT_A_TIME:
+        thread, random, snapshot = ThreadState(), _RandomState(), Snapshot([model])
+        where = ""
+        cause: Exception | None = None
+        try:
+            try:
+                result = work()
+                where = snapshot.pruned_meanwhile(model)
+            except Exception as error:
+                # torch's functions fail early on the plain tensors that torch.func puts in the place of parameters
+                refused = refused_parameter(error)
+                where = refused.removesuffix("_orig") if refused.endswith("_orig") else snapshot.pruned_meanwhile(model)
+                cause = error
+                if not where:
+                    raise
+            finally:
+                snapshot.restore()
+        except BaseException as error:
+            snapshot.restore()  # once more, as it may be what was interrupted
+            random.restore()
+            thread.restore(error)
             raise
-    finally:
-        snapshot.restore()
     if where:
         raise ValueError(
             f"model: its forward prunes, adds or removes parameters ({where}) while it is scored; expected a "
             "forward that leaves them alone: prune outside of forward"
         ) from cause
+    return result
 
 
-@contextmanager
-def all_or_nothing(modules: Iterable[nn.Module]) -> Iterator[None]:
-    """Undo every change to ``modules``, and to torch's random states, if the code inside fails or is interrupted."""
-    snapshot = Snapshot(modules)
-    cpu = torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    try:
-        yield
-    except BaseException:
-        snapshot.restore()
-        torch.set_rng_state(cpu)
-        if cuda:
-            torch.cuda.set_rng_state_all(cuda)
-        raise
+def all_or_nothing(modules: Iterable[nn.Module], work: Callable[[], Result]) -> Result:
+    """The result of ``work``; if it fails or is interrupted, ``modules`` and torch's random states are as before.
+
+    Not a context manager: see :func:`unchanged`.
+    """
+    with ONE_AT_A_TIME:
+        thread, random, snapshot = ThreadState(), _RandomState(), Snapshot(modules)
+
+        def undo(error: BaseException) -> None:
+            snapshot.restore()
+            random.restore()
+            thread.restore(error)
+
+        try:
+            try:
+                return work()
+            except BaseException as error:
+                undo(error)
+                raise
+        except BaseException as error:
+            undo(error)  # once more, as it may be what was interrupted
+            raise

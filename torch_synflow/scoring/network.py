@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from copy import copy as shallow_copy
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from torch_synflow.scoring.gradients import as_scalar, gradients, mean_over_exam
 from torch_synflow.scoring.precision import materialised, widened
 from torch_synflow.scoring.task import Task, Weights
 from torch_synflow.selection.survivors import Survivors
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class Network:
@@ -74,7 +78,11 @@ class Network:
         self.unpruned = all(bool(mask.all()) for mask in masks)
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
-        """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread."""
+        """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread.
+
+        A forward that writes to its inputs writes to copies.
+        """
+        inputs = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, inputs)
         # cloned inside, as a transform of torch.func must own what a forward writes to (BatchNorm's counters)
         for module, name, constant in self._constants:
             module.__dict__[name] = constant.clone()
@@ -82,6 +90,12 @@ class Network:
         if isinstance(inputs, Mapping):
             return functional_call(self.model, state, (), dict(inputs))
         return functional_call(self.model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
+
+    def copy(self) -> Self:
+        """The same network with weights of its own."""
+        other = shallow_copy(self)
+        other.weights = {name: weight.clone() for name, weight in self.weights.items()}
+        return other
 
     def apply_masks(self, survivors: Survivors) -> None:
         """Set the weights to zero that are no survivors."""

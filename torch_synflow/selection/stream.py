@@ -24,12 +24,10 @@ class ScoreStream:
         starts: the place at which each tensor starts, and after them all the number of elements.
         error: the relative error that scores may have as :meth:`parts` gives them, for those above ``floor``.
         floor: see ``error``.
-        budget: what the scores that go may amount to together at most, where fewer may go than was asked for.
     """
 
     error: float = 0.0
     floor: float = 0.0
-    budget: float = math.inf
 
     def __init__(self, tensors: Sequence[Tensor], joined: Tensor | None = None) -> None:
         self.starts = [0, *accumulate(tensor.numel() for tensor in tensors)]
@@ -60,7 +58,47 @@ class ScoreStream:
             if first < last or number == len(bounds) - 2:  # the last one even if it is empty: a sum has one term
                 yield number, places[first:last] - self.starts[number]
 
+    def is_positive(self, number: int) -> bool:
+        """Whether one tensor has a score above zero."""
+        if any(bool((part > 0).any()) for part, _ in self.parts(range(number, number + 1))):
+            return True
+        if not self.error:
+            return False
+        self.exactly()  # what parts are computed in may be too narrow for them
+        return self.is_positive(number)
+
     def whole(self, number: int) -> Tensor:
         """All scores of one tensor as one vector."""
         self.exactly()
         return torch.cat([part * unit for part, unit in self.parts(range(number, number + 1))])
+
+
+class RankedFirst(ScoreStream):
+    """A stream of which some scores rank above all others.
+
+    Args:
+        scores: the stream.
+        places: those of the scores, ascending.
+    """
+
+    def __init__(self, scores: ScoreStream, places: Tensor) -> None:
+        self.starts, self.error, self.floor = scores.starts, scores.error, scores.floor
+        self._scores = scores
+        self._places = places
+
+    def at(self, places: Tensor) -> Tensor:
+        """The scores at ascending places, without error."""
+        return self._scores.at(places).masked_fill(torch.isin(places, self._places), math.inf)
+
+    def parts(self, tensors: range) -> Iterator[tuple[Tensor, float]]:
+        """The scores of consecutive tensors, as vectors that hold until the next is asked for, and their unit."""
+        start = self.starts[tensors.start]
+        for part, unit in self._scores.parts(tensors):
+            first, last = torch.searchsorted(self._places, self._places.new_tensor([start, start + len(part)])).tolist()
+            yield part if first == last else part.index_fill(0, self._places[first:last] - start, math.inf), unit
+            start += len(part)
+
+    def exactly(self) -> None:
+        """Told to give parts without error from now on."""
+        super().exactly()
+        self._scores.exactly()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from copy import copy as shallow_copy
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -16,6 +18,8 @@ from torch_synflow.selection.threshold import indices_of, mark_highest
 
 #: the output and input channels of a weight that have elements left, as indices
 Channels = tuple[Tensor, Tensor]
+#: the number of a tensor, and in it the output channel, the input channel, and the index within these
+Element = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,13 @@ class Survivors:
         parts = flat.split([end - start for start, end in zip(self._starts, self._starts[1:], strict=False)])
         return flat, [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
+    def copy(self) -> Survivors:
+        """The same elements, to be pruned on their own."""
+        other = shallow_copy(self)
+        other.channels = list(self.channels)
+        other._now, other._next = self._views_of(self._now[0].clone()), self._views_of(torch.empty_like(self._now[0]))
+        return other
+
     @property
     def masks(self) -> list[Tensor]:
         """For each tensor a boolean mask."""
@@ -130,8 +141,7 @@ class Survivors:
     def keep_highest(self, scores: ScoreStream, quota: Quota) -> None:
         """Keep the highest scores; of equal ones those of the earlier tensor, then of the lower index.
 
-        A sample brackets the threshold, so that only what lies in the bracket is ranked. Of all tensors together more
-        are kept than was asked for where the others' scores would not be within the stream's budget.
+        A sample brackets the threshold, so that only what lies in the bracket is ranked.
 
         Args:
             scores: of tensors of the masks' shapes.
@@ -146,11 +156,10 @@ class Survivors:
             if keep == alive:
                 continue
             here = slice(self._starts[group.start], self._starts[group.stop])
-            budget = scores.budget if isinstance(quota, Together) else math.inf
-            if waits(self._now[0]) and budget == math.inf:
+            if waits(self._now[0]):
                 self._next[0][here] = highest_of_scores(scores, group, self._now[0][here], keep)
             else:
-                keep = mark_highest(scores, group, self._now[0][here], alive, keep, self._next[0][here], budget)
+                mark_highest(scores, group, self._now[0][here], alive, keep, self._next[0][here])
             self.total -= alive - keep
             if isinstance(quota, Together):
                 self._now, self._next = self._next, self._now
@@ -178,6 +187,33 @@ class Survivors:
         self._hold(masks)
         return found
 
+    def without(self, other: Survivors) -> list[Element]:
+        """The elements that are lacking in ``other``, a copy that was not compacted since."""
+        return [self._element(place) for place in indices_of(self._now[0] & ~other._now[0]).tolist()]
+
+    def highest(self, scores: ScoreStream, number: int) -> Element:
+        """The element of one tensor that has the highest score."""
+        return self._element(self._starts[number] + int(scores.whole(number).argmax()))
+
+    def places(self, elements: Iterable[Element]) -> Tensor:
+        """Where elements are among the blocks of all tensors, flattened and laid end to end; ascending."""
+        found = []
+        for number, row, column, rest in elements:
+            if (channels := self.channels[number]) is not None:
+                row, column = int((channels[0] == row).nonzero()), int((channels[1] == column).nonzero())
+            _, columns, size = _as_matrices(self._shapes[number])
+            found.append(self._starts[number] + (row * columns + column) * size + rest)
+        return torch.tensor(sorted(found), dtype=torch.int64, device=self._now[0].device)
+
+    def _element(self, place: int) -> Element:
+        number = bisect_right(self._starts, place) - 1
+        _, columns, size = _as_matrices(self._shapes[number])
+        row, within = divmod(place - self._starts[number], columns * size)
+        column, rest = divmod(within, size)
+        if (channels := self.channels[number]) is not None:
+            row, column = int(channels[0][row]), int(channels[1][column])
+        return number, row, column, rest
+
     def whole(self, number: int) -> Tensor:
         """The mask of one tensor in its own shape."""
         mask, channels = self.masks[number], self.channels[number]
@@ -187,6 +223,11 @@ class Survivors:
         whole = torch.zeros(self._whole_shapes[number], dtype=torch.bool, device=mask.device)
         whole[outputs[:, None], inputs] = mask
         return whole
+
+
+def _as_matrices(shape: torch.Size) -> tuple[int, int, int]:
+    """How many output channels, input channels, and elements within these a tensor has."""
+    return (shape[0], shape[1], math.prod(shape[2:])) if len(shape) > 1 else (shape.numel(), 1, 1)
 
 
 def _living(mask: Tensor) -> Channels | None:

@@ -44,39 +44,7 @@ class _Group:
         return self.scores.starts[self.tensors.start]
 
 
-@dataclass
-class _Going:
-    """What is to go: all survivors below ``low``, and those that are marked of the scores from there up to a bound.
-
-    Attributes:
-        low: see above.
-        between: the scores from ``low`` up to a bound.
-        places: where they are in the group.
-        marks: of these.
-        below: how many survivors are below ``low``.
-    """
-
-    low: float
-    between: Tensor
-    places: Tensor
-    marks: Tensor
-    below: int
-
-    @property
-    def highest(self) -> float:
-        """No score that goes is higher."""
-        marked = self.between[self.marks]
-        return max(float(marked.max()) if len(marked) else -math.inf, self.low)
-
-    @property
-    def sum_at_most(self) -> float:
-        """What the scores that go amount to at most."""
-        return float((self.between * self.marks).sum()) + (self.below * self.low if self.below else 0.0)
-
-
-def mark_highest(
-    scores: ScoreStream, tensors: range, alive: Tensor, total: int, keep: int, kept: Tensor, budget: float = math.inf
-) -> int:
+def mark_highest(scores: ScoreStream, tensors: range, alive: Tensor, total: int, keep: int, kept: Tensor) -> None:
     """Mark the highest scores of consecutive tensors; of equal ones the first.
 
     A sample brackets the threshold, so that only what lies in the bracket is ranked.
@@ -88,26 +56,11 @@ def mark_highest(
         total: how many these are.
         keep: how many of them to keep.
         kept: where they are marked.
-        budget: what the scores that go may amount to; more are kept where it would be exceeded.
-
-    Returns:
-        How many are kept.
 
     Raises:
         ValueError: if scores are NaN.
     """
     group = _Group(scores, tensors, alive, total, kept)
-    going = _choose(group, keep)
-    reach = 1.0 + 2.0 * scores.error
-    if going.sum_at_most * reach >= budget:
-        keep = max(keep, total - _affordable(group, going.highest * reach, budget))
-        going = _choose(group, keep)
-    kept[going.places[going.marks]] = False
-    return keep
-
-
-def _choose(group: _Group, keep: int) -> _Going:
-    """What is to go so that the highest stay; all that is not below the bracket is marked in ``kept``."""
     for deviations in (*_DEVIATIONS, None):
         if deviations is None:
             group.scores.exactly()
@@ -117,21 +70,10 @@ def _choose(group: _Group, keep: int) -> _Going:
         if 0 <= count - keep <= len(between):
             marks = lowest_of(group.scores, between, places + group.start, count - keep, low, high)
             if marks is not None:
-                return _Going(low, between, places, marks, group.total - count)
+                kept[places[marks]] = False
+                return
             group.scores.exactly()
     raise ValueError("scores: expected finite ones, got NaN")
-
-
-def _affordable(group: _Group, highest: float, budget: float) -> int:
-    """How many of the lowest scores, up to ``highest``, are within the budget; at least one."""
-    group.scores.exactly()
-    found, start = [], 0
-    for part, unit in group.scores.parts(group.tensors):
-        lowest = (part * unit <= highest).logical_and_(group.alive[start : start + len(part)])
-        found.append(part[lowest] * unit)
-        start += len(part)
-    sums = torch.cat(found).sort().values.cumsum(0)
-    return max(1, int((sums < budget).count_nonzero()))
 
 
 def _bracket(group: _Group, keep: int, deviations: float) -> tuple[float, float]:

@@ -169,3 +169,18 @@ def test_an_image_of_224_is_computed_on_few_positions(shapes: list[torch.Size]) 
     prune.synflow_scores(model, torch.ones(1, 3, 224, 224))
     assert max(shape.numel() for shape in shapes if len(shape) == 4 and shape[1] == 4) == 4 * 56 * 56  # for the mean
     assert [tuple(shape[2:]) for shape in shapes[:1]] == [(4, 4)]
+
+
+@pytest.mark.parametrize("build", [Adds, AddsInPlace, AddsInPlaceToWhatIsReadAgain, Embeds])
+def test_balanced_sums_score_as_they_do_with_all_positions(
+    build: Any, shapes: list[torch.Size], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sums over a map count each row and column as often as it is repeated."""
+    torch.manual_seed(0)
+    model = build().double()
+    shared = prune.BalancedSynFlow.scores(model, example_inputs=X)
+    assert any(len(shape) == 4 and shape[2:] == (3, 3) for shape in shapes)
+    monkeypatch.setattr(replay, "share_positions", lambda tape: None)
+    every = prune.BalancedSynFlow.scores(model, example_inputs=X)
+    for score, expected in zip(shared.values(), every.values(), strict=True):
+        torch.testing.assert_close(score, expected, rtol=1e-11, atol=0)

@@ -16,8 +16,7 @@ from torch_synflow.scoring.opening import opened
 
 def tape_of(model: nn.Module, x: Tensor = X) -> Any:
     network = network_of(model, x)[1]
-    with opened(network, training=False):
-        return record(network, network.whole(), network.inputs)[0]
+    return opened(network, lambda: record(network, network.whole(), network.inputs)[0], training=False)
 
 
 class Branches(Body):

@@ -92,17 +92,17 @@ def path_norm(model: nn.Module, example_inputs: ExampleInputs) -> PathNorm:
     """
     entries = entries_of(model)
     network = _Double.positive_network_of(model, example_inputs, entries)
-    with opened(network, training=False):
-        found = []
-        for mode in (FromInputs, Flow):
-            totals: list[float] = []
 
-            class Summing(mode):  # type: ignore[misc, valid-type]
-                def total(self, outputs: Any) -> torch.Tensor:
-                    value: torch.Tensor = super().total(outputs)
-                    totals.append(float(value.detach()))  # noqa: B023
-                    return value
+    def summed(mode: type[Flow]) -> float:
+        totals: list[float] = []
 
-            grad(flow_of(network, network.inputs, Summing))(network.weights)
-            found.append(totals[-1])
-    return PathNorm(*found)
+        class Summing(mode):  # type: ignore[misc, valid-type]
+            def total(self, outputs: Any) -> torch.Tensor:
+                value: torch.Tensor = super().total(outputs)
+                totals.append(float(value.detach()))
+                return value
+
+        grad(flow_of(network, network.inputs, Summing))(network.weights)
+        return totals[-1]
+
+    return PathNorm(*opened(network, lambda: [summed(mode) for mode in (FromInputs, Flow)], training=False))

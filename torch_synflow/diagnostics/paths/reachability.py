@@ -149,10 +149,8 @@ def reach(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameter
         last[:] = [Reachability(plan)]
         return last[0]
 
-    with opened(network, training=False):
-        for name, mask in network.masks.items():
-            network.weights[name] = mask.to(network.weights[name].dtype)
-        gradients = grad(flow_of(network, network.inputs, mode))(network.weights)
+    network.weights = {name: mask.to(network.weights[name].dtype) for name, mask in network.masks.items()}
+    gradients = opened(network, lambda: grad(flow_of(network, network.inputs, mode))(network.weights), training=False)
     return Reached(entries, [(gradients[e.key] > 0) & e.mask for e in entries], last[0])
 
 

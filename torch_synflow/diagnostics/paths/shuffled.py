@@ -14,7 +14,7 @@ from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.diagnostics.paths.effective import EffectiveSparsity, effective_sparsity
 from torch_synflow.diagnostics.table import table
 from torch_synflow.model.parameters import ExampleInputs, Parameters
-from torch_synflow.model.transaction import Snapshot
+from torch_synflow.model.transaction import unchanged
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,9 @@ def shuffled_effect(
         ratio 1.3333
     """
     before = effective_sparsity(model, example_inputs, parameters)
-    snapshot = Snapshot([model])
-    try:
+
+    def shuffle_and_look() -> EffectiveSparsity:
         shuffle_masks(model, parameters, generator=generator)
-        after = effective_sparsity(model, example_inputs, parameters)
-    finally:
-        snapshot.restore()
-    return ShuffledEffect(before, after)
+        return effective_sparsity(model, example_inputs, parameters)
+
+    return ShuffledEffect(before, unchanged(model, shuffle_and_look))

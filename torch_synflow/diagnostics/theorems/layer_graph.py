@@ -62,7 +62,8 @@ def layer_graph(
     else:
         network = _AllParameters.network_of(model, example_inputs, entries)
         inputs = network.prepared(example_inputs)
-    with opened(network, training=training):
+
+    def run_and_differentiate() -> tuple[ForwardPass, list[Any], list[Tensor], Any]:
         for weight in network.weights.values():
             weight.requires_grad_()
         run = ForwardPass(network, inputs)
@@ -70,7 +71,10 @@ def layer_graph(
         shifts = [call.shift for call in calls if call.shift is not None]
         at = [*network.weights.values(), *shifts]
         scored = [k for k, entry in enumerate(entries) if along_gradient and _is_prunable(entry)]
-        slopes, squares, total = _slopes(run.outputs, objective, at, scored)
+        return run, calls, at, _slopes(run.outputs, objective, at, scored)
+
+    run, calls, at, (slopes, squares, total) = opened(network, run_and_differentiate, training=training)
+    shifts = at[len(entries) :]
     saliency: dict[Pair, Tensor] = {}
     tied: set[nn.Module] = set()
     for k, entry in enumerate(entries):

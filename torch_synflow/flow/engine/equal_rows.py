@@ -8,27 +8,31 @@ so results are the same up to the order of summation.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from torch_synflow._torch.pytree import tree_leaves, tree_map
+from torch_synflow.flow.engine.held_maps import Take, Total
 from torch_synflow.flow.engine.runs import Runs, common_runs, refined, runs_of, windows_along
 from torch_synflow.flow.engine.tape import Slot, Step, Tape, arguments
 from torch_synflow.flow.surrogate.operations import name_of
 
 #: what works on each position by itself
-_POINTWISE = frozenset(("add", "sub", "mul", "div", "addcmul", "relu", "clamp", "clamp_min", "clone", "detach", "abs"))
+_POINTWISE = frozenset(
+    ("add", "sub", "mul", "div", "addcmul", "relu", "clamp", "clamp_min", "clone", "copy", "detach", "abs")
+)
 #: the same without writing to the first argument
-_BY_NAME: dict[str, Callable[..., Any]] = {"add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div}
+_BY_NAME: dict[str, Callable[..., Any]] = {
+    "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div,
+    "copy": lambda target, source: source.expand_as(target),
+}  # fmt: skip
 #: whose result shares no memory with an argument
-_NEW = frozenset(("conv2d", "addcmul", "add", "sub", "mul", "div"))
+_NEW = frozenset(("conv2d", "addcmul", "add", "sub", "mul", "div", "branch_factors"))
 #: what comes out the same however often a row is repeated
 _REPEATABLE = frozenset(("amax",))
 #: for operations with windows the names of their arguments, and what is beyond the border
@@ -58,11 +62,11 @@ class _Rewriting:
     def __init__(self, tape: Tape) -> None:
         self.shapes = dict(tape.shapes)
         self.steps: list[Step] = []
+        self._tape = tape
         self._whole = tape.shapes
         self._runs: dict[int, Runs] = {}
         self._expanded: dict[int, int] = {}
         self._next = 1 + max(tape.shapes)
-        self._readers = Counter(slot for step in tape.steps for slot in set(step.slots))
         self._makers = {out: step for step in tape.steps for out in step.outs if out is not None}
 
     def add(self, step: Step) -> bool:
@@ -78,6 +82,10 @@ class _Rewriting:
             return True
         if name in _REPEATABLE and len(step.args) == 1 and not step.kwargs:
             self.steps.append(step)
+            return True
+        if name == "branch_factors" and self._all_held(step):
+            totals = [Total(self._runs[leaf.index]) for leaf in step.args]
+            self.steps.append(replace(step, kwargs={**step.kwargs, "totals": totals}))
             return True
         if name == "cat" and self._is_of_channels(step) and self._all_held(step):
             self._join(step, held)
@@ -128,10 +136,10 @@ class _Rewriting:
         if not isinstance(source, Slot):  # a constant, which is whole
             starts = [[*accumulate(lengths, initial=0)] for lengths in runs]
             source = source[:, :, starts[0][:-1]][:, :, :, starts[1][:-1]]
-            return _Take(take, beyond)(source)
+            return Take(take, beyond)(source)
         if take == (None, None):
             return source
-        return Slot(self._made(_Take(take, beyond), source, torch.Size(shape)))
+        return Slot(self._made(Take(take, beyond), source, torch.Size(shape)))
 
     def _pointwise(self, step: Step, held: Sequence[int]) -> bool:
         """All that is not held must be the same at all positions."""
@@ -148,12 +156,17 @@ class _Rewriting:
         return True
 
     def _is_free(self, step: Step) -> bool:
-        """Whether nobody sees that an operation writes to its first argument: it is new, and read nowhere else."""
+        """Whether nobody sees that an operation writes to its first argument: it is new, and not read afterwards."""
         target = step.args[0]
-        if not isinstance(target, Slot) or name_of(step.func) not in _BY_NAME or self._readers[target.index] > 1:
+        if not isinstance(target, Slot) or name_of(step.func) not in _BY_NAME:
             return False
         maker = self._makers.get(target.index)
-        return maker is not None and not maker.writes and name_of(maker.func) in _NEW
+        *before, last = (self._tape.steps[index] for index in self._tape.consumers(target.index))
+        return (
+            maker is not None
+            and all(not made.writes and name_of(made.func) in _NEW for made in (maker, *before))
+            and last is step
+        )
 
     def _is_of_channels(self, step: Step) -> bool:
         dim = step.args[1] if len(step.args) > 1 else step.kwargs.get("dim", 0)
@@ -171,7 +184,7 @@ class _Rewriting:
             take = tuple(refined(self._runs[slot][axis], common[axis]) for axis in (0, 1))
             if take != (None, None):
                 shape = torch.Size((*self._whole[slot][:2], len(common[0]), len(common[1])))
-                names[slot] = self._made(_Take(take, 0.0), Slot(slot), shape)
+                names[slot] = self._made(Take(take, 0.0), Slot(slot), shape)
         self.steps.append(_renamed(step, names))
         for out in step.outs:
             if out is not None:
@@ -180,7 +193,7 @@ class _Rewriting:
     def _expand(self, slot: int) -> int:
         if slot not in self._expanded:
             take = tuple([i for i, length in enumerate(runs) for _ in range(length)] for runs in self._runs[slot])
-            self._expanded[slot] = self._made(_Take(take, 0.0), Slot(slot), self._whole[slot])
+            self._expanded[slot] = self._made(Take(take, 0.0), Slot(slot), self._whole[slot])
         return self._expanded[slot]
 
     def _made(self, func: Callable[..., Any], source: Slot, shape: torch.Size) -> int:
@@ -192,29 +205,6 @@ class _Rewriting:
     def _hold(self, slot: int, runs: Runs) -> None:
         self._runs[slot] = runs
         self.shapes[slot] = torch.Size((*self._whole[slot][:2], len(runs[0]), len(runs[1])))
-
-
-class _Take:
-    """Rows and columns by index, -1 for what is beyond the border."""
-
-    def __init__(self, take: Sequence[list[int] | None], beyond: float) -> None:
-        self._take = take
-        self._beyond = beyond
-        self._pads = [take is not None and min(take) < 0 for take in take]
-        self._indices: list[Tensor | None] = []
-
-    def __call__(self, x: Tensor) -> Tensor:
-        if not self._indices:  # made once, as making them on a GPU waits for it
-            self._indices = [
-                None if take is None else torch.tensor([size if i < 0 else i for i in take], device=x.device)
-                for take, size in zip(self._take, x.shape[2:], strict=True)
-            ]
-        rows, columns = self._indices
-        if any(self._pads):
-            x = F.pad(x, (0, int(self._pads[1]), 0, int(self._pads[0])), value=self._beyond)
-        if rows is not None:
-            x = x.index_select(2, rows)
-        return x if columns is None else x.index_select(3, columns)
 
 
 def _is_spread(shape: torch.Size) -> bool:

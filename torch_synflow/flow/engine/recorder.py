@@ -54,9 +54,14 @@ class Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         name, writes = str(getattr(func, "__name__", func)), in_place(func)
+        if writes and not args:  # torch.relu_(input=x)
+            first, *others = kwargs
+            args, kwargs = (kwargs[first],), {key: kwargs[key] for key in others}
         depends = any(id(tensor) in self._slots for tensor in tensors)
         if writes and id(args[0]) in self._constants:
             self.broken = self.broken or f"{name!r} writes to a tensor that was read before"
+        if any(isinstance(leaf, torch.Generator) for leaf in (*args, *kwargs.values())):
+            self.broken = self.broken or f"{name!r} draws from a generator"
         if not depends:
             result = func(*args, **kwargs)
             if any(leaf.requires_grad for leaf in _tensors(result)):
@@ -72,6 +77,8 @@ class Recorder(TorchFunctionMode):
         made = _tensors(result)
         if autograd_function(func, args) is not None:
             func, places = args[0].apply, (places[0][1:], places[1])
+        if not torch.is_grad_enabled():
+            func = _WithoutGradient(func)
         if made or written:
             self._write(func, places[0], places[1], tree_leaves(result), writes=written)
             self._made.append(result)
@@ -101,6 +108,18 @@ class Recorder(TorchFunctionMode):
             self._constants[id(leaf)] = len(self.constants)
             self.constants.append(leaf)
         return Constant(self._constants[id(leaf)])
+
+
+class _WithoutGradient:
+    """An operation that ran under ``no_grad`` and does so again."""
+
+    def __init__(self, func: Any) -> None:
+        self._func = func
+        self.__name__ = str(getattr(func, "__name__", func))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad():
+            return self._func(*args, **kwargs)
 
 
 def _tensors(tree: Any) -> list[Tensor]:

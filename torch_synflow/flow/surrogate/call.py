@@ -28,10 +28,20 @@ def is_flow(value: Any) -> bool:
     return label is not None and label.flow
 
 
+#: of Python's names of methods those of assignments such as ``+=``
+_ASSIGNMENTS = frozenset(
+    f"__i{name}__"
+    for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor",
+                 "lshift", "rshift")
+)  # fmt: skip
+#: what the first two arguments of operations are called
+_LEADING = (("input", "self", "tensor"), ("other", "weight", "mat2", "exponent"))
+
+
 def in_place(func: Any) -> bool:
     """Whether an operation writes to its first argument."""
     name = str(getattr(func, "__name__", ""))
-    return (name.endswith("_") and not name.endswith("__")) or (name.startswith("__i") and name != "__iter__")
+    return (name.endswith("_") and not name.endswith("__")) or name in _ASSIGNMENTS
 
 
 @dataclass
@@ -46,6 +56,9 @@ class Call:
         gates: to be filled by a surrogate: the tensor arguments that only scale the others.
         gate_slots: where these are among the arguments with a label.
         exponent: of the result, where values travel with exponents.
+        index: the number of the call in the pass.
+        stacked: the dimension along which the result holds several flows, if it is a stack of them.
+        branches: how many branches with flow the result is the sum of, if it is a sum.
     """
 
     func: Callable[..., Any]
@@ -55,10 +68,15 @@ class Call:
     gates: list[Tensor] = field(default_factory=list)
     gate_slots: frozenset[int] = frozenset()
     exponent: Tensor | None = None
+    index: int = -1
+    stacked: int | None = None
+    branches: Tensor | None = None
 
     def run(self, *args: Any) -> Any:
-        """The operation itself, on other leading arguments."""
-        return self.func(*args, *self.args[len(args) :], **self.kwargs)
+        """The operation itself, on other leading arguments, whether these were positional or not."""
+        given = {name for names in _LEADING[: len(args)] for name in names}
+        kwargs = {name: value for name, value in self.kwargs.items() if name not in given}
+        return self.func(*args, *self.args[len(args) :], **kwargs)
 
     def get(self, position: int, name: str, default: Any = None) -> Any:
         """An argument that may be positional or not."""

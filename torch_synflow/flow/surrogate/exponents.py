@@ -28,14 +28,14 @@ class ScaledFlow(Flow):
         flows = [slot for slot in slots if is_flow(values[slot])]
         if len(flows) < 2 or name in PRODUCTS:
             return
-        top = torch.stack([_exponent(values[slot]) for slot in flows]).amax()
+        top = torch.stack([exponent_of(values[slot]) for slot in flows]).amax()
         for slot in flows:
             values[slot] = _shifted(values[slot], top)
 
     def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
         """Run on the values; say in ``call`` what the exponent of the result is."""
         flows = [v for v in tree_leaves((call.args, call.kwargs)) if is_flow(v)]
-        exponent = torch.stack([_exponent(v) for v in flows]).amax() if flows else None
+        exponent = torch.stack([exponent_of(v) for v in flows]).amax() if flows else None
         first, second = call.get(0, "input"), call.get(1, "other")
         if name in CONVOLUTIONS or name == "linear":
             return self._layer(name, surrogate, call, exponent)
@@ -51,7 +51,7 @@ class ScaledFlow(Flow):
             offset = offset if alike else torch.full_like(exponent, float(offset))
             blocked = offset <= BLOCKED
             top = torch.where((offset.abs() * ~blocked).any(), exponent.clamp(min=0), exponent)
-            args = [_shifted(flow, top), torch.where(blocked, offset, _times_power(offset, -top))]
+            args = [_shifted(flow, top), torch.where(blocked, offset, times_power(offset, -top))]
             operands = args if flow is first else args[::-1]
             shifted = Call(call.func, (*operands, *call.args[2:]), call.kwargs, call.trace)
             result = super().run_operation(name, surrogate, shifted)
@@ -67,16 +67,16 @@ class ScaledFlow(Flow):
         ):
             call.exponent = None if exponent is None else -exponent
         elif name == "div" and is_flow(second):
-            call.exponent = _exponent(first) - _exponent(second)
+            call.exponent = exponent_of(first) - exponent_of(second)
         elif name == "mul" and len(flows) == 2:
-            call.exponent = _exponent(next((v for v in flows if v is not call.gates[0]), flows[0]))
+            call.exponent = exponent_of(next((v for v in flows if v is not call.gates[0]), flows[0]))
         elif name in PRODUCTS and flows:
-            call.exponent = torch.stack([_exponent(v) for v in flows]).sum()
+            call.exponent = torch.stack([exponent_of(v) for v in flows]).sum()
         return self._rescaled(result, call) if name in ("add", "cat", *PRODUCTS) else result
 
     def total(self, outputs: Any) -> Tensor:
         """R over a power of two."""
-        exponents = [_exponent(leaf) for leaf in tree_leaves(outputs) if is_flow(leaf)]
+        exponents = [exponent_of(leaf) for leaf in tree_leaves(outputs) if is_flow(leaf)]
         if not exponents:
             return sum_of_outputs(outputs)
         top = torch.stack(exponents).amax()
@@ -110,15 +110,16 @@ class ScaledFlow(Flow):
         power = torch.frexp(greatest).exponent.to(greatest.dtype)
         power = torch.where(torch.isfinite(greatest) & (greatest > 0), power, 0.0)
         call.exponent = power if call.exponent is None else call.exponent + power
-        return _times_power(result, -power)
+        return times_power(result, -power)
 
 
-def _times_power(value: Tensor, power: Tensor) -> Tensor:
+def times_power(value: Tensor, power: Tensor) -> Tensor:
     """``value`` times two to a power; a product, as the gradient of ``ldexp`` would keep ``value``."""
     return value * torch.ldexp(torch.ones_like(power), power)
 
 
-def _exponent(tensor: Tensor) -> Tensor:
+def exponent_of(tensor: Tensor) -> Tensor:
+    """The power of two that the value of ``tensor`` is to be taken times."""
     label = label_of(tensor)
     if label is None or label.exponent is None:
         return torch.zeros((), dtype=tensor.dtype, device=tensor.device)
@@ -128,7 +129,7 @@ def _exponent(tensor: Tensor) -> Tensor:
 def _shifted(tensor: Tensor, exponent: Tensor) -> Tensor:
     """The value of ``tensor`` at another exponent."""
     label = label_of(tensor)
-    shifted = _times_power(tensor, _exponent(tensor) - exponent)
+    shifted = times_power(tensor, exponent_of(tensor) - exponent)
     if label is not None:
         shifted._synaptic_label = label.at(exponent)  # type: ignore[attr-defined]
     return shifted
@@ -139,4 +140,4 @@ def _with_offset(value: Tensor, offset: Tensor, call: Call) -> Tensor:
     exponent = torch.zeros_like(value.detach().amax()) if call.exponent is None else call.exponent
     top = torch.where(offset.any(), exponent.clamp(min=0), exponent)
     call.exponent = top
-    return _times_power(value, exponent - top) + torch.where(offset == 0, 0.0, _times_power(offset, -top))
+    return times_power(value, exponent - top) + torch.where(offset == 0, 0.0, times_power(offset, -top))

@@ -81,7 +81,7 @@ class Flow(TorchFunctionMode):
             values = self._replaced(flat, slots, cut, twin=twin, copy=in_place(func))
             self.align_exponents(name, values, slots)
             new_args, new_kwargs = tree_unflatten(values, spec)
-            call = Call(func, new_args, new_kwargs, self.trace)
+            call = Call(func, new_args, new_kwargs, self.trace, index=index)
             result = self.run_operation(name, surrogate, call)
             if in_place(func) and slots[:1] == [0] and values[0] is not flat[0]:
                 result = flat[0].copy_(result)
@@ -204,7 +204,9 @@ class Flow(TorchFunctionMode):
         for number, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor) and leaf.is_floating_point():
                 place = (index, number)
-                self._mark(leaf, node, place, Label(place, flow, self.trace, gate, mean, exponent=call.exponent))
+                label = Label(place, flow, self.trace, gate, mean, exponent=call.exponent)
+                label.stacked, label.branches = call.stacked, call.branches
+                self._mark(leaf, node, place, label)
                 if place in self.plan.twins:
                     twins = tree_leaves(run(flows, twin=kind != "weights")[0])
                     leaf._synaptic_label.twin = twins[number]  # type: ignore[attr-defined]

@@ -25,6 +25,8 @@ class Label:
         mean: whether it is the mean of another flow, as what centring subtracts.
         twin: the same values, connected to the parameters of the layer that made it but to nothing before.
         exponent: the tensor stands for itself times two to this power.
+        stacked: the dimension along which it holds several flows, if it is a stack of them.
+        branches: how many branches with flow it is the sum of, if it is a sum.
     """
 
     node: Place
@@ -34,6 +36,8 @@ class Label:
     mean: bool = False
     twin: Tensor | None = None
     exponent: Tensor | None = None
+    stacked: int | None = None
+    branches: Tensor | None = None
 
     def at(self, exponent: Tensor | None) -> Label:
         """The label of the same tensor without its twin, at another exponent."""
@@ -66,10 +70,12 @@ class Plan:
     Attributes:
         cuts: for an output of an operation, the slots that it reads without their upstream.
         twins: the tensors whose twin is needed.
+        laid_open: the sums that one other sum alone reads, and whose branches count on their own there.
     """
 
     cuts: dict[Place, frozenset[int]] = field(default_factory=dict)
     twins: frozenset[Place] = frozenset()
+    laid_open: frozenset[Place] = frozenset()
 
 
 class Trace:

@@ -1,0 +1,187 @@
+"""Sums with equal shares, against the same network with the factors written out as constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.flow.surrogate.sums import X, joined, net, plain_scores, scores_of, shared
+from torch_synflow import diagnostics, prune
+
+pytestmark = pytest.mark.filterwarnings("ignore:SynFlow. on no path:UserWarning")
+
+
+def in_place(x: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    y = a.clone()
+    y += b
+    y.add_(c)
+    return y
+
+
+def written_to(x: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+    y = a * 1.0
+    y.add_(b)  # what it returns is not used
+    return y
+
+
+SUMS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
+    "two": (lambda x, a, b, c: x + a, lambda x, a, b, c: shared(x, a)),
+    "a sum of a sum counts its branches": (lambda x, a, b, c: a + b + c, lambda x, a, b, c: shared(a, b, c)),
+    "four": (lambda x, a, b, c: (x + a) + (b + c), lambda x, a, b, c: shared(x, a, b, c)),
+    "python's sum": (lambda x, a, b, c: sum([x, a, b]), lambda x, a, b, c: shared(x, a, b)),
+    "in place": (in_place, lambda x, a, b, c: shared(a, b, c)),
+    "written to": (written_to, lambda x, a, b, c: shared(a, b)),
+    "a difference": (lambda x, a, b, c: a - b, lambda x, a, b, c: shared(a, b)),
+    "alpha": (lambda x, a, b, c: torch.add(other=b, input=a, alpha=3), lambda x, a, b, c: shared(a, 3 * b)),
+    "alpha of a difference": (
+        lambda x, a, b, c: torch.sub(a, other=b, alpha=2) + torch.rsub(a, c, alpha=2),
+        lambda x, a, b, c: shared(shared(a, 2 * b), shared(2 * a, c), of=(2, 2)),
+    ),
+    "a branch twice": (lambda x, a, b, c: a + a, lambda x, a, b, c: shared(a, a)),
+    "a stack": (lambda x, a, b, c: torch.stack([x, a, b]).sum(0), lambda x, a, b, c: shared(x, a, b)),
+    "a stack along the last": (
+        lambda x, a, b, c: torch.stack((a, b), dim=-1).sum(-1), lambda x, a, b, c: shared(a, b),
+    ),
+    "the mean of a stack": (
+        lambda x, a, b, c: torch.stack([a, b], 1).mean(dim=1), lambda x, a, b, c: shared(a, b) / 2,
+    ),
+    "a weighted stack": (
+        lambda x, a, b, c: (torch.stack([a, b]) * torch.tensor([[[2.0]], [[1.0]]]).double()).sum(0),
+        lambda x, a, b, c: shared(2 * a, b),
+    ),
+    "broadcasting": (
+        lambda x, a, b, c: a + b.sum(-1, keepdim=True),
+        lambda x, a, b, c: shared(a, b.sum(-1, keepdim=True).expand_as(a)),
+    ),
+    "layer scale": (lambda x, a, b, c: x + 1e-6 * a, lambda x, a, b, c: shared(x, 1e-6 * a)),
+    "a concatenation": (
+        lambda x, a, b, c: torch.cat([a[:, :1], b[:, 1:]], 1), lambda x, a, b, c: joined(a[:, :1], b[:, 1:]),
+    ),
+    "a concatenation by names": (
+        lambda x, a, b, c: torch.concat(tensors=(a[:, :1], b[:, 1:]), dim=-1),
+        lambda x, a, b, c: joined(a[:, :1], b[:, 1:]),
+    ),
+    "a batch is no concatenation": (
+        lambda x, a, b, c: torch.cat([a, b]).sum(0, keepdim=True), lambda x, a, b, c: a + b,
+    ),
+    "what is joined with a constant": (
+        lambda x, a, b, c: torch.cat([a[:, :3], torch.ones(1, 1).double()], 1),
+        lambda x, a, b, c: torch.cat([a[:, :3], torch.ones(1, 1).double()], 1),
+    ),
+    "a bias is no branch": (lambda x, a, b, c: a + 0.5, lambda x, a, b, c: a + 0.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_the_branches_of_a_sum_have_equal_shares(name: str) -> None:
+    summed, written_out = SUMS[name]
+    for score, expected in zip(scores_of(net(summed)), plain_scores(net(written_out)), strict=True):
+        torch.testing.assert_close(score, expected, rtol=1e-12, atol=1e-300)
+
+
+def test_a_branch_without_flow_counts_for_none() -> None:
+    model, alone = net(lambda x, a, b, c: x + a + b), net(lambda x, a, b, c: shared(x, b))
+    prune.custom_from_mask(model.a, "weight", torch.zeros(4, 4))
+    first, last, *_ = (scores := scores_of(model))
+    expected = plain_scores(alone)
+    torch.testing.assert_close([first, last, scores[3]], [expected[0], expected[1], expected[3]], rtol=1e-12, atol=0)
+    assert not scores[2].any()
+
+
+def test_a_sum_that_is_read_elsewhere_too_is_one_branch() -> None:
+    """As a residual stream is, in which each block has half of what its sum hands on."""
+
+    def stream(x: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        y = x + a
+        return y + y * 2.0
+
+    def written_out(x: Tensor, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        y = shared(x, a)
+        return shared(y, y * 2.0)
+
+    for score, expected in zip(scores_of(net(stream)), plain_scores(net(written_out)), strict=True):
+        torch.testing.assert_close(score, expected, rtol=1e-12, atol=0)
+
+
+def test_two_branches_by_hand() -> None:
+    model = net(lambda x, a, b, c: x + a)
+    with torch.no_grad():
+        model.first.weight.fill_(1.0)
+        model.a.weight.copy_(torch.eye(4) * 0.5)
+        model.last.weight.fill_(0.25)
+    scores = prune.BalancedSynFlow.scores(model, example_inputs=X)
+    # x = 4 each, a = 2 each, so s = 16 and 8, S = 24; factors 24 / (2 * 16) and 24 / (2 * 8); y = 3 + 3 each, R = 24
+    assert float(scores[model.last, "weight"].sum()) == pytest.approx(24, rel=1e-15)
+    assert float(scores[model.first, "weight"].sum()) == pytest.approx(24, rel=1e-15)
+    assert scores[model.a, "weight"].tolist() == [[3.0 if i == j else 0.0 for j in range(4)] for i in range(4)]
+
+
+@pytest.mark.parametrize("name", ["two", "four", "in place", "a stack", "layer scale"])
+def test_scores_are_conserved_with_the_constants_held(name: str) -> None:
+    """Theorems 1 and 2, by the checks of the package on the network with its factors written out."""
+    _, written_out = SUMS[name]
+    model = net(written_out)
+    found = diagnostics.conservation(model, X, lambda outputs: outputs.sum())
+    assert found.error < 1e-12
+    assert all(found.cut([layer]).error < 1e-12 for layer in ("first", "last"))
+    totals = [float(score.sum()) for score in scores_of(net(SUMS[name][0]))]
+    assert totals[0] == pytest.approx(totals[1], rel=1e-12)  # the first and the last layer
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_tensors_that_a_model_returns_have_equal_shares(named: bool) -> None:
+    class Heads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.main, self.side = (nn.Linear(4, 4, bias=False) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Any:
+            h = self.body(x)
+            main, side = self.main(h), 1e-19 * self.side(h)
+            return {"main": main, "side": side} if named else (main, side, None)
+
+    torch.manual_seed(0)
+    model = Heads().double()
+    body, main, side = (float(score.sum()) for score in scores_of(model))
+    assert main == pytest.approx(side, rel=1e-12)
+    assert body == pytest.approx(main + side, rel=1e-12)
+    plain = [float(score.sum()) for score in prune.synflow_scores(model, X).values()]
+    assert plain[2] < 1e-15 * plain[1]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda x, a, b, c: (x * 1e200) * 1e200 + a,
+        lambda x, a, b, c: torch.cat([(x * 1e200) * 1e200, a], 1).unflatten(1, (2, 4)).sum(1),
+    ],
+)
+def test_a_branch_beyond_the_range_of_float64_has_its_share(between: Callable[..., Tensor]) -> None:
+    """Under exponents, where it is 1e-400 of the shortcut."""
+    model = net(between)
+    with torch.no_grad():
+        model.last.weight.fill_(1.0)
+    scores = prune.BalancedSynFlow.scores(model, example_inputs=X)
+    assert float(scores[model.a, "weight"].sum() / scores[model.last, "weight"].sum()) == pytest.approx(0.5, rel=1e-12)
+    assert float(scores[model.first, "weight"].sum() / scores[model.last, "weight"].sum()) == pytest.approx(
+        1, rel=1e-12
+    )
+
+
+def test_an_lstm_gives_its_input_and_its_state_equal_shares() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = nn.LSTM(4, 5, bias=False, batch_first=True)
+            self.last = nn.Linear(5, 2, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.lstm(x)[0][:, -1])
+
+    torch.manual_seed(0)
+    scores = prune.BalancedSynFlow.scores(Recurrent().double(), example_inputs=torch.ones(1, 3, 4))
+    assert all(bool(torch.isfinite(score).all()) and float(score.sum()) > 0 for score in scores.values())

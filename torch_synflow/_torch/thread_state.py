@@ -1,0 +1,85 @@
+"""What torch keeps per thread while code runs under modes and transforms: put back where an interrupt left it open.
+
+Modes and transforms are left by Python code, so an interrupt that arrives as one is left keeps it on its stack.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import _C, overrides
+from torch._C import _functorch
+from torch.utils import _python_dispatch
+
+#: files whose frames may hold what is still open
+_OURS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent), contextlib.__file__)
+_AUTOCAST = ("cpu", "cuda")
+
+
+class ThreadState:
+    """The depths of torch's stacks and its switches, as they are now."""
+
+    def __init__(self) -> None:
+        self._found = _state()
+
+    def restore(self, error: BaseException) -> None:
+        """Put everything back after an error that may have arrived as a mode or a transform was left."""
+        if _state() == self._found and isinstance(error, Exception):
+            return
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_filename.startswith(_OURS):
+                with contextlib.suppress(RuntimeError):  # of frames that still run
+                    frame.clear()  # generators that wait in it end now, and not when the traceback is collected
+        modes, dispatch, transforms, grad, nesting, autocast = self._found
+        while _C._len_torch_function_stack() > modes:
+            overrides._pop_mode()
+        while _C._len_torch_dispatch_stack() > dispatch:
+            _python_dispatch._pop_mode()
+        while _transforms() > transforms:
+            _leave_transform()
+        torch.set_grad_enabled(grad)
+        while _nesting() > nesting:
+            torch.autocast_decrement_nesting()
+        for device, enabled in zip(_AUTOCAST, autocast, strict=True):
+            _set_autocast(device, enabled)
+
+
+def _state() -> tuple[int, int, int, bool, int, tuple[bool, ...]]:
+    stacks = _C._len_torch_function_stack(), _C._len_torch_dispatch_stack(), _transforms()
+    return *stacks, torch.is_grad_enabled(), _nesting(), tuple(_autocast(device) for device in _AUTOCAST)
+
+
+def _transforms() -> int:
+    top = _functorch.peek_interpreter_stack()
+    return 0 if top is None else int(top.level())
+
+
+def _leave_transform() -> None:
+    kinds = _functorch.TransformType
+    leave = {kinds.Grad: "_grad_decrement_nesting", kinds.Jvp: "_jvp_decrement_nesting"}
+    top: Any = _functorch.peek_interpreter_stack()
+    getattr(_functorch, leave.get(top.key(), "pop_dynamic_layer_stack"))()
+
+
+def _nesting() -> int:
+    torch.autocast_increment_nesting()
+    return int(torch.autocast_decrement_nesting())
+
+
+def _autocast(device: str) -> bool:
+    try:
+        return torch.is_autocast_enabled(device)
+    except TypeError:  # torch 2.3 and before
+        return bool(torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled())
+
+
+def _set_autocast(device: str, enabled: bool) -> None:
+    try:
+        torch.set_autocast_enabled(device, enabled)
+    except TypeError:  # torch 2.3 and before
+        older: Any = torch
+        (older.set_autocast_cpu_enabled if device == "cpu" else older.set_autocast_enabled)(enabled)

@@ -1,0 +1,50 @@
+"""Operations on a feature map that is held by its different rows and columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from torch_synflow.flow.engine.runs import Runs
+
+
+class Take:
+    """Rows and columns by index, -1 for what is beyond the border."""
+
+    def __init__(self, take: Sequence[list[int] | None], beyond: float) -> None:
+        self._take = take
+        self._beyond = beyond
+        self._pads = [take is not None and min(take) < 0 for take in take]
+        self._indices: list[Tensor | None] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """These rows and columns of ``x``."""
+        if not self._indices:  # made once, as making them on a GPU waits for it
+            self._indices = [
+                None if take is None else torch.tensor([size if i < 0 else i for i in take], device=x.device)
+                for take, size in zip(self._take, x.shape[2:], strict=True)
+            ]
+        rows, columns = self._indices
+        if any(self._pads):
+            x = F.pad(x, (0, int(self._pads[1]), 0, int(self._pads[0])), value=self._beyond)
+        if rows is not None:
+            x = x.index_select(2, rows)
+        return x if columns is None else x.index_select(3, columns)
+
+
+class Total:
+    """The sum of all elements of a map, of which each row and column stands for so many."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._often: list[Tensor] = []
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The sum over the map that ``x`` stands for."""
+        if not self._often:  # made once, as making them on a GPU waits for it
+            self._often = [torch.tensor(lengths, dtype=x.dtype, device=x.device) for lengths in self._runs]
+        rows, columns = self._often
+        return torch.dot(rows, x.sum((0, 1)) @ columns)

@@ -1,0 +1,194 @@
+r"""Sums and concatenations that give each of their branches the same share, whatever has been pruned in it.
+
+A sum :math:`y = \sum_j b_j` of :math:`k` flows becomes :math:`\sum_j b_j \, S / (k s_j)`. Here :math:`s_j` is the sum
+of all elements of :math:`b_j`, and :math:`S = \sum_j s_j`; both are constants of the pass. The elements of :math:`y`
+still add up to :math:`S`, to which each branch contributes :math:`S / k`. A branch without flow counts for none. The
+parts of a concatenation have the same factors.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function
+
+from torch_synflow._torch.pytree import tree_leaves
+from torch_synflow.flow.surrogate.call import Call, in_place, is_flow, label_of
+from torch_synflow.flow.surrogate.exponents import ScaledFlow, exponent_of, times_power
+from torch_synflow.flow.surrogate.mode import Flow, Surrogate
+from torch_synflow.flow.surrogate.trace import Place, Plan
+
+_SUMS = ("add", "sub")
+_JOINS = ("cat", "concat", "concatenate")
+#: what leaves a stack of flows a stack of as many
+_OF_STACKS = ("mul", "div", "relu", "clone")
+
+
+class _Balanced(Flow):
+    """What the two modes below add to the one that they extend."""
+
+    def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
+        """As in the mode that is extended, but branches that meet keep their exponents."""
+        if name not in _JOINS and not _meet(name, [values[slot] for slot in slots]):
+            super().align_exponents(name, values, slots)
+
+    def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
+        """As in the mode that is extended, but where branches meet each has the same share."""
+        if name in _JOINS:
+            return self._join(name, surrogate, call)
+        first, second = call.two()
+        if _meet(name, [first, second]):
+            labels = [label_of(operand) for operand in (first, second)]
+            numbers = [label.branches if label and label.node in self.plan.laid_open else None for label in labels]
+            result, call.exponent, call.branches = _sum(_terms(call, first, second), numbers)
+            return first.copy_(result) if in_place(call.func) else result
+        stacked = getattr(label_of(first), "stacked", None)
+        if name in ("sum", "mean") and stacked is not None and _dimension(call, first) == stacked:
+            result, *_ = _sum(first.unbind(stacked))
+            call.exponent = getattr(label_of(first), "exponent", None)
+            result = result / first.shape[stacked] if name == "mean" else result
+            return result.unsqueeze(stacked) if call.get(2, "keepdim", False) else result
+        result = super().run_operation(name, surrogate, call)
+        if name == "stack" and sum(is_flow(leaf) for leaf in tree_leaves(call.args)) > 1:
+            call.stacked = call.get(1, "dim", 0) % result.dim()
+        elif name in _OF_STACKS and stacked is not None and result.shape == first.shape:
+            call.stacked = stacked
+        return result
+
+    def _join(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
+        parts = list(call.get(0, "tensors"))
+        call.args = (parts, *call.args[1:])
+        call.kwargs = {key: value for key, value in call.kwargs.items() if key != "tensors"}
+        if len(parts) < 2 or call.get(1, "dim", 0) in (0, -parts[0].dim()) or not all(map(is_flow, parts)):
+            super().align_exponents(name, parts, list(range(len(parts))))
+            return super().run_operation(name, surrogate, call)
+        shared, call.exponent, _ = _shared(parts, totals=(torch.sum,) * len(parts))
+        return call.func(shared, *call.args[1:], **call.kwargs)
+
+    def total(self, outputs: Any) -> Tensor:
+        """R, to which each tensor that the model returns contributes the same."""
+        flows = [leaf for leaf in tree_leaves(outputs) if is_flow(leaf)]
+        if len(flows) < 2:
+            return super().total(outputs)
+        totals = [flow.sum() for flow in flows]
+        for total, flow in zip(totals, flows, strict=True):
+            total._synaptic_label = label_of(flow)
+        return _sum(totals)[0]
+
+    def plan_for(self, outputs: Any) -> Plan:
+        """As in the mode that is extended, with the sums that one other sum alone reads."""
+        plan, nodes = super().plan_for(outputs), self.trace.nodes
+        sums = {place for place in self._level if self._is_balanced(place)}
+        read = Counter(source for place in self._level for source in nodes[place].inputs)
+        read.update(label.node for leaf in tree_leaves(outputs) if (label := label_of(leaf)) is not None)
+        inner = (source for place in sums for source in nodes[place].inputs if source in sums and read[source] == 1)
+        return replace(plan, laid_open=frozenset(inner))
+
+    def _is_balanced(self, place: Place) -> bool:
+        node = self.trace.nodes[place]
+        return node.name in _SUMS and sum(self.trace.nodes[source].flow for source in node.inputs) == 2 > len(
+            node.gates
+        )
+
+
+class BalancedFlow(_Balanced):
+    """The surrogate of :class:`~torch_synflow.flow.surrogate.mode.Flow` with equal shares for the branches of a sum."""
+
+
+class BalancedScaledFlow(_Balanced, ScaledFlow):
+    """The same on values times powers of two."""
+
+
+def _meet(name: str, operands: Sequence[Any]) -> bool:
+    """Whether an operation is a sum in which two flows meet; what subtracts the mean of a flow only centres it."""
+    if name not in _SUMS or len(operands) != 2 or not all(map(is_flow, operands)):
+        return False
+    return name == "add" or not getattr(label_of(operands[1]), "mean", False)
+
+
+def _dimension(call: Call, x: Tensor) -> int | None:
+    """The dimension that a sum or a mean is over, if it is one."""
+    dim = call.get(1, "dim")
+    dim = dim[0] if isinstance(dim, (tuple, list)) and len(dim) == 1 else dim
+    return dim % x.dim() if isinstance(dim, int) else None
+
+
+def _terms(call: Call, first: Tensor, second: Tensor) -> list[Tensor]:
+    """The operands of a sum, the factor ``alpha`` of one of them multiplied in."""
+    alpha = abs(call.kwargs.get("alpha", 1))
+    if alpha == 1:
+        return [first, second]
+    terms = [first * alpha, second] if "rsub" in call.func.__name__ else [first, second * alpha]
+    for term, operand in zip(terms, (first, second), strict=True):
+        term._synaptic_label = label_of(operand)
+    return terms
+
+
+def _sum(branches: Sequence[Tensor], numbers: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor | None, Tensor]:
+    """The balanced sum, its exponent where values travel with one, and how many branches with flow meet in it."""
+    (result, *others), top, living = _shared(branches, numbers)
+    for other in others:
+        result = result + other
+    return result, top, living
+
+
+def _shared(
+    branches: Sequence[Tensor],
+    numbers: Sequence[Tensor | None] = (),
+    totals: Sequence[Callable[[Tensor], Tensor]] = (),
+) -> tuple[list[Tensor], Tensor | None, Tensor]:
+    """Branches times their factors, the exponent of all where values travel with one, and how many have flow.
+
+    Args:
+        branches: the flows.
+        numbers: how many branches with flow each of them is the sum of, if they count on their own.
+        totals: what computes the sum of each, where they are not broadcast to one shape.
+    """
+    top = None
+    exponents: tuple[Tensor, ...] = ()
+    if any(getattr(label_of(branch), "exponent", None) is not None for branch in branches):
+        top = torch.stack([exponent_of(branch) for branch in branches]).amax()
+        exponents = tuple(exponent_of(branch) - top for branch in branches)
+    *factors, living = branch_factors(*branches, numbers=tuple(numbers), exponents=exponents, totals=totals)
+    return [branch * factor for branch, factor in zip(branches, factors, strict=True)], top, living
+
+
+def branch_factors(
+    *branches: Tensor,
+    numbers: tuple[Tensor | None, ...] = (),
+    exponents: tuple[Tensor, ...] = (),
+    totals: Sequence[Callable[[Tensor], Tensor]] = (),
+) -> tuple[Tensor, ...]:
+    """What each branch of a sum is multiplied by, and how many there are with flow: constants.
+
+    One operation to the modes that look on.
+
+    Args:
+        branches: the flows, of shapes that broadcast.
+        numbers: how many branches with flow each of them is the sum of; one where it is ``None``.
+        exponents: the powers of two that they are to be taken times, where they travel with exponents.
+        totals: what computes the sum of each, where they are not broadcast to one shape, or stand for larger ones.
+    """
+    if has_torch_function(branches):
+        return handle_torch_function(
+            branch_factors, branches, *branches, numbers=numbers, exponents=exponents, totals=totals
+        )
+    with torch.no_grad():
+        if totals:
+            sums = torch.stack([total(branch) for total, branch in zip(totals, branches, strict=True)])
+        else:
+            size = torch.broadcast_shapes(*[branch.shape for branch in branches]).numel()
+            sums = torch.stack([branch.sum() * (size // max(1, branch.numel())) for branch in branches])
+        living = sums > 0
+        shares = living.to(sums.dtype)
+        if any(number is not None for number in numbers):
+            one = shares.new_ones(())
+            shares = shares * torch.stack([one if number is None else number for number in numbers])
+        at_top = times_power(sums, torch.stack(exponents)) if exponents else sums
+        factors = shares * (at_top.sum() / shares.sum()) / sums
+        return *torch.where(living, factors, 0.0).unbind(), shares.sum()
