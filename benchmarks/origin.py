@@ -43,10 +43,12 @@ def origin(command: str, arguments: Sequence[str] | None = None, device: str = "
     }
 
 
-def save(path: Path, found: dict[str, Any], command: str, device: str = "cpu") -> None:
+def save(
+    path: Path, found: dict[str, Any], command: str, device: str = "cpu", arguments: Sequence[str] | None = None
+) -> None:
     """Write what a command measured, and where it comes from, as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**origin(command, device=device), **found}, indent=1) + "\n")
+    path.write_text(json.dumps({**origin(command, arguments, device), **found}, indent=1) + "\n")
 
 
 def command_line(command: str, arguments: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.fingerprint import fingerprint
+from benchmarks.faults.fingerprint import fingerprint
 from torch_synflow import prune, rewinding
 
 

@@ -121,6 +121,20 @@ def ablation_memory(found: dict[str, Any]) -> tuple[Rows, str]:
     return _by_network(found, lambda row: f"{row['peak_bytes_per_weight']:.1f}"), _where(found)
 
 
+def survived(found: dict[str, Any]) -> tuple[Rows, str]:
+    """Of each kind of failure the trials, those after which nothing was lost, and those that were left complete."""
+    complete = found.get("complete", {})
+    keys = ("trials", "survived")
+    rows = [[row["kind"], *(f"{row[key]:,}" for key in keys)] for row in found["rows"]]
+    rows.append(["all", *(f"{sum(row[key] for row in found['rows']):,}" for key in keys)])
+    header = ["kind", *keys]
+    if complete:
+        header.append("of these complete")
+        for row in rows:
+            row.append(f"{complete.get(row[0], 0) if row is not rows[-1] else sum(complete.values()):,}")
+    return [header, *rows], f"``{found['command']}``; {_where(found)}"
+
+
 def _by_network(found: dict[str, Any], cell: Callable[[dict[str, Any]], str]) -> Rows:
     names = list(dict.fromkeys(row["network"] for row in found["rows"]))
     cells = {(row["variant"], row["network"]): cell(row) for row in found["rows"]}
@@ -143,6 +157,10 @@ TABLES = {
     "throughput_channels_last": (throughput, "throughput_channels_last"),
     "scaling": (scaling, "scaling"),
     "architectures": (architectures, "architectures"),
+    "injected": (survived, "faults/injected"),
+    "signals": (survived, "faults/signals"),
+    "invariants": (survived, "faults/invariants"),
+    "kills": (survived, "faults/kills"),
 }
 
 
@@ -171,12 +189,12 @@ class Measured(SphinxDirective):
         path = RESULTS / f"{name}.json"
         self.env.note_dependency(str(path))
         if not path.exists():
-            return self.parse_text_to_nodes(f"*Not measured yet: there is no* ``benchmarks/results/{path.name}``.")
+            return self.parse_text_to_nodes(f"*Not measured yet: there is no* ``benchmarks/results/{name}.json``.")
         rows, where = make(json.loads(path.read_text()))
         lines = [".. list-table::", "   :header-rows: 1", ""]
         for row in rows:
             lines += [f"   {'* -' if not index else '  -'} {cell}" for index, cell in enumerate(row)]
-        lines += ["", f"``benchmarks/results/{path.name}``: {where}."]
+        lines += ["", f"``benchmarks/results/{name}.json``: {where}."]
         return self.parse_text_to_nodes("\n".join(lines))
 
 

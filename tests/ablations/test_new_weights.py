@@ -10,9 +10,9 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import nn
 
+from benchmarks.faults.fingerprint import bits, fingerprint
 from tests.ablations.pruned import generator, pruned, up_to_date
 from tests.cases import BATCH, MODELS
-from tests.fingerprint import bits, fingerprint
 from torch_synflow import ablations, prune
 
 

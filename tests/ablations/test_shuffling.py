@@ -7,9 +7,11 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import nn
 
+from benchmarks.faults.fingerprint import bits, fingerprint
+from benchmarks.faults.fuse import Fuse
+from benchmarks.faults.watch import Operations
 from tests.ablations.pruned import generator, pruned
 from tests.cases import MODELS
-from tests.fingerprint import bits, fingerprint
 from tests.masks import distinct, mask_of
 from torch_synflow import ablations
 
@@ -87,3 +89,16 @@ def test_pruning_goes_on_from_a_shuffled_mask() -> None:
     torch_prune.l1_unstructured(model, "weight", amount=10)
     assert int(model.weight_mask.sum()) == 40
     assert bool((model.weight_mask <= mask).all())
+
+
+def test_a_failure_while_masks_are_drawn_leaves_torchs_random_state() -> None:
+    model = pruned(MODELS[7])
+    count = Fuse()
+    with Operations(count):
+        ablations.shuffle_masks(model)
+    (place,) = count.passed
+    before = fingerprint(model, versions=False)
+    for call in range(1, count.passed[place] + 1, 5):
+        with pytest.raises(KeyboardInterrupt), Operations(Fuse(place, call, KeyboardInterrupt)):
+            ablations.shuffle_masks(model)
+        assert fingerprint(model, versions=False) == before

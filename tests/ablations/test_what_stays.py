@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from benchmarks.faults.fingerprint import bits, fingerprint
 from tests.ablations.pruned import ABLATIONS, generator, pruned, up_to_date
 from tests.cases import MODELS, ModelCase
-from tests.fingerprint import bits, fingerprint
 from tests.masks import distinct, mask_of, places
 from torch_synflow import ablations
 

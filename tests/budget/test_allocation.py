@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.faults.fingerprint import fingerprint
 from tests.budget.nets import kept, net
 from tests.cases import MODELS, MethodCase, prune_case
 from tests.contract.runs import every_method
-from tests.fingerprint import fingerprint
 from tests.masks import distinct, masks_of
 from torch_synflow import prune
 

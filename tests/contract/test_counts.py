@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.faults.fingerprint import bits
 from tests.cases import METHODS, SCORED, MethodCase, ModelCase, prune_case
 from tests.contract.runs import equal, every_method, every_model
-from tests.fingerprint import bits
 from tests.masks import alive_in, dense, distinct, masks_of, removed
 from torch_synflow import prune
 

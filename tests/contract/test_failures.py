@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.faults.fingerprint import fingerprint
 from tests.cases import MODELS, SCORED, MethodCase, ModelCase, prune_case
 from tests.contract.runs import burden, equal, every_failure, every_method, every_model, every_scored_method, raiser
-from tests.fingerprint import fingerprint
 from tests.masks import distinct, masks_of
 from torch_synflow import prune
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.utils.prune as torch_prune
 
+from benchmarks.faults.fingerprint import fingerprint
 from tests.cases import MODELS, SCORED, MethodCase, ModelCase, prune_case, score_case
 from tests.contract.runs import burden, every_model, every_scored_method
-from tests.fingerprint import fingerprint
 from tests.masks import dense, distinct, mask_of, places
 from torch_synflow import prune
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
+from benchmarks.faults.fingerprint import bits
 from tests.cases import MethodCase, ModelCase, prune_case
 from tests.contract.runs import burden, equal, every_method, every_model, structure
-from tests.fingerprint import bits
 from tests.masks import dense, distinct, mask_of, masks_of, places
 
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.fingerprint import fingerprint
+from benchmarks.faults.fingerprint import fingerprint
 from torch_synflow import diagnostics, prune
 
 

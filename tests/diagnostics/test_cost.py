@@ -10,8 +10,8 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
+from benchmarks.faults.fingerprint import fingerprint
 from tests.cases import MODELS, ModelCase
-from tests.fingerprint import fingerprint
 from tests.masks import distinct, mask_of
 from torch_synflow import diagnostics, prune
 

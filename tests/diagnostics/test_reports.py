@@ -14,8 +14,8 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import nn
 
+from benchmarks.faults.fingerprint import fingerprint
 from tests.cases import MODELS, ModelCase
-from tests.fingerprint import fingerprint
 from torch_synflow import diagnostics, prune
 from torch_synflow.diagnostics.table import table
 

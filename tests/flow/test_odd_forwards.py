@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.fingerprint import fingerprint
+from benchmarks.faults.fingerprint import fingerprint
 from tests.masks import masks_of
 from torch_synflow import prune
 from torch_synflow.flow.engine import recorder

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.fingerprint import fingerprint
+from benchmarks.faults.fingerprint import fingerprint
 from tests.masks import masks_of
 from tests.model.interrupting import PACKAGE, interrupted_at, places_of
 from torch_synflow import prune

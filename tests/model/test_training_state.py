@@ -9,8 +9,8 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import nn
 
+from benchmarks.faults.fingerprint import bits, fingerprint
 from tests.cases import MODELS, ModelCase
-from tests.fingerprint import bits, fingerprint
 from tests.masks import distinct, mask_of
 from torch_synflow import prune, rewinding
 from torch_synflow.model import training_state

@@ -9,7 +9,7 @@ import torch
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from tests.fingerprint import fingerprint
+from benchmarks.faults.fingerprint import fingerprint
 from tests.models import Residual
 from torch_synflow import diagnostics, prune
 

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
+from benchmarks.faults.fingerprint import fingerprint
 from tests.cases import MODELS, ModelCase
 from tests.diagnostics.theorems.saliencies import SALIENCIES, saliency, with_offsets
-from tests.fingerprint import fingerprint
 from torch_synflow import diagnostics, prune
 
 #: networks of the table that are homogeneous and have no tied tensor

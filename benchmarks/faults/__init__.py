@@ -1,0 +1,1 @@
+"""What is done to models and sweeps to see whether anything is lost."""
