@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.fingerprint import fingerprint
+from benchmarks.faults.fingerprint import fingerprint
 from torch_synflow import prune
 
 X = torch.ones(1, 30)
