@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from benchmarks.faults.fingerprint import fingerprint
+from benchmarks.faults.fuse import Fuse
+from benchmarks.faults.watch import Operations
 from tests.small_net import BATCH, Net, X, Y, kept, refuses
 from torch_synflow import SNIP, GraSP, SynFlow, prune
 
@@ -57,3 +61,19 @@ def test_other_precisions(method: Any, dtype: torch.dtype) -> None:
     )
     assert report.kept == kept(model) == 28
     assert model[0].weight_mask.dtype == model[0].weight_orig.dtype == model[0].weight.dtype == dtype
+
+
+def test_a_failure_after_scoring_leaves_torchs_random_state() -> None:
+    """Dropout has drawn numbers by then."""
+    model = nn.Sequential(nn.Linear(5, 8), nn.Dropout(), nn.Linear(8, 3))
+    count = Fuse()
+    with Operations(count):
+        twin = copy.deepcopy(model)
+        prune.snip_unstructured(twin[0], "weight", 0.5, model=twin, **BATCH)
+    (place,) = count.passed
+    before = fingerprint(model)
+    print(count.passed)
+    for call in range(count.passed[place] - 12, count.passed[place] + 1):
+        with pytest.raises(KeyboardInterrupt), Operations(Fuse(place, call, KeyboardInterrupt)):
+            prune.snip_unstructured(model[0], "weight", 0.5, model=model, **BATCH)
+        assert fingerprint(model) == before

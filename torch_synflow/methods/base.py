@@ -15,6 +15,7 @@ from torch_synflow.methods.refusal import call_that_works, refusal
 from torch_synflow.model.masks import attach
 from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters, prunable_parameters, resolve, unwrap
 from torch_synflow.model.threads import ONE_AT_A_TIME
+from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scoring.data import rereadable
 from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero
@@ -220,6 +221,16 @@ class SaliencyUnstructured(BasePruningMethod):
         """
         (entry,) = resolve([(module, name)], None)
         check_amount(amount)
+
+        def work() -> BasePruningMethod:  # with scoring, which may draw random numbers
+            return cls._apply(entry, module, name, amount, importance_scores)
+
+        return all_or_nothing([module], work)
+
+    @classmethod
+    def _apply(
+        cls, entry: Entry, module: nn.Module, name: str, amount: float, importance_scores: Tensor | None
+    ) -> BasePruningMethod:
         if importance_scores is None:
             if cls._task.model is None:
                 raise ValueError(refusal(cls.__name__, cls.needs))
