@@ -48,6 +48,7 @@ def test_a_tensor_without_entries_is_dense_and_not_empty() -> None:
 def test_it_prints_as_a_table() -> None:
     report = PruningReport((LayerReport("conv.weight", 3, 1200), LayerReport("fc", 0, 10), LayerReport("out", 10, 10)))
     assert str(report).splitlines() == [
+        "13 of 1,220 weights kept (density 0.0107, sparsity 0.9893), 1 of 3 layers empty",
         "layer         kept  total   density",
         "conv.weight      3  1,200    0.0025",
         "fc               0     10    0.0000  empty: layer collapse",
@@ -60,13 +61,14 @@ def test_all_empty_is_no_layer_collapse() -> None:
     """Layer collapse is a layer with nothing kept while others still have entries."""
     text = str(PruningReport((LayerReport("a", 0, 8), LayerReport("b", 0, 4))))
     assert "layer collapse" not in text
-    assert text.count("empty") == 2
+    assert "2 of 2 layers empty" in text
+    assert text.count("  empty") == 2
     assert text.endswith("compression ratio inf")
 
 
 def test_the_columns_end_below_their_titles_whatever_the_sizes() -> None:
     report = PruningReport((LayerReport("a.rather.long.name.weight", 1_234_567, 98_765_432), LayerReport("b", 1, 2)))
-    ends = [[word.end() for word in re.finditer(r"\S+", line)][1:4] for line in str(report).splitlines()]
+    ends = [[word.end() for word in re.finditer(r"\S+", line)][1:4] for line in str(report).splitlines()[1:]]
     assert len(ends) == 4
     assert all(row == ends[0] for row in ends)
 

@@ -11,9 +11,12 @@ import torch
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
 
+from torch_synflow._warnings import EmptiedLayersWarning, listed, warn_user
 from torch_synflow.budget.allocation import LayerDensities, kept_of_layers
 from torch_synflow.budget.counts import check_amount, kept_counts, to_remove
+from torch_synflow.methods.balanced import BalancedSynFlowUnstructured
 from torch_synflow.methods.rounds import rounds_of
+from torch_synflow.methods.synflow import SynFlowUnstructured
 from torch_synflow.model.masks import attach, ones_where
 from torch_synflow.model.parameters import (
     Entry,
@@ -82,6 +85,10 @@ def global_iterative_unstructured(
     Returns:
         A report of what is kept of each tensor, which prints as a table.
 
+    Warns:
+        EmptiedLayersWarning: naming the layers of which the call left nothing. It comes before the masks are attached,
+            so where a filter makes it an error the model stays as it was.
+
     Raises:
         TypeError, ValueError: naming the argument or entry, what was expected and got, and what to do.
         ImportError: if ``progress`` is set and tqdm is not installed.
@@ -141,6 +148,8 @@ def global_iterative_unstructured(
         finally:
             if bar is not None:
                 bar.close()
+        if layer_densities is None:  # else that is what was asked for
+            _warn_of_emptied(entries, survivors, pruning_method)
         del rounds  # its copies of the weights go before the masks come
         _attach(entries, survivors)
         return _report(entries, survivors)
@@ -155,6 +164,23 @@ def _attach(entries: Sequence[Entry], survivors: Survivors) -> None:
         for module, name in entry.locations:
             mask = ones_where(kept, entry.parameter)
             attach((module, name), partial(custom_from_mask, module, name, mask), mask)
+
+
+def _warn_of_emptied(entries: Sequence[Entry], survivors: Survivors, method: type[BasePruningMethod]) -> None:
+    """Name the layers that lost all that they had, before the masks are attached: as an error it leaves the model."""
+    emptied = [e.label for e, kept in zip(entries, survivors.counts, strict=True) if e.alive and not kept]
+    if not (emptied and survivors.total):
+        return
+    advice = ["a smaller amount", "more iterations", "layer_densities=prune.erk"]
+    if issubclass(method, SynFlowUnstructured):
+        advice.insert(2, "keep_layers = True in a subclass")
+        if not issubclass(method, BalancedSynFlowUnstructured):
+            advice.insert(0, "prune.BalancedSynFlow (on a network with branches)")
+    warn_user(
+        f"{method.__name__}: nothing is left of {len(emptied)} of {len(entries)} layers: {listed(emptied)}; consider "
+        f"{', '.join(advice[:-1])} or {advice[-1]}",
+        EmptiedLayersWarning,
+    )
 
 
 def _report(entries: Sequence[Entry], survivors: Survivors) -> PruningReport:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch.nn.utils.prune as _torch_prune
 
+from torch_synflow._warnings import EmptiedLayersWarning
 from torch_synflow.budget.densities import er, erk, layer_densities, proportional, uniform
 from torch_synflow.loop import global_iterative_unstructured
 from torch_synflow.methods.balanced import BalancedSynFlow, BalancedSynFlowUnstructured
@@ -56,6 +57,7 @@ __all__ = [
     "BalancedSynFlow",
     "BalancedSynFlowUnstructured",
     "Data",
+    "EmptiedLayersWarning",
     "ExampleInputs",
     "FORCEUnstructured",
     "GraSP",

@@ -38,6 +38,7 @@ class PruningReport:
         >>> report.kept, report.total, report.density, report.empty_layers
         (3, 40, 0.075, ('fc.weight',))
         >>> print(report)
+        3 of 40 weights kept (density 0.0750, sparsity 0.9250), 1 of 2 layers empty
         layer        kept  total   density
         conv.weight     3     30    0.1000
         fc.weight       0     10    0.0000  empty: layer collapse
@@ -76,8 +77,20 @@ class PruningReport:
         """The names of the tensors with nothing kept."""
         return tuple(layer.name for layer in self.layers if layer.total and not layer.kept)
 
+    @property
+    def sparsity(self) -> float:
+        """1 - density."""
+        return 1.0 - self.density
+
+    @property
+    def verdict(self) -> str:
+        """One line: how much is kept, and how many layers are empty."""
+        kept = f"{self.kept:,} of {self.total:,} weights kept"
+        empty = f"{len(self.empty_layers) or 'none'} of {len(self.layers)} layers empty"
+        return f"{kept} (density {self.density:.4f}, sparsity {self.sparsity:.4f}), {empty}"
+
     def __str__(self) -> str:
-        """A table: a line a tensor, then the sum."""
+        """The verdict, and a table: a line per tensor, then the sum."""
         rows = [(layer.name, layer.kept, layer.total, layer.density) for layer in self.layers]
         rows.append(("all", self.kept, self.total, self.density))
         name = max(len("layer"), *(len(row[0]) for row in rows))
@@ -92,4 +105,4 @@ class PruningReport:
         lines.append(
             f"{label:<{name}}  {kept:>{count},}  {total:>{count},}  {density:>8.4f}  compression ratio {ratio}"
         )
-        return "\n".join(lines)
+        return "\n".join([self.verdict, *lines])

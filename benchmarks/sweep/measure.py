@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -75,7 +76,9 @@ class Bench:
         method = self.method.pruning_method if self.method is not None else prune.L1Unstructured
         if trial.ablation == "invert":
             method = ablations.inverted(method)
-        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+            warnings.simplefilter("ignore", prune.EmptiedLayersWarning)  # results name the layers
             torch.manual_seed(trial.seed * 10 + 2)  # for random scores
             report = prune.global_iterative_unstructured(
                 parameters, method, amount, example_inputs=self.ones(), iterations=trial.iterations,

@@ -63,17 +63,23 @@ def test_other_precisions(method: Any, dtype: torch.dtype) -> None:
     assert model[0].weight_mask.dtype == model[0].weight_orig.dtype == model[0].weight.dtype == dtype
 
 
-def test_a_failure_after_scoring_leaves_torchs_random_state() -> None:
+@pytest.mark.parametrize("scores_alone", [True, False])
+def test_a_failure_after_scoring_leaves_torchs_random_state(scores_alone: bool) -> None:
     """Dropout has drawn numbers by then."""
+
+    def run(model: nn.Sequential) -> None:
+        if scores_alone:
+            prune.SNIP.scores(model, **BATCH)
+        else:
+            prune.snip_unstructured(model[0], "weight", 0.5, model=model, **BATCH)
+
     model = nn.Sequential(nn.Linear(5, 8), nn.Dropout(), nn.Linear(8, 3))
-    count = Fuse()
+    twin, count = copy.deepcopy(model), Fuse()
     with Operations(count):
-        twin = copy.deepcopy(model)
-        prune.snip_unstructured(twin[0], "weight", 0.5, model=twin, **BATCH)
+        run(twin)
     (place,) = count.passed
     before = fingerprint(model)
-    print(count.passed)
     for call in range(count.passed[place] - 12, count.passed[place] + 1):
         with pytest.raises(KeyboardInterrupt), Operations(Fuse(place, call, KeyboardInterrupt)):
-            prune.snip_unstructured(model[0], "weight", 0.5, model=model, **BATCH)
+            run(model)
         assert fingerprint(model) == before
