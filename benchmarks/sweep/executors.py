@@ -113,6 +113,7 @@ class OnRay:
     def __post_init__(self) -> None:
         """Connect, or start."""
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # without it whoever reaches Ray's ports runs code as this user
         try:
             import ray
         except ImportError as error:
@@ -122,8 +123,18 @@ class OnRay:
         environment: dict[str, Any] = {"env_vars": {"BENCHMARKS_REVISION": revision() or ""}}
         if self.address is not None:
             environment |= {"working_dir": str(ROOT), "excludes": excluded}
-        own: dict[str, Any] = {"num_cpus": self.workers, "include_dashboard": False} if self.address is None else {}
-        ray.init(address=self.address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **own)
+        own: dict[str, Any] = {}
+        if self.address is None:
+            own = {"num_cpus": self.workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        try:
+            ray.init(
+                address=self.address, runtime_env=environment, log_to_driver=False, logging_level=logging.ERROR, **own
+            )
+        except ray.exceptions.AuthenticationError as error:
+            raise SystemExit(
+                f"--address: expected the token of the cluster, which Ray refused ({str(error).splitlines()[0]}); copy "
+                "~/.ray/auth_token from its head"
+            ) from error
         threads = max(1, int(self.cpus)) if self.device == "cpu" else None
         share = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=self.retries)
         self.remote: Any = share(perform)
