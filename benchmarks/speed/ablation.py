@@ -13,7 +13,7 @@ import copy
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -120,16 +120,17 @@ def built(name: str) -> tuple[nn.Module, int, int]:
     return build(), size, iterations
 
 
-def variants_of(name: str) -> list[str]:
-    """What is measured on a network."""
-    return [AS_IT_IS, *WITHOUT, *(v for v in INSTEAD if name == "resnet20" or v not in ONLY_SMALL)]
+def variants_of(name: str, chosen: Sequence[str] | None) -> list[str]:
+    """What is measured on a network: all, or what was chosen, beside the engine as it is."""
+    every = [*WITHOUT, *(v for v in INSTEAD if name == "resnet20" or v not in ONLY_SMALL)]
+    return [AS_IT_IS, *(v for v in every if chosen is None or v in chosen)]
 
 
-def times(name: str, runs: int) -> list[dict[str, Any]]:
+def times(name: str, runs: int, chosen: Sequence[str] | None) -> list[dict[str, Any]]:
     """A row for each variant of the engine on one network: seconds of each run."""
     dense, size, iterations = built(name)
     _, _, masks = run(dense, size, iterations, AS_IT_IS)
-    found: dict[str, list[tuple[float, bool]]] = {variant: [] for variant in variants_of(name)}
+    found: dict[str, list[tuple[float, bool]]] = {variant: [] for variant in variants_of(name, chosen)}
     for _ in tqdm(range(runs), name, unit="run"):
         for variant, rows in found.items():
             seconds, _, others = run(dense, size, iterations, variant)
@@ -146,10 +147,10 @@ def times(name: str, runs: int) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def peaks(name: str) -> list[dict[str, Any]]:
+def peaks(name: str, chosen: Sequence[str] | None) -> list[dict[str, Any]]:
     """A row for each variant of the engine on one network: the peak of memory of a process of its own."""
     found = []
-    for variant in tqdm(variants_of(name), name, unit="process"):
+    for variant in tqdm(variants_of(name, chosen), name, unit="process"):
         command = [sys.executable, "-m", "benchmarks.speed.ablation", "--one", name, variant]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         found.append(
@@ -186,6 +187,7 @@ def main() -> None:
     """Measure, print, and write JSON after each network."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.ablation", description=__doc__)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--variants", nargs="+", choices=[*WITHOUT, *INSTEAD], help="all by default")
     parser.add_argument("--runs", type=int, default=5, help="of which medians are taken (default 5)")
     parser.add_argument("--memory", action="store_true", help="measure memory, and not time")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
@@ -197,7 +199,8 @@ def main() -> None:
     out = options.out or RESULTS / ("ablation_memory.json" if options.memory else "ablation.json")
     rows: list[dict[str, Any]] = []
     for name in options.networks:
-        found = peaks(name) if options.memory else times(name, options.runs)
+        chosen = options.variants
+        found = peaks(name, chosen) if options.memory else times(name, options.runs, chosen)
         print("\n".join(map(line, found)), flush=True)
         rows += found
         save(out, {"rows": rows}, parser.prog)

@@ -161,6 +161,7 @@ TABLES = {
     "overlaps": (overlaps, "speed"),
     "speed_large": (speed, "speed_large"),
     "ablation": (ablation, "ablation"),
+    "balanced_speed": (ablation, "balanced_speed"),
     "ablation_memory": (ablation_memory, "ablation_memory"),
     "growth": (growth, "growth"),
     "limits": (limits, "limits"),
