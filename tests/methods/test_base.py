@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
+from benchmarks.faults.fingerprint import fingerprint
+from benchmarks.faults.fuse import Fuse
+from benchmarks.faults.watch import Operations
 from tests.small_net import BATCH, Net, X, Y, kept, refuses
 from torch_synflow import SNIP, GraSP, SynFlow, prune
 
@@ -57,3 +61,25 @@ def test_other_precisions(method: Any, dtype: torch.dtype) -> None:
     )
     assert report.kept == kept(model) == 28
     assert model[0].weight_mask.dtype == model[0].weight_orig.dtype == model[0].weight.dtype == dtype
+
+
+@pytest.mark.parametrize("scores_alone", [True, False])
+def test_a_failure_after_scoring_leaves_torchs_random_state(scores_alone: bool) -> None:
+    """Dropout has drawn numbers by then."""
+
+    def run(model: nn.Sequential) -> None:
+        if scores_alone:
+            prune.SNIP.scores(model, **BATCH)
+        else:
+            prune.snip_unstructured(model[0], "weight", 0.5, model=model, **BATCH)
+
+    model = nn.Sequential(nn.Linear(5, 8), nn.Dropout(), nn.Linear(8, 3))
+    twin, count = copy.deepcopy(model), Fuse()
+    with Operations(count):
+        run(twin)
+    (place,) = count.passed
+    before = fingerprint(model)
+    for call in range(count.passed[place] - 12, count.passed[place] + 1):
+        with pytest.raises(KeyboardInterrupt), Operations(Fuse(place, call, KeyboardInterrupt)):
+            run(model)
+        assert fingerprint(model) == before

@@ -15,9 +15,10 @@ from torch_synflow.methods.refusal import call_that_works, refusal
 from torch_synflow.model.masks import attach
 from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters, prunable_parameters, resolve, unwrap
 from torch_synflow.model.threads import ONE_AT_A_TIME
+from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.schedules import Schedule, exponential
-from torch_synflow.scoring.data import rereadable
-from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero
+from torch_synflow.scoring.data import checked_batch_size, rereadable
+from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero, require_shape
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.opening import opened
 from torch_synflow.scoring.task import Data, LossFunction, Task, Weights
@@ -137,13 +138,13 @@ class SaliencyUnstructured(BasePruningMethod):
         assert task.model is not None  # require saw to it
         model = task.model
         entries = resolve(prunable_parameters(model) if parameters is None else parameters, unwrap(model))
-        scores = cls.score_entries(entries, cls.network(task, entries, [entry.mask for entry in entries]))
-        whole = [scores.whole(number).view_as(entry.parameter) for number, entry in enumerate(entries)]
-        return {
-            pair: score.as_subclass(Scores)
-            for entry, score in zip(entries, whole, strict=True)
-            for pair in entry.locations
-        }
+
+        def work() -> dict[Pair, Tensor]:  # with what follows scoring, which may have drawn random numbers
+            scores = cls.score_entries(entries, cls.network(task, entries, [entry.mask for entry in entries]))
+            whole = [scores.whole(number).view_as(entry.parameter) for number, entry in enumerate(entries)]
+            return {pair: s.as_subclass(Scores) for e, s in zip(entries, whole, strict=True) for pair in e.locations}
+
+        return all_or_nothing([model], work)
 
     @classmethod
     def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> Network:
@@ -178,9 +179,7 @@ class SaliencyUnstructured(BasePruningMethod):
             raise TypeError(f"model: expected an nn.Module, got {type(task.model).__name__}")
         if "loss_fn" in cls.needs and not callable(task.loss_fn):
             raise TypeError(f"loss_fn: expected a function loss_fn(outputs, targets), got {task.loss_fn!r}")
-        size = cls.batch_size
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-            raise ValueError(f"{cls.__name__}.batch_size: expected None or an int of at least 1, got {size!r}")
+        size = checked_batch_size(cls.__name__, cls.batch_size)
         data = rereadable(task.data, size) if "data" in cls.needs else None
         return Task(task.model, task.example_inputs, data, task.loss_fn)
 
@@ -218,24 +217,24 @@ class SaliencyUnstructured(BasePruningMethod):
         Returns:
             The hook that was added.
         """
-        (entry,) = resolve([(module, name)], None)
+        pair = (module, name)
+        (entry,) = resolve([pair], None)
         check_amount(amount)
-        if importance_scores is None:
-            if cls._task.model is None:
-                raise ValueError(refusal(cls.__name__, cls.needs))
-            importance_scores = cls.scores(parameters=[(module, name)])[module, name]
-        if importance_scores.shape != entry.parameter.shape:
-            raise ValueError(
-                f"importance_scores: expected shape {tuple(entry.parameter.shape)}, that of {name}, "
-                f"got {tuple(importance_scores.shape)}"
-            )
-        require_finite([entry], [importance_scores], "importance_scores")
-        to_remove(amount, entry.alive)
+        if importance_scores is None and cls._task.model is None:
+            raise ValueError(refusal(cls.__name__, cls.needs))
         # of the class that is not bound, so that the hook pickles, and without the model
         unbound = next(base for base in cls.__mro__ if "_task" not in vars(base) or base is SaliencyUnstructured)
         parent: Any = super(SaliencyUnstructured, unbound)
-        scores = importance_scores.as_subclass(Scores)
-        attach((module, name), lambda: parent.apply(module, name, amount, importance_scores=scores))
+
+        def work() -> None:  # with scoring, which may draw random numbers
+            given = cls.scores(parameters=[pair])[pair] if importance_scores is None else importance_scores
+            require_shape(entry, given, "importance_scores")
+            require_finite([entry], [given], "importance_scores")
+            to_remove(amount, entry.alive)
+            scores = given.as_subclass(Scores)
+            attach(pair, lambda: parent.apply(module, name, amount, importance_scores=scores))
+
+        all_or_nothing([module], work)
         return next(hook for hook in module._forward_pre_hooks.values() if getattr(hook, "_tensor_name", "") == name)  # type: ignore[return-value]
 
     @classmethod

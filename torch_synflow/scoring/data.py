@@ -35,6 +35,13 @@ def rereadable(data: Any, at_most: int | None = None) -> Iterable[Any]:
     return data if at_most is None or isinstance(data, Rebatched) else Rebatched(data, at_most)
 
 
+def checked_batch_size(method: str, size: Any) -> int | None:
+    """The ``batch_size`` of a method of this name, or a ``ValueError`` that says what it may be."""
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        raise ValueError(f"{method}.batch_size: expected None or an int of at least 1, got {size!r}")
+    return size
+
+
 class Rebatched:
     """Batches of at most ``size`` examples, made of larger ones by views.
 

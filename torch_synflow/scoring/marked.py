@@ -50,6 +50,14 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
+def require_shape(entry: Entry, tensor: Tensor, what: str) -> None:
+    """Raise a ``ValueError`` unless ``tensor`` has the shape of the entry's parameter."""
+    if tensor.shape != entry.parameter.shape:
+        raise ValueError(
+            f"{what}: expected shape {tuple(entry.parameter.shape)}, that of {entry.label}, got {tuple(tensor.shape)}"
+        )
+
+
 def require_finite(entries: Sequence[Entry], tensors: Sequence[Tensor], what: str) -> None:
     """Raise a ``ValueError`` that names the entries whose tensors hold NaN or infinity."""
     bad = [entry.label for entry, tensor in zip(entries, tensors, strict=True) if not is_finite(tensor)]
