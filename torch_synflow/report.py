@@ -84,7 +84,7 @@ class PruningReport:
 
     @property
     def verdict(self) -> str:
-        """One line: how much is kept, and how many layers are empty."""
+        """How much is kept and how many layers are empty, in one line."""
         kept = f"{self.kept:,} of {self.total:,} weights kept"
         empty = f"{len(self.empty_layers) or 'none'} of {len(self.layers)} layers empty"
         return f"{kept} (density {self.density:.4f}, sparsity {self.sparsity:.4f}), {empty}"

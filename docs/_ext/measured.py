@@ -62,6 +62,18 @@ def limits(found: dict[str, Any]) -> tuple[Rows, str]:
     return rows, _where(found)
 
 
+def limits_at_amount(found: dict[str, Any]) -> tuple[Rows, str]:
+    """How many layers are emptied at one amount, by each method."""
+    names = list(dict.fromkeys(row["model"] for row in found["rows"]))
+    methods = list(dict.fromkeys(row["method"] for row in found["rows"]))
+    empty = {(row["model"], row["method"]): len(row["empty_layers"]) for row in found["rows"]}
+    layers = {row["model"]: row["layers"] for row in found["rows"]}
+    rows: Rows = [["model", "layers", *(f"emptied by {method}" for method in methods)]]
+    for name in names:
+        rows.append([name, str(layers[name]), *(str(empty.get((name, method), "")) for method in methods)])
+    return rows, _where(found)
+
+
 def data_methods(found: dict[str, Any]) -> tuple[Rows, str]:
     """SNIP and GraSP beside the authors' loops."""
     rows: Rows = [["network", "method", "ours, s", "authors, s", "time ours / authors", "peak memory ours / authors"]]
@@ -152,6 +164,7 @@ TABLES = {
     "ablation_memory": (ablation_memory, "ablation_memory"),
     "growth": (growth, "growth"),
     "limits": (limits, "limits"),
+    "limits_95": (limits_at_amount, "limits_95"),
     "data_methods": (data_methods, "data_methods"),
     "throughput": (throughput, "throughput"),
     "throughput_channels_last": (throughput, "throughput_channels_last"),

@@ -27,13 +27,18 @@ class ThreadState:
         self._found = _state()
 
     def restore(self, error: BaseException) -> None:
-        """Put everything back after an error that may have arrived as a mode or a transform was left."""
-        if _state() == self._found and isinstance(error, Exception):
+        """Put everything back after an error that may have arrived as a mode or a transform was left.
+
+        Context managers that still wait in frames of the package or of torch end now, and not when the error is
+        collected; the variables of these frames are gone, those of the user's code stay for a debugger.
+        """
+        for caught in _chain(error):
+            for frame, _ in traceback.walk_tb(caught.__traceback__):
+                if frame.f_code.co_filename.startswith(_OURS):
+                    with contextlib.suppress(RuntimeError):  # of frames that still run
+                        frame.clear()
+        if _state() == self._found:
             return
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            if frame.f_code.co_filename.startswith(_OURS):
-                with contextlib.suppress(RuntimeError):  # of frames that still run
-                    frame.clear()  # generators that wait in it end now, and not when the traceback is collected
         modes, dispatch, transforms, grad, nesting, autocast = self._found
         while _C._len_torch_function_stack() > modes:
             overrides._pop_mode()
@@ -46,6 +51,18 @@ class ThreadState:
             torch.autocast_decrement_nesting()
         for device, enabled in zip(_AUTOCAST, autocast, strict=True):
             _set_autocast(device, enabled)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and those that it came of."""
+    found: list[BaseException] = []
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        caught = waiting.pop()
+        if caught is not None and caught not in found:
+            found.append(caught)
+            waiting += [caught.__context__, caught.__cause__]
+    return found
 
 
 def _state() -> tuple[int, int, int, bool, int, tuple[bool, ...]]:

@@ -130,9 +130,9 @@ def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
             finally:
                 snapshot.restore()
         except BaseException as error:
-            snapshot.restore()  # once more, as it may be what was interrupted
-            random.restore()
             thread.restore(error)
+            snapshot.restore()  # once more, as it may be what was interrupted, or what still waited has written
+            random.restore()
             raise
     if where:
         raise ValueError(
@@ -151,9 +151,9 @@ def all_or_nothing(modules: Iterable[nn.Module], work: Callable[[], Result]) -> 
         thread, random, snapshot = ThreadState(), _RandomState(), Snapshot(modules)
 
         def undo(error: BaseException) -> None:
+            thread.restore(error)  # first, as what still waits may write
             snapshot.restore()
             random.restore()
-            thread.restore(error)
 
         try:
             try:

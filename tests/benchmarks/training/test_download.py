@@ -125,8 +125,10 @@ def publish_tiny_imagenet(address: str, folder: Path, monkeypatch: pytest.Monkey
             out = io.BytesIO()
             Image.fromarray(image).save(out, "PNG")
             archive.writestr(f"tiny-imagenet-200/train/n{number:08d}/images/a.png", out.getvalue())
-        archive.writestr("tiny-imagenet-200/val/images/val_0.png", out.getvalue())
-        archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "val_0.png\tn00000199\t0\t0\t62\t62\n")
+        for number in range(200):
+            archive.writestr(f"tiny-imagenet-200/val/images/val_{number}.png", out.getvalue())
+        lines = [f"val_{number}.png\tn{number:08d}\t0\t0\t62\t62\n" for number in range(200)]
+        archive.writestr("tiny-imagenet-200/val/val_annotations.txt", "".join(lines))
     checksum = md5((folder / "tiny.zip").read_bytes())
     monkeypatch.setattr(benchmarks.training.datasets, "TINY_IMAGENET", (f"{address}/tiny.zip", checksum))
     return images.transpose(0, 3, 1, 2)
@@ -152,7 +154,7 @@ def test_what_is_downloaded_is_what_was_published(
     assert np.array_equal(train.images.numpy(), images)
     assert "100%" in capfd.readouterr().err  # a progress bar
     if name == "tinyimagenet":
-        assert test.labels.tolist() == [199]
+        assert test.labels.tolist() == list(range(200))
     else:
         assert len(test) == TEST
     for file in server[1].iterdir():
