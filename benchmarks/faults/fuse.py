@@ -61,12 +61,25 @@ def passing(place: str) -> None:
         _lit[-1].passes(place)
 
 
-def on_purpose(error: BaseException | None) -> bool:
-    """Whether an error is the one that was injected, or was raised because of it."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
+def injected(error: BaseException | None) -> BaseException | None:
+    """Of an error and those that it came up in, the one that was injected."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
         if ON_PURPOSE in str(error):
-            return True
-        seen.add(id(error))
+            return error
+        seen.append(error)
         error = error.__cause__ or error.__context__
-    return False
+    return None
+
+
+def hidden(error: BaseException) -> str:
+    """What is wrong with an error as that of a call in which one was injected; empty if nothing.
+
+    Another ``Exception`` may be made of an ``Exception``, but an interrupt arrives as the interrupt that it is.
+    """
+    cause = injected(error)
+    if cause is None:
+        return f"raised {error!r}, which was not injected"
+    if not isinstance(cause, Exception) and type(error) is not type(cause):
+        return f"raised {error!r}, which hides {type(cause).__name__}"
+    return ""

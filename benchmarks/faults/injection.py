@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from benchmarks.faults.calls import Call, random_call
 from benchmarks.faults.fingerprint import bits, differences, fingerprint
-from benchmarks.faults.fuse import FAILURES, Fuse, Stopped, lit, on_purpose
+from benchmarks.faults.fuse import FAILURES, Fuse, Stopped, hidden, lit
 from benchmarks.faults.models import Subject, random_subject
 from benchmarks.faults.process import process_state, put_back
 from benchmarks.faults.report import Finding
@@ -171,7 +171,7 @@ def judge(
         errors: what was raised, if anything was; the last reference to it.
         completed: whether the model may be as the call leaves it, as where a signal comes after the last step.
     """
-    finding.violations += [f"raised {error!r}" for error in errors if not on_purpose(error)]
+    finding.violations += [text for error in errors if (text := hidden(error))]
     _process(finding, around)
     changed = differences(before, scene.before(subject))
     if completed and (changed or not errors) and scene.left(subject) == expected[1]:

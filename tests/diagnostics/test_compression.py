@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.faults.fingerprint import fingerprint
+from benchmarks.faults.fuse import Fuse
+from benchmarks.faults.watch import moments
 from torch_synflow import diagnostics, prune
 
 
@@ -156,3 +158,23 @@ def test_the_picture_of_a_critical_compression() -> None:
     diagnostics.CriticalCompression(10.0, 11.0, 100.0, ("a",), 5).draw(ax)
     assert ax.get_xlim() == (1, 200)
     pyplot.close(figure)
+
+
+def test_an_interrupt_while_the_model_is_put_back_leaves_it_as_it_was() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+
+    def search() -> None:
+        diagnostics.critical_compression(
+            model, lambda amount: prune.global_iterative_unstructured(model, prune.L1Unstructured, amount)
+        )
+
+    count = Fuse()
+    with moments(count):
+        search()
+    before = fingerprint(model)
+    places = [place for place in count.passed if isinstance(place, tuple) and place[3] in ("restore", "_refill")]
+    assert len(places) > 5
+    for place in places:
+        with pytest.raises(KeyboardInterrupt), moments(Fuse(place, count.passed[place], KeyboardInterrupt)):
+            search()
+        assert fingerprint(model) == before

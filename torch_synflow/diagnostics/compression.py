@@ -14,7 +14,7 @@ from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.diagnostics.table import table
 from torch_synflow.model.masks import entries_of, report_of
 from torch_synflow.model.parameters import Parameters, unwrap
-from torch_synflow.model.transaction import Snapshot
+from torch_synflow.model.transaction import Snapshot, all_or_nothing
 from torch_synflow.report import PruningReport
 
 
@@ -220,23 +220,25 @@ def critical_compression(
             )
         return after.empty_layers
 
-    layers = len(before.layers)
-    total = before.total
-    # survives is the lowest count known not to empty a layer, empties the highest known to do so
-    survives, empties = before.kept, layers - 1
-    collapsed: tuple[str, ...] = ()
-    candidate = layers
-    while survives - empties > 1 and (not collapsed or math.log10(survives / empties) > tolerance):
-        empty = empty_layers(candidate)
-        if empty:
-            empties, collapsed = candidate, empty
-        else:
-            survives = candidate
-        candidate = min(max(round(math.sqrt(survives * empties)), empties + 1), survives - 1)
-    return CriticalCompression(
-        ratio=total / survives,
-        collapse=total / empties if collapsed else None,
-        max_ratio=total / layers,
-        first_empty=collapsed,
-        trials=trials,
-    )
+    def search() -> CriticalCompression:
+        layers, total = len(before.layers), before.total
+        # survives is the lowest count known not to empty a layer, empties the highest known to do so
+        survives, empties = before.kept, layers - 1
+        collapsed: tuple[str, ...] = ()
+        candidate = layers
+        while survives - empties > 1 and (not collapsed or math.log10(survives / empties) > tolerance):
+            empty = empty_layers(candidate)
+            if empty:
+                empties, collapsed = candidate, empty
+            else:
+                survives = candidate
+            candidate = min(max(round(math.sqrt(survives * empties)), empties + 1), survives - 1)
+        return CriticalCompression(
+            ratio=total / survives,
+            collapse=total / empties if collapsed else None,
+            max_ratio=total / layers,
+            first_empty=collapsed,
+            trials=trials,
+        )
+
+    return all_or_nothing([model], search)  # where an interrupt ends a restoration

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.faults.fuse import FAILURES, Fuse, lit, on_purpose, passing
+from benchmarks.faults.fuse import FAILURES, Fuse, hidden, injected, lit, passing
 from benchmarks.faults.watch import EDGE, MOMENT, WATCHES
 
 
@@ -20,17 +20,20 @@ def test_it_fires_at_the_nth_call_of_its_place_and_not_again(failure: type[BaseE
             passing("data")
         passing("data")
     assert fuse.fired
-    assert on_purpose(raised.value)
+    assert injected(raised.value) is raised.value
+    assert not hidden(raised.value)
     passing("data")
     assert fuse.passed == {"data": 2, "loss function": 1}
 
 
-def test_an_error_that_was_raised_because_of_it_tells() -> None:
+def test_an_error_that_was_raised_because_of_it_tells_unless_it_hides_an_interrupt() -> None:
     chained = ValueError("other")
     chained.__cause__ = RuntimeError("on purpose")
-    assert on_purpose(chained)
-    assert not on_purpose(ValueError("other"))
-    assert not on_purpose(None)
+    assert injected(chained) is chained.__cause__
+    assert not hidden(chained)
+    chained.__cause__ = KeyboardInterrupt("on purpose")
+    assert "hides KeyboardInterrupt" in hidden(chained)
+    assert "not injected" in hidden(ValueError("other"))
 
 
 @pytest.mark.parametrize("how", WATCHES)

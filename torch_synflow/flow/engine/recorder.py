@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.functions import autograd_function
 from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow.flow.engine.tape import Constant, Slot, Step
@@ -23,7 +23,7 @@ _READ_BY_PYTHON = frozenset(
 )  # fmt: skip
 
 
-class Recorder(TorchFunctionMode):
+class Recorder(FunctionMode):
     """Within it operations that depend on the scored weights are written down.
 
     Attributes:

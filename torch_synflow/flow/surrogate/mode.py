@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
+from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.functions import autograd_function
 from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
 from torch_synflow.flow.surrogate.call import Call, in_place, is_flow, label_of
@@ -30,7 +30,7 @@ from torch_synflow.flow.surrogate.trace import Label, Node, Place, Plan, Trace
 Surrogate = Callable[..., Any]
 
 
-class Flow(TorchFunctionMode):
+class Flow(FunctionMode):
     """Within it operations on the network's input and parameters are read as homogeneous, and traced.
 
     Args:
