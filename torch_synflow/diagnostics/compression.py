@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from torch_synflow._warnings import EmptiedLayersWarning
 from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.diagnostics.table import table
 from torch_synflow.model.masks import entries_of, report_of
@@ -209,7 +211,8 @@ def critical_compression(
         nonlocal trials
         trials += 1
         try:
-            with torch.random.fork_rng():
+            with torch.random.fork_rng(), warnings.catch_warnings():
+                warnings.simplefilter("ignore", EmptiedLayersWarning)  # which is what is looked for
                 prune(before.kept - kept)
                 after = report_of(entries_of(unwrap(model), parameters))
         finally:
