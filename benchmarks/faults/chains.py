@@ -68,10 +68,12 @@ class Chain:
         found = method.scores(self.model, **self.arguments(method))
         return [found[layer, "weight"].as_subclass(Tensor) for layer in self.layers]
 
-    def masks(self, method: type[Any], amount: float, parameters: list[Pair] | None = None) -> list[Tensor]:
-        """Of the layers, after pruning in two iterations."""
+    def masks(
+        self, method: type[Any], amount: float, parameters: list[Pair] | None = None, iterations: int = 2
+    ) -> list[Tensor]:
+        """Of the layers, after pruning."""
         pairs = [(layer, "weight") for layer in self.layers] if parameters is None else parameters
         prune.global_iterative_unstructured(
-            pairs, method, amount, model=self.model, iterations=2, **self.arguments(method)
+            pairs, method, amount, model=self.model, iterations=iterations, **self.arguments(method)
         )
         return [layer.weight_mask for layer in self.layers]

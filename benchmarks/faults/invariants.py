@@ -91,9 +91,13 @@ def scaling(draw: random.Random) -> tuple[str, list[str]]:
 
 
 def magnitude(draw: random.Random) -> tuple[str, list[str]]:
-    """All weights of a deep network times s, from 1e-20 to 1e6: SynFlow overflows nowhere, and prunes the same."""
+    """All weights of a deep network times s, from 1e-20 to 1e6: SynFlow overflows nowhere, and prunes the same.
+
+    A power of two, which rounds nothing: a neuron with one weight in and one out has two equal scores (theorem 1),
+    between which any rounding decides.
+    """
     torch.manual_seed(draw.getrandbits(30))
-    depth, width, scale = draw.randint(2, 40), draw.randint(3, 6), 10 ** draw.uniform(-20, 6)
+    depth, width, scale = draw.randint(2, 40), draw.randint(3, 6), 2.0 ** draw.randint(-66, 20)
     layers = [nn.Linear(3, width, bias=False)]
     layers += [nn.Linear(width, width, bias=False) for _ in range(depth)]
     model = nn.Sequential(*(module for layer in layers for module in (layer, nn.ReLU()))).double()
@@ -144,14 +148,24 @@ def threads(draw: random.Random) -> tuple[str, list[str]]:
 def order_of_parameters(draw: random.Random) -> tuple[str, list[str] | None]:
     """The list of parameters in another order, which decides between equal scores alone."""
     chain, method = Chain(draw, dead=False), draw.choice(METHODS)
-    other = chain.copied()
+    other, between = chain.copied(), chain.copied()
     pairs: list[Pair] = [(layer, "weight") for layer in other.layers]
     draw.shuffle(pairs)
-    amount = draw.choice((0.3, 0.6, 0.9))
-    masks = chain.masks(method, amount)
-    if not all(bool(mask.any()) for mask in masks):
+    amount, iterations = draw.choice((0.3, 0.6, 0.9)), 1 if method.pruned_may_return else 2
+    mine = chain.masks(method, amount, iterations=iterations)
+    theirs = other.masks(method, amount, pairs, iterations=iterations)
+    if not all(bool(mask.any()) for mask in mine):
         return f"{method.__name__}, a layer emptied: all scores are zero, and equal", None
-    return method.__name__, _unequal("masks", masks, other.masks(method, amount, pairs))
+    texts = _unequal("masks", mine, theirs)
+    if texts and iterations == 2:
+        total = sum(mask.numel() for mask in mine)
+        kept = method.schedule(1, 2, (total - round(amount * total)) / total)
+        between.masks(method, total - round(kept * total), iterations=1)
+        scores = between.scores(method)
+        others = torch.cat([score[a != b] for score, a, b in zip(scores, mine, theirs, strict=True)])
+        if float(others.max() - others.min()) <= ROUNDING * float(others.abs().max()):
+            return f"{method.__name__}, equal scores of a neuron with one weight in and one out", None
+    return f"{method.__name__}, {iterations} iterations", texts
 
 
 def _same_results(chain: Chain, other: Chain, method: Any, draw: random.Random) -> list[str]:
