@@ -31,6 +31,7 @@ ROWS = (
     ("diagnostics.theorems",),
     ("diagnostics.neurons", "diagnostics.paths"),
     ("diagnostics.drawing", "diagnostics.table", "ablations", "loop"),
+    ("reachability",),
     ("methods",),
     ("flow",),
     ("flow.blame", "flow.positive"),

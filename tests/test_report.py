@@ -45,21 +45,43 @@ def test_a_tensor_without_entries_is_dense_and_not_empty() -> None:
     assert PruningReport((LayerReport("none", 0, 0),)).density == 1.0
 
 
-def test_it_prints_as_a_table() -> None:
-    report = PruningReport((LayerReport("conv.weight", 3, 1200), LayerReport("fc", 0, 10), LayerReport("out", 10, 10)))
+def test_it_prints_a_verdict_and_a_table() -> None:
+    layers = (LayerReport("conv.weight", 3, 1200), LayerReport("fc", 0, 10), LayerReport("out", 10, 10))
+    report = PruningReport(layers, collapsed=("fc",))
     assert str(report).splitlines() == [
-        "13 of 1,220 weights kept (density 0.0107, sparsity 0.9893), 1 of 3 layers empty",
-        "layer         kept  total   density",
-        "conv.weight      3  1,200    0.0025",
-        "fc               0     10    0.0000  empty: layer collapse",
-        "out             10     10    1.0000",
-        "all             13  1,220    0.0107  compression ratio 93.8",
+        "13 of 1,220 weights kept (density 0.0107, sparsity 0.9893); 1 of 3 layers empty (layer collapse)",
+        "layer         kept  total   density  sparsity",
+        "conv.weight      3  1,200    0.0025    0.9975",
+        "fc               0     10    0.0000    1.0000  empty: layer collapse",
+        "out             10     10    1.0000    0.0000",
+        "all             13  1,220    0.0107    0.9893  compression ratio 93.8",
+    ]
+    assert report.verdict == str(report).splitlines()[0]
+
+
+def test_bypassed_is_said_apart_from_layer_collapse_and_from_what_is_not_known() -> None:
+    layers = tuple(LayerReport(name, kept, 4) for name, kept in zip("abcd", (0, 0, 0, 1), strict=True))
+    cases = {
+        "3 of 4 layers empty": PruningReport(layers),
+        "3 of 4 layers empty (bypassed)": PruningReport(layers, bypassed=("a", "b", "c")),
+        "3 of 4 layers empty (2 bypassed, 1 layer collapse)": PruningReport(layers, ("a", "c"), ("b",)),
+        "3 of 4 layers empty (1 bypassed)": PruningReport(layers, bypassed=("c",)),
+        "no layer empty": PruningReport(layers[3:]),
+    }
+    for words, report in cases.items():
+        assert report.verdict.partition("; ")[2] == words
+    lines = str(PruningReport(layers, bypassed=("a",), collapsed=("b",))).splitlines()
+    assert [line.partition("1.0000")[2] for line in lines[2:5]] == [
+        "  empty: bypassed",
+        "  empty: layer collapse",
+        "  empty",
     ]
 
 
-def test_all_empty_is_no_layer_collapse() -> None:
-    """Layer collapse is a layer with nothing kept while others still have entries."""
-    text = str(PruningReport((LayerReport("a", 0, 8), LayerReport("b", 0, 4))))
+def test_nothing_kept_at_all_is_no_layer_collapse() -> None:
+    """Layer collapse is a layer with nothing kept while others still have elements."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    text = str(prune.global_iterative_unstructured(model, prune.L1Unstructured, 1.0, example_inputs=torch.ones(1, 2)))
     assert "layer collapse" not in text
     assert "2 of 2 layers empty" in text
     assert text.count("  empty") == 2
@@ -68,7 +90,7 @@ def test_all_empty_is_no_layer_collapse() -> None:
 
 def test_the_columns_end_below_their_titles_whatever_the_sizes() -> None:
     report = PruningReport((LayerReport("a.rather.long.name.weight", 1_234_567, 98_765_432), LayerReport("b", 1, 2)))
-    ends = [[word.end() for word in re.finditer(r"\S+", line)][1:4] for line in str(report).splitlines()[1:]]
+    ends = [[word.end() for word in re.finditer(r"\S+", line)][1:5] for line in str(report).splitlines()[1:]]
     assert len(ends) == 4
     assert all(row == ends[0] for row in ends)
 

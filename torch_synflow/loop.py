@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,6 +30,7 @@ from torch_synflow.model.parameters import (
     unwrap,
 )
 from torch_synflow.model.transaction import all_or_nothing
+from torch_synflow.reachability.losses import Losses, losses
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import Schedule
 from torch_synflow.scoring.task import Data, LossFunction, Task
@@ -86,8 +88,10 @@ def global_iterative_unstructured(
         A report of what is kept of each tensor, which prints as a table.
 
     Warns:
-        EmptiedLayersWarning: naming the layers of which the call left nothing. It comes before the masks are attached,
-            so where a filter makes it an error the model stays as it was.
+        EmptiedLayersWarning: once, naming the layers of which the call left nothing and, where the model and an example
+            of its inputs are known, which of them are bypassed and which inputs and outputs are cut off. With
+            ``layer_densities``, which may ask for empty layers, only if something is cut off. It comes before the masks
+            are attached, so where a filter makes it an error the model stays as it was.
 
     Raises:
         TypeError, ValueError: naming the argument or entry, what was expected and got, and what to do.
@@ -148,11 +152,17 @@ def global_iterative_unstructured(
         finally:
             if bar is not None:
                 bar.close()
-        if layer_densities is None:  # else that is what was asked for
-            _warn_of_emptied(entries, survivors, pruning_method)
+        task = rounds.task
         del rounds  # its copies of the weights go before the masks come
+        report, found = _report(entries, survivors), None
+        if report.empty_layers and report.kept:
+            found = losses(task, entries, map(survivors.whole, range(len(entries))))
+            if found is not None:
+                report = replace(report, bypassed=found.after.bypassed, collapsed=found.after.collapsed)
+            if layer_densities is None or (found is not None and found.cut_off):  # else it is what was asked for
+                _warn_of_emptied(entries, report, found, pruning_method)
         _attach(entries, survivors)
-        return _report(entries, survivors)
+        return report
 
     return all_or_nothing(modules if model is None else [*modules, model], work)
 
@@ -166,19 +176,25 @@ def _attach(entries: Sequence[Entry], survivors: Survivors) -> None:
             attach((module, name), partial(custom_from_mask, module, name, mask), mask)
 
 
-def _warn_of_emptied(entries: Sequence[Entry], survivors: Survivors, method: type[BasePruningMethod]) -> None:
+def _warn_of_emptied(
+    entries: Sequence[Entry], report: PruningReport, found: Losses | None, method: type[BasePruningMethod]
+) -> None:
     """Name the layers that lost all that they had, before the masks are attached: as an error it leaves the model."""
-    emptied = [e.label for e, kept in zip(entries, survivors.counts, strict=True) if e.alive and not kept]
-    if not (emptied and survivors.total):
+    emptied = [e.label for e in entries if e.alive and e.label in report.empty_layers]
+    if not emptied:
         return
+    findings = [f"nothing is left of {len(emptied)} of {len(entries)} layers: {listed(emptied)}"]
+    bypassed = [name for name in emptied if name in report.bypassed]
+    if bypassed:
+        findings.append(f"bypassed by a shortcut: {'all' if bypassed == emptied else listed(bypassed)}")
+    findings += found.cut_off if found is not None else ()
     advice = ["a smaller amount", "more iterations", "layer_densities=prune.erk"]
     if issubclass(method, SynFlowUnstructured):
         advice.insert(2, "keep_layers = True in a subclass")
         if not issubclass(method, BalancedSynFlowUnstructured):
             advice.insert(0, "prune.BalancedSynFlow (on a network with branches)")
     warn_user(
-        f"{method.__name__}: nothing is left of {len(emptied)} of {len(entries)} layers: {listed(emptied)}; consider "
-        f"{', '.join(advice[:-1])} or {advice[-1]}",
+        f"{method.__name__}: {'; '.join(findings)}; consider {', '.join(advice[:-1])} or {advice[-1]}",
         EmptiedLayersWarning,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -31,21 +32,29 @@ class PruningReport:
     """What is kept of each tensor that was pruned; ``print`` shows a table.
 
     Attributes:
-        layers: one report a tensor, in the order of the parameters; a tied tensor is there once.
+        layers: one report per tensor, in the order of the parameters; a tied tensor is there once.
+        bypassed: the empty layers that a shortcut goes round, so that the input arrives at an output without them.
+        collapsed: the empty layers without which it arrives at no output that they lead to (layer collapse).
+
+    An empty layer is in neither where the model or an example of its inputs was not known, or where its outputs do
+    not depend on the layer.
 
     Example:
-        >>> report = PruningReport((LayerReport("conv.weight", 3, 30), LayerReport("fc.weight", 0, 10)))
+        >>> layers = LayerReport("conv.weight", 3, 30), LayerReport("fc.weight", 0, 10)
+        >>> report = PruningReport(layers, collapsed=("fc.weight",))
         >>> report.kept, report.total, report.density, report.empty_layers
         (3, 40, 0.075, ('fc.weight',))
         >>> print(report)
-        3 of 40 weights kept (density 0.0750, sparsity 0.9250), 1 of 2 layers empty
-        layer        kept  total   density
-        conv.weight     3     30    0.1000
-        fc.weight       0     10    0.0000  empty: layer collapse
-        all             3     40    0.0750  compression ratio 13.3
+        3 of 40 weights kept (density 0.0750, sparsity 0.9250); 1 of 2 layers empty (layer collapse)
+        layer        kept  total   density  sparsity
+        conv.weight     3     30    0.1000    0.9000
+        fc.weight       0     10    0.0000    1.0000  empty: layer collapse
+        all             3     40    0.0750    0.9250  compression ratio 13.3
     """
 
     layers: tuple[LayerReport, ...]
+    bypassed: tuple[str, ...] = ()
+    collapsed: tuple[str, ...] = ()
 
     @property
     def kept(self) -> int:
@@ -86,23 +95,35 @@ class PruningReport:
     def verdict(self) -> str:
         """How much is kept and how many layers are empty, in one line."""
         kept = f"{self.kept:,} of {self.total:,} weights kept"
-        empty = f"{len(self.empty_layers) or 'none'} of {len(self.layers)} layers empty"
-        return f"{kept} (density {self.density:.4f}, sparsity {self.sparsity:.4f}), {empty}"
+        empty = empty_in_words(len(self.layers), self.empty_layers, self.bypassed, self.collapsed)
+        return f"{kept} (density {self.density:.4f}, sparsity {self.sparsity:.4f}); {empty}"
 
     def __str__(self) -> str:
         """The verdict, and a table: a line per tensor, then the sum."""
-        rows = [(layer.name, layer.kept, layer.total, layer.density) for layer in self.layers]
-        rows.append(("all", self.kept, self.total, self.density))
-        name = max(len("layer"), *(len(row[0]) for row in rows))
+        name = max(len("layer"), len("all"), *(len(layer.name) for layer in self.layers))
         count = max(len("total"), len(f"{self.total:,}"))
-        collapse = ": layer collapse" if self.kept else ""
-        lines = [f"{'layer':<{name}}  {'kept':>{count}}  {'total':>{count}}  {'density':>8}"]
-        for label, kept, total, density in rows[:-1]:
-            note = f"  empty{collapse}" if total and not kept else ""
-            lines.append(f"{label:<{name}}  {kept:>{count},}  {total:>{count},}  {density:>8.4f}{note}")
-        label, kept, total, density = rows[-1]
-        ratio = f"{self.compression_ratio:.3g}"
-        lines.append(
-            f"{label:<{name}}  {kept:>{count},}  {total:>{count},}  {density:>8.4f}  compression ratio {ratio}"
-        )
-        return "\n".join([self.verdict, *lines])
+        states = dict.fromkeys(self.bypassed, ": bypassed") | dict.fromkeys(self.collapsed, ": layer collapse")
+
+        def row(label: str, part: LayerReport | PruningReport, note: str = "") -> str:
+            counts = f"{part.kept:>{count},}  {part.total:>{count},}"
+            return f"{label:<{name}}  {counts}  {part.density:>8.4f}  {1 - part.density:>8.4f}  {note}".rstrip()
+
+        lines = [self.verdict, f"{'layer':<{name}}  {'kept':>{count}}  {'total':>{count}}   density  sparsity"]
+        for layer in self.layers:
+            note = f"empty{states.get(layer.name, '')}" if layer.name in self.empty_layers else ""
+            lines.append(row(layer.name, layer, note))
+        return "\n".join([*lines, row("all", self, f"compression ratio {self.compression_ratio:.3g}")])
+
+
+def empty_in_words(layers: int, empty: Sequence[str], bypassed: Sequence[str], collapsed: Sequence[str]) -> str:
+    """How many layers are empty, and how many of those bypassed or collapsed.
+
+    Example:
+        >>> empty_in_words(5, (), (), ()), empty_in_words(5, "abc", "abc", ()), empty_in_words(5, "abc", "ab", "c")
+        ('no layer empty', '3 of 5 layers empty (bypassed)', '3 of 5 layers empty (2 bypassed, 1 layer collapse)')
+    """
+    if not empty:
+        return "no layer empty"
+    counts = {"bypassed": len(bypassed), "layer collapse": len(collapsed)}
+    states = ", ".join(state if n == len(empty) else f"{n} {state}" for state, n in counts.items() if n)
+    return f"{len(empty)} of {layers} layers empty{f' ({states})' if states else ''}"

@@ -1,7 +1,8 @@
 """Diagnostics of models, pruned by anyone: what is kept, what of it is of use, what is conserved, what it costs."""
 
-from torch_synflow.diagnostics.compression import Compression, CriticalCompression, compression, critical_compression
+from torch_synflow.diagnostics.compression import Compression, compression
 from torch_synflow.diagnostics.cost import Cost, LayerCost, cost, passes
+from torch_synflow.diagnostics.critical import CriticalCompression, critical_compression
 from torch_synflow.diagnostics.layer_scores import LayerScore, LayerScores, layer_scores
 from torch_synflow.diagnostics.neurons import LayerNeurons, NeuronCollapse, neuron_collapse
 from torch_synflow.diagnostics.paths.effective import (

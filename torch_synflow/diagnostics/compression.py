@@ -1,22 +1,16 @@
-"""How far a model is compressed, how far it can be, and at what ratio a method empties a layer."""
+"""How far a model is compressed, how far it can be, and which of its layers are empty."""
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import nn
 
-from torch_synflow._warnings import EmptiedLayersWarning
 from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
-from torch_synflow.diagnostics.table import table
 from torch_synflow.model.masks import entries_of, report_of
-from torch_synflow.model.parameters import Parameters, unwrap
-from torch_synflow.model.transaction import Snapshot, all_or_nothing
+from torch_synflow.model.parameters import ExampleInputs, Parameters
+from torch_synflow.reachability.reached import reach
 from torch_synflow.report import PruningReport
 
 
@@ -50,11 +44,12 @@ class Compression:
 
     @property
     def collapsed(self) -> tuple[str, ...]:
-        """The layers with nothing kept while others still have entries (layer collapse)."""
-        return self.report.empty_layers if self.report.kept else ()
+        """The layers with nothing kept while others keep something, but for those that are known to be bypassed."""
+        report = self.report
+        return tuple(name for name in report.empty_layers if name not in report.bypassed) if report.kept else ()
 
     def __str__(self) -> str:
-        """The report's table and the max compression."""
+        """The report's verdict and table, and the max compression."""
         return f"{self.report}\nmax compression {self.max_ratio:.3g}"
 
     def draw(self, ax: Any = None) -> Any:
@@ -83,15 +78,19 @@ class Compression:
         return ax
 
 
-def compression(model: nn.Module, parameters: Parameters | None = None) -> Compression:
+def compression(
+    model: nn.Module, parameters: Parameters | None = None, *, example_inputs: ExampleInputs | None = None
+) -> Compression:
     """What is kept of a model, whoever pruned it: compression ratio, max compression, layer collapse.
 
     Args:
         model: any model; a parameter without a mask of ``torch.nn.utils.prune`` is dense.
         parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+        example_inputs: what the model is called with; with it, empty layers that a shortcut goes round are told from
+            those that no path passes (layer collapse). Only shapes matter.
 
     Returns:
-        A report that prints as a table and draws layerwise densities.
+        A report that prints as a verdict and a table and draws layerwise densities.
 
     Raises:
         TypeError, ValueError: if ``model`` is none, or has nothing prunable.
@@ -106,142 +105,9 @@ def compression(model: nn.Module, parameters: Parameters | None = None) -> Compr
         >>> state.report.densities, state.ratio
         ({'0.weight': 0.25, '2.weight': 1.0}, 2.0)
     """
-    return Compression(report_of(entries_of(model, parameters)))
-
-
-@dataclass(frozen=True)
-class CriticalCompression:
-    """The highest compression ratio of a method before layer collapse, as bisection brackets it.
-
-    Attributes:
-        ratio: the highest compression ratio that was seen without layer collapse.
-        collapse: the lowest that was seen with it, ``None`` where max compression was reached.
-        max_ratio: max compression, total / number of layers.
-        first_empty: the layers that were empty at ``collapse``.
-        trials: how often the model was pruned.
-    """
-
-    ratio: float
-    collapse: float | None
-    max_ratio: float
-    first_empty: tuple[str, ...]
-    trials: int
-
-    def __str__(self) -> str:
-        """A table of the ratios and their log10."""
-        rows = [["critical compression", f"{self.ratio:.4g}", f"{math.log10(self.ratio):.2f}", ""]]
-        if self.collapse is not None:
-            where = ", ".join(self.first_empty)
-            rows.append(["layer collapse at", f"{self.collapse:.4g}", f"{math.log10(self.collapse):.2f}", where])
-        rows.append(["max compression", f"{self.max_ratio:.4g}", f"{math.log10(self.max_ratio):.2f}", ""])
-        return table(["", "ratio", "log10", ""], rows)
-
-    def draw(self, ax: Any = None) -> Any:
-        """Draw the ratios up to the critical one as a bar, max compression as a line.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes.
-        """
-        ax = axes(ax)
-        ax.barh([0], [self.ratio - 1], left=1, label="no layer collapse")
-        ax.axvline(self.max_ratio, color="0.3", linestyle="--", label="max compression")
-        ax.set_xscale("log")
-        ax.set_xlim(1, 2 * self.max_ratio)
-        ax.set_yticks([])
-        ax.set_xlabel("compression ratio")
-        ax.legend()
-        return ax
-
-
-def critical_compression(
-    model: nn.Module,
-    prune: Callable[[int], object],
-    parameters: Parameters | None = None,
-    *,
-    tolerance: float = 0.01,
-) -> CriticalCompression:
-    """Find by bisection the highest compression ratio that a method reaches without layer collapse.
-
-    The model is pruned again and again from the state that it is in and put back each time, torch's random state
-    included, so that random methods draw the same in each trial.
-
-    Args:
-        model: the model; afterwards it is as it was.
-        prune: prunes so many entries of it, any way you like: ``lambda amount:
-            prune.global_iterative_unstructured(params, prune.SNIP, amount, data=batch, loss_fn=loss)``.
-        parameters: ``(module, name)`` pairs in which layers are counted; by default all prunable weights and
-            whatever else has a mask.
-        tolerance: how far apart, in log10 of the ratio, the highest ratio without and the lowest with collapse
-            may be; 0 is exact.
-
-    Returns:
-        The critical compression, which prints as a table.
-
-    Raises:
-        ValueError: if the model has an empty layer before it is pruned, or ``prune`` does not keep what is asked.
-
-    Source: Tanaka et al. 2020, section 3 (critical compression) and figure 1.
-
-    Example:
-        >>> from torch_synflow import diagnostics
-        >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
-        >>> params = prune.prunable_parameters(model, example_inputs=torch.ones(1, 8))
-        >>> found = diagnostics.critical_compression(
-        ...     model, lambda amount: prune.global_iterative_unstructured(params, prune.SynFlow, amount)
-        ... )
-        >>> found.ratio, found.max_ratio, found.collapse
-        (192.0, 192.0, None)
-    """
-    if not callable(prune):
-        raise TypeError(f"prune: expected a function that prunes a number of entries, got {prune!r}")
-    if not tolerance >= 0:
-        raise ValueError(f"tolerance: expected a number of at least 0, in log10 of the ratio, got {tolerance}")
-    before = report_of(entries_of(model, parameters))
-    if before.empty_layers:
-        raise ValueError(
-            f"{before.empty_layers[0]}: expected a model whose layers all have entries, got one in which this is empty"
-        )
-    snapshot = Snapshot([model])
-    trials = 0
-
-    def empty_layers(kept: int) -> tuple[str, ...]:
-        nonlocal trials
-        trials += 1
-        try:
-            with torch.random.fork_rng(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", EmptiedLayersWarning)  # which is what is looked for
-                prune(before.kept - kept)
-                after = report_of(entries_of(unwrap(model), parameters))
-        finally:
-            snapshot.restore()
-        if after.kept != kept:
-            raise ValueError(
-                f"prune: expected {kept} entries kept after removing {before.kept - kept}, got {after.kept}"
-            )
-        return after.empty_layers
-
-    def search() -> CriticalCompression:
-        layers, total = len(before.layers), before.total
-        # survives is the lowest count known not to empty a layer, empties the highest known to do so
-        survives, empties = before.kept, layers - 1
-        collapsed: tuple[str, ...] = ()
-        candidate = layers
-        while survives - empties > 1 and (not collapsed or math.log10(survives / empties) > tolerance):
-            empty = empty_layers(candidate)
-            if empty:
-                empties, collapsed = candidate, empty
-            else:
-                survives = candidate
-            candidate = min(max(round(math.sqrt(survives * empties)), empties + 1), survives - 1)
-        return CriticalCompression(
-            ratio=total / survives,
-            collapse=total / empties if collapsed else None,
-            max_ratio=total / layers,
-            first_empty=collapsed,
-            trials=trials,
-        )
-
-    return all_or_nothing([model], search)  # where an interrupt ends a restoration
+    entries = entries_of(model, parameters)
+    report = report_of(entries)
+    if example_inputs is not None:
+        reached = reach(model, example_inputs, entries)
+        report = replace(report, bypassed=reached.bypassed, collapsed=reached.collapsed)
+    return Compression(report)

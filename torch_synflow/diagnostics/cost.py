@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow.diagnostics.drawing import axes, bar_positions
-from torch_synflow.diagnostics.paths.from_inputs import Inspection
 from torch_synflow.diagnostics.table import table
 from torch_synflow.flow.positive import positive_input
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters, unwrap
+from torch_synflow.reachability.from_inputs import Inspection
 from torch_synflow.scoring.opening import opened
 
 

@@ -29,7 +29,7 @@ def test_a_dense_model_is_fine() -> None:
     assert (found.problems, found.residual, found.empty_layers, found.stopped_at) == ((), (), (), ())
     assert (found.reached, found.outputs) == (3, 3)
     assert set(found.effective) == {1.0}
-    assert str(found) == "every output has a path from the input, no layer is empty"
+    assert str(found) == "every output has a path from the input; no layer empty"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert diagnostics.warn_if_untrainable(emptied(), X) == found
@@ -45,7 +45,8 @@ def test_an_empty_layer_that_cuts_is_named(name: str) -> None:
     assert fingerprint(model) == before
     assert not found.can_train
     assert found.stopped_at == (f"{name}.weight",)
-    assert str(found) == message
+    assert (found.bypassed, found.collapsed) == ((), found.empty_layers)
+    assert str(found).splitlines() == ["can not train; 1 of 5 layers empty (layer collapse)", message]
 
 
 def test_an_empty_layer_that_does_not_cut_is_no_reason_to_warn() -> None:
@@ -59,7 +60,9 @@ def test_an_empty_layer_that_does_not_cut_is_no_reason_to_warn() -> None:
 def test_the_skip_path_is_gone() -> None:
     found = diagnostics.trainability(emptied("shortcut.0"), X)
     assert found.residual == ("inside a residual block, the skip path is gone (shortcut.0.weight)",)
-    assert str(found) == found.residual[0]
+    assert (found.bypassed, found.collapsed) == (found.empty_layers, ())
+    verdict = "every output has a path from the input; 1 of 5 layers empty (bypassed)"
+    assert str(found).splitlines() == [verdict, found.residual[0]]
 
 
 @pytest.mark.parametrize("name", ["conv1", "conv2"])
@@ -128,7 +131,37 @@ def test_a_sum_of_two_inputs_is_no_residual_block() -> None:
     torch_prune.random_unstructured(model.left, "weight", amount=1.0)
     found = diagnostics.trainability(model, (torch.rand(1, 2), torch.rand(1, 2)))
     assert found.residual == ()
-    assert str(found) == "left.weight kept nothing"
+    assert str(found).splitlines() == [
+        "every output has a path from the input; 1 of 3 layers empty (layer collapse)",
+        "left.weight kept nothing (layer collapse)",  # of the left input nothing is left
+    ]
+
+
+def test_an_empty_layer_whose_name_ends_that_of_another_is_listed() -> None:
+    class Concatenated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down, self.up, self.setup = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.setup(torch.cat([x, self.up(self.down(x))], dim=1))
+
+    model = Concatenated()
+    for module in model.children():
+        torch_prune.random_unstructured(module, "weight", amount=1.0)
+    torch_prune.custom_from_mask(model.setup, "bias", torch.ones(2))  # so that something is kept
+    assert str(diagnostics.trainability(model, torch.rand(1, 2))).splitlines() == [
+        "can not train; 3 of 4 layers empty (layer collapse)",
+        "no path from the input to any output: down.weight, setup.weight kept nothing and cuts the model",
+        "up.weight kept nothing (layer collapse)",
+    ]
+
+
+def test_outputs_in_part_are_said_first() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 3))
+    torch_prune.custom_from_mask(model[2], "weight", torch.tensor([[1, 0], [0, 0], [0, 0]]))
+    found = diagnostics.trainability(model, torch.rand(1, 2))
+    assert str(found).splitlines() == ["can train in part; no layer empty", *found.problems]
 
 
 def test_a_network_that_synflow_pruned_to_the_limit_can_train() -> None:

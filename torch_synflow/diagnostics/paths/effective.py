@@ -8,9 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
-from torch_synflow.diagnostics.paths.reachability import reach
 from torch_synflow.diagnostics.table import table
+from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Pair, Parameters
+from torch_synflow.reachability.reached import reach
 
 
 @dataclass(frozen=True)
@@ -65,15 +66,26 @@ class EffectiveSparsity:
         """The fraction of entries that are removed or that no path uses."""
         return 1 - self.effective / self.total
 
+    @property
+    def verdict(self) -> str:
+        """How much is on a path and how much is kept, in one line."""
+        on_paths, kept = self.effective_sparsity, self.actual_sparsity
+        return (
+            f"{self.effective:,} of {self.total:,} weights on a path (density {1 - on_paths:.4f}, sparsity "
+            f"{on_paths:.4f}), {self.kept:,} kept (density {1 - kept:.4f}, sparsity {kept:.4f})"
+        )
+
     def __str__(self) -> str:
-        """A table: a line a tensor, then the sum."""
+        """The verdict, and a table: a line per tensor, then the sum."""
         rows = [(layer.name, layer.effective, layer.kept, layer.total) for layer in self.layers]
         rows.append(("all", self.effective, self.kept, self.total))
         cells = [
             [name, f"{effective:,}", f"{kept:,}", f"{total:,}", _percent(kept, total), _percent(effective, total)]
             for name, effective, kept, total in rows
         ]
-        return table(["layer", "effective", "kept", "total", "sparsity", "effective sparsity"], cells)
+        return "\n".join(
+            [self.verdict, table(["layer", "effective", "kept", "total", "sparsity", "effective sparsity"], cells)]
+        )
 
     def draw(self, ax: Any = None) -> Any:
         """Draw what is kept of each layer, and what of that is effective, as fractions of the layer.
@@ -130,12 +142,13 @@ def effective_sparsity(
         >>> _ = prune.custom_from_mask(model[0], "weight", first)
         >>> _ = prune.custom_from_mask(model[2], "weight", second)  # the second neuron leads nowhere
         >>> print(diagnostics.effective_sparsity(model, torch.rand(1, 3)))
+        3 of 8 weights on a path (density 0.3750, sparsity 0.6250), 6 kept (density 0.7500, sparsity 0.2500)
         layer     effective  kept  total  sparsity  effective sparsity
         0.weight          2     5      6   16.667%             66.667%
         2.weight          1     1      2   50.000%             50.000%
         all               3     6      8   25.000%             62.500%
     """
-    reached = reach(model, example_inputs, parameters)
+    reached = reach(model, example_inputs, entries_of(model, parameters))
     return EffectiveSparsity(
         tuple(
             EffectiveLayer(entry.label, int(used.sum()), entry.alive, entry.total)
@@ -170,5 +183,5 @@ def effective_masks(
         >>> used[model[0], "weight"].tolist()  # nothing reads the second hidden neuron
         [[True, True], [False, False]]
     """
-    reached = reach(model, example_inputs, parameters)
+    reached = reach(model, example_inputs, entries_of(model, parameters))
     return {pair: used for entry, used in zip(reached.entries, reached.used, strict=True) for pair in entry.locations}

@@ -10,12 +10,12 @@ from torch import nn
 from torch.func import grad
 
 from torch_synflow.diagnostics.drawing import axes
-from torch_synflow.diagnostics.paths.from_inputs import FromInputs, Inspection
 from torch_synflow.diagnostics.table import table
 from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs
+from torch_synflow.reachability.from_inputs import FromInputs, Inspection
 from torch_synflow.scoring.opening import opened
 
 

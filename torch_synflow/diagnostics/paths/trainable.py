@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,19 +10,23 @@ from torch import nn
 
 from torch_synflow._warnings import warn_user
 from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
-from torch_synflow.diagnostics.paths.reachability import Reached, reach
+from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters
+from torch_synflow.reachability.reached import Reached, reach
+from torch_synflow.report import empty_in_words
 
 
 @dataclass(frozen=True)
 class Trainability:
-    """Whether the input arrives at the outputs; ``print`` says what is wrong, and where.
+    """Whether the input arrives at the outputs; ``print`` gives a verdict, then what is wrong, and where.
 
     Attributes:
         layers: the names of the tensors that were looked at.
         effective: for each the fraction of all its entries that a path from an input to an output uses.
         stopped_at: the layers that the input arrives at and does not leave.
         empty_layers: the layers with nothing kept.
+        bypassed: those of them that a shortcut goes round, so that the input arrives at an output without them.
+        collapsed: those of them that the outputs which they lead to needed (layer collapse).
         reached: how many entries of the outputs the input arrives at.
         outputs: entries of the outputs for one example.
         residual: what residual blocks have lost: a skip path or a branch.
@@ -31,6 +36,8 @@ class Trainability:
     effective: tuple[float, ...]
     stopped_at: tuple[str, ...]
     empty_layers: tuple[str, ...]
+    bypassed: tuple[str, ...]
+    collapsed: tuple[str, ...]
     reached: int
     outputs: int
     residual: tuple[str, ...]
@@ -57,11 +64,21 @@ class Trainability:
             return (f"no path from the input to {missing:,} of {self.outputs:,} outputs of an example",)
         return ()
 
+    @property
+    def verdict(self) -> str:
+        """Whether the model can train, and how many layers are empty, in one line."""
+        learns = "every output has a path from the input"
+        if self.problems:
+            learns = "can train in part" if self.can_train else "can not train"
+        return f"{learns}; {empty_in_words(len(self.layers), self.empty_layers, self.bypassed, self.collapsed)}"
+
     def __str__(self) -> str:
-        """One line a finding."""
-        lines = [*self.problems, *self.residual]
-        lines += [f"{name} kept nothing" for name in self.empty_layers if not any(name in line for line in lines)]
-        return "\n".join(lines) if lines else "every output has a path from the input, no layer is empty"
+        """The verdict, then a line per finding."""
+        lines = [self.verdict, *self.problems, *self.residual]
+        named = set(re.findall(r"[^\s,();]+", "\n".join(lines)))
+        states = dict.fromkeys(self.bypassed, " (bypassed)") | dict.fromkeys(self.collapsed, " (layer collapse)")
+        lines += [f"{name} kept nothing{states.get(name, '')}" for name in self.empty_layers if name not in named]
+        return "\n".join(lines)
 
     def draw(self, ax: Any = None) -> Any:
         """Draw what of each layer is on a path, and where the input stops.
@@ -104,18 +121,21 @@ def trainability(model: nn.Module, example_inputs: ExampleInputs, parameters: Pa
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> _ = prune.random_unstructured(model[2], "weight", amount=2)
         >>> print(diagnostics.trainability(model, torch.rand(1, 3)))
+        can not train; 1 of 2 layers empty (layer collapse)
         no path from the input to any output: 2.weight kept nothing and cuts the model
     """
-    reached = reach(model, example_inputs, parameters)
+    reached = reach(model, example_inputs, entries_of(model, parameters))
     layers = tuple(entry.label for entry in reached.entries)
     stops = {index for index, (arrives, leaves) in reached.mode.layers.items() if arrives and not leaves}
     return Trainability(
         layers=layers,
         effective=tuple(float(used.double().mean()) if used.numel() else 1.0 for used in reached.used),
         stopped_at=tuple(layers[index] for index in sorted(stops)),
-        empty_layers=tuple(e.label for e in reached.entries if e.total and not bool(e.mask.any())),
-        reached=sum(int(output.sum()) for output in reached.mode.outputs),
-        outputs=sum(output.numel() for output in reached.mode.outputs),
+        empty_layers=reached.empty,
+        bypassed=reached.bypassed,
+        collapsed=reached.collapsed,
+        reached=sum(int(output.sum()) for output in reached.outputs),
+        outputs=sum(output.numel() for output in reached.outputs),
         residual=_residual(reached, layers),
     )
 

@@ -12,10 +12,10 @@ from torch.nn.utils import parametrize
 
 from torch_synflow._torch.classes import AttentionOutput, Convolution
 from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
-from torch_synflow.diagnostics.paths.from_inputs import Inspection
 from torch_synflow.diagnostics.theorems.forward_pass import ForwardPass, TracedLayer
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, held_parameters, resolve, unwrap
+from torch_synflow.reachability.from_inputs import Inspection
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.opening import opened
 

@@ -1,4 +1,4 @@
-"""Which entries an input-output path uses: a boolean forward and backward pass over what the masks keep."""
+"""A pass whose values and gradients are boolean: whether a path arrives from an input, and leaves to an output."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import grad
+from torch import Tensor
 
 from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow._torch.wrappers import unwrapped
-from torch_synflow.diagnostics.paths.from_inputs import FromInputs, Inspection
-from torch_synflow.diagnostics.paths.maxima import maximum_as_sum
-from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.surrogate.call import Call, is_flow, label_of
 from torch_synflow.flow.surrogate.mode import Surrogate
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.flow.surrogate.operations import NORMALISED
 from torch_synflow.flow.surrogate.trace import Place, Plan
-from torch_synflow.model.masks import entries_of
-from torch_synflow.model.parameters import Entry, ExampleInputs, Parameters
-from torch_synflow.scoring.opening import opened
+from torch_synflow.reachability.from_inputs import FromInputs
+from torch_synflow.reachability.maxima import maximum_as_sum
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One tensor that the model returns.
+
+    Attributes:
+        elements: which of its elements the input arrives at.
+        layers: indices of the scored weights that it is computed from.
+    """
+
+    elements: Tensor
+    layers: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -46,14 +54,20 @@ class Reachability(FromInputs):
 
     Attributes:
         layers: for the index of a scored weight, whether the input arrives at its layer, and leaves it.
-        outputs: for each output of the model, which entries the input arrives at.
+        outputs: what arrives at each output of the model; constants among them are left out.
     """
 
     def __init__(self, plan: Plan) -> None:
         super().__init__(plan)
         self._sums: dict[tuple[Place, Place], tuple[bool, bool]] = {}
+        self._places: dict[int, set[Place]] = {}
         self.layers: dict[int, tuple[bool, bool]] = {}
-        self.outputs: list[Tensor] = []
+        self.outputs: list[Arrival] = []
+
+    def start(self, tensors: dict[str, Tensor], inputs: Any) -> None:
+        """As for any pass."""
+        self._scored = len(tensors)
+        super().start(tensors, inputs)
 
     def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
         """Note what arrives at the sides of a sum."""
@@ -82,11 +96,16 @@ class Reachability(FromInputs):
         for index in self._weights(self._before([p for p in sources if not self.trace.nodes[p].flow])):
             before, after = self.layers.get(index, (False, False))
             self.layers[index] = (before or arrives, after or leaves)
+            self._places.setdefault(index, set()).update(sources)
 
     def total(self, outputs: Any) -> Tensor:
         """R, as a sum of booleans."""
         leaves = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
-        self.outputs = [unwrapped(leaf.detach()) > 0 for leaf in leaves]
+        self.outputs = [
+            Arrival(unwrapped(leaf.detach()) > 0, self._weights(self._before([label.node])))
+            for leaf in leaves
+            if (label := self._label(leaf)) is not None and label.flow
+        ]
         return sum_of_outputs(outputs)
 
     @property
@@ -101,6 +120,11 @@ class Reachability(FromInputs):
                 found.append(sides if len(sides[0].layers) <= len(sides[1].layers) else sides[::-1])
         return found
 
+    def inputs_of(self, index: int) -> list[int]:
+        """Which leaves of the model's inputs lead to the layer of a scored weight, whether they arrive there or not."""
+        places = self._before(list(self._places.get(index, ())))
+        return [-place[0] - 1 - self._scored for place in places if self.trace.nodes[place].name == "input"]
+
     def _before(self, places: Sequence[Place]) -> set[Place]:
         """The places and all that they were computed from."""
         seen, waiting = set(places), list(places)
@@ -113,45 +137,6 @@ class Reachability(FromInputs):
     def _weights(self, places: Iterable[Place]) -> frozenset[int]:
         """The indices of the scored weights among ``places``."""
         return frozenset(-p[0] - 1 for p in places if p[0] < 0 and self.trace.nodes[p].name == "weight")
-
-
-@dataclass(frozen=True)
-class Reached:
-    """What a boolean pass found.
-
-    Attributes:
-        entries: the tensors that were looked at.
-        used: for each of them, which entries a path from an input to an output uses.
-        mode: the pass itself.
-    """
-
-    entries: list[Entry]
-    used: list[Tensor]
-    mode: Reachability
-
-
-def reach(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None) -> Reached:
-    """Find the entries that some path from an input to an output uses.
-
-    Kept weights are set to ones and all else that only scales too, biases are left out. The gradient of the sum
-    of the outputs is then positive where a path leads through an entry.
-
-    Args:
-        model: any model; it is only read.
-        example_inputs: what it is called with; only shapes matter.
-        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
-    """
-    entries = entries_of(model, parameters)
-    network = Inspection.positive_network_of(model, example_inputs, entries)
-    last: list[Reachability] = []
-
-    def mode(plan: Plan) -> Reachability:
-        last[:] = [Reachability(plan)]
-        return last[0]
-
-    network.weights = {name: mask.to(network.weights[name].dtype) for name, mask in network.masks.items()}
-    gradients = opened(network, lambda: grad(flow_of(network, network.inputs, mode))(network.weights), training=False)
-    return Reached(entries, [(gradients[e.key] > 0) & e.mask for e in entries], last[0])
 
 
 class _Boolean(torch.autograd.Function):

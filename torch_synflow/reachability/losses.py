@@ -1,0 +1,71 @@
+"""What pruning has cut off: the paths under the new masks, and what of the paths under the old ones they lack."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from torch_synflow.model.parameters import Entry
+from torch_synflow.reachability.reached import Reached, reach
+from torch_synflow.scoring.data import is_batch
+from torch_synflow.scoring.task import Task
+
+_log = logging.getLogger("torch_synflow")
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The paths of a model under new masks, beside those that it had.
+
+    Attributes:
+        after: the paths under the new masks.
+        cut_off: the inputs and outputs that have lost all their paths, in words; none are named that had none.
+    """
+
+    after: Reached
+    cut_off: tuple[str, ...]
+
+
+def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Losses | None:
+    """Find out what masks cut off that are not on the model yet.
+
+    Args:
+        task: the model, and an example of its inputs; where there is none, the first batch of a list of data.
+        entries: the tensors, with their earlier masks.
+        masks: the new ones.
+
+    Returns:
+        ``None`` where the model or its inputs are not known, or it fails to run under the surrogate. The log says so.
+    """
+    model, inputs = task.model, task.example_inputs
+    if inputs is None and isinstance(task.data, (tuple, list)) and task.data:
+        inputs = task.data[0] if is_batch(task.data) else task.data[0][0]
+    if model is None or inputs is None:
+        _log.info("paths are not looked at after pruning, as there is no %s", "model" if model is None else "input")
+        return None
+    pruned = [replace(entry, mask=mask.view_as(entry.mask)) for entry, mask in zip(entries, masks, strict=True)]
+    device = entries[0].parameter.device
+    try:
+        # a forward that draws random numbers draws none of the user's here
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            after = reach(model, inputs, pruned)
+            whole = all(bool(output.all()) for output in after.outputs) and all(after.inputs.values())
+            return Losses(after, () if whole else tuple(_cut_off(reach(model, inputs, list(entries)), after)))
+    except Exception as error:  # whatever a model does that can not be traced is no reason not to prune it
+        _log.info("paths are not looked at after pruning, as that failed: %s: %s", type(error).__name__, error)
+        return None
+
+
+def _cut_off(before: Reached, after: Reached) -> list[str]:
+    """What had a path and has none."""
+    had = sum(int(output.sum()) for output in before.outputs)
+    lost = sum(int((old & ~new).sum()) for old, new in zip(before.outputs, after.outputs, strict=True))
+    if lost and lost == had:
+        return ["no path from the input to any output is left"]
+    found = [f"no path from the input to {lost:,} of {had:,} outputs of an example is left"] if lost else []
+    inputs = [name for name, leads in before.inputs.items() if leads and not after.inputs[name]]
+    return [*found, *(f"no path from input {name} to any output is left" for name in inputs)]

@@ -1,0 +1,125 @@
+"""Which elements, layers, inputs and outputs are on a path from an input to an output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.func import grad
+
+from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch_synflow.flow.passes import flow_of
+from torch_synflow.flow.surrogate.trace import Plan
+from torch_synflow.model.parameters import Entry, ExampleInputs
+from torch_synflow.reachability.boolean_pass import Reachability
+from torch_synflow.reachability.from_inputs import Inspection
+from torch_synflow.scoring.opening import opened
+from torch_synflow.scoring.task import Weights
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a boolean pass found.
+
+    Attributes:
+        entries: the tensors that were looked at.
+        used: for each of them, which entries a path from an input to an output uses.
+        leads: for each leaf of the inputs that holds floating-point numbers, whether a path leads to an output.
+        arguments: for the same leaves, the argument of the model that each belongs to.
+        mode: the pass itself.
+    """
+
+    entries: list[Entry]
+    used: list[Tensor]
+    leads: dict[int, bool]
+    arguments: dict[int, str]
+    mode: Reachability
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        """For each output of the model, which elements the input arrives at."""
+        return [output.elements for output in self.mode.outputs]
+
+    @property
+    def inputs(self) -> dict[str, bool]:
+        """For each argument of the model that holds floating-point numbers, whether a path leads to an output."""
+        found: dict[str, bool] = {}
+        for number, argument in self.arguments.items():
+            found[argument] = found.get(argument, False) or self.leads[number]
+        return found
+
+    @property
+    def empty(self) -> tuple[str, ...]:
+        """The layers with nothing kept."""
+        return tuple(entry.label for entry in self.entries if entry.total and not entry.alive)
+
+    @property
+    def bypassed(self) -> tuple[str, ...]:
+        """The layers with nothing kept that a shortcut goes round.
+
+        Of their inputs some still lead to an output, and some output that is computed from them is still reached.
+        """
+        return tuple(name for name, goes_round in self._goes_round().items() if goes_round)
+
+    @property
+    def collapsed(self) -> tuple[str, ...]:
+        """The layers with nothing kept, while others keep something, that nothing goes round (layer collapse)."""
+        if not any(entry.alive for entry in self.entries):
+            return ()
+        return tuple(name for name, goes_round in self._goes_round().items() if not goes_round)
+
+    def _goes_round(self) -> dict[str, bool]:
+        """For each layer with nothing kept that outputs are computed from: whether a path goes round it."""
+        found = {}
+        for index, entry in enumerate(self.entries):
+            ends = [output for output in self.mode.outputs if index in output.layers]
+            if ends and entry.total and not entry.alive:
+                starts = self.mode.inputs_of(index)  # none of token ids, which are not followed
+                leads = not starts or any(self.leads.get(number, True) for number in starts)
+                found[entry.label] = leads and any(bool(output.elements.any()) for output in ends)
+        return found
+
+
+def reach(model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry]) -> Reached:
+    """Find the entries that some path from an input to an output uses.
+
+    Kept weights are set to ones and all else that only scales too, biases are left out. The gradient of the sum
+    of the outputs is then positive where a path leads through an entry.
+
+    Args:
+        model: any model; it is only read.
+        example_inputs: what it is called with; only shapes matter.
+        entries: the tensors to look at, with the masks to look at them under.
+    """
+    network = Inspection.positive_network_of(model, example_inputs, entries)
+    last: list[Reachability] = []
+
+    def mode(plan: Plan) -> Reachability:
+        last[:] = [Reachability(plan)]
+        return last[0]
+
+    network.weights = {name: mask.to(network.weights[name].dtype) for name, mask in network.masks.items()}
+    given = _by_argument(network.inputs)
+    names = [name for name, value in given.items() for _ in tree_leaves(value)]
+    leaves, spec = tree_flatten(network.inputs)
+    floating = {n: x for n, x in enumerate(leaves) if isinstance(x, Tensor) and x.is_floating_point()}
+
+    def total(weights: Weights, inputs: dict[int, Tensor]) -> Tensor:
+        every = [inputs.get(number, leaf) for number, leaf in enumerate(leaves)]
+        return flow_of(network, tree_unflatten(every, spec), mode)(weights)
+
+    gradients, of_inputs = opened(
+        network, lambda: grad(total, argnums=(0, 1))(network.weights, floating), training=False
+    )
+    leads = {number: bool(gradient.any()) for number, gradient in of_inputs.items()}
+    used = [(gradients[entry.key] > 0) & entry.mask for entry in entries]
+    return Reached(entries, used, leads, {number: names[number] for number in leads}, last[0])
+
+
+def _by_argument(inputs: Any) -> dict[str, Any]:
+    """What a model is called with, by the name or the place of each argument."""
+    if isinstance(inputs, Mapping):
+        return {repr(name): value for name, value in inputs.items()}
+    return {str(n): value for n, value in enumerate(inputs if isinstance(inputs, (tuple, list)) else [inputs])}
