@@ -21,7 +21,9 @@ from benchmarks.training.datasets import Source
 from benchmarks.training.images import Images
 from benchmarks.training.kinds import KINDS
 from benchmarks.training.loop import train
+from benchmarks.training.networks import pruned_parameters
 from torch_synflow import ablations, diagnostics, prune, rewinding
+from torch_synflow.model.parameters import PrunableParameters
 from torch_synflow.prune import PruningReport
 
 Numbers = dict[str, Any]
@@ -66,13 +68,21 @@ class Bench:
         batch = self.data()[0].of_each_class(self.trial.examples, self.generator(1), self.device)
         return {"data": batches_of(batch), "loss_fn": F.cross_entropy}
 
+    def pairs(self, model: nn.Module) -> PrunableParameters:
+        """What is pruned of the network."""
+        return pruned_parameters(self.trial.network, model)
+
+    def weights(self, model: nn.Module) -> list[Tensor]:
+        """The weights that are pruned as they are now, without gradients."""
+        return [getattr(module, name).detach() for module, name in self.pairs(model)]
+
     def ones(self) -> Tensor:
         """An input, for methods and diagnostics that need its shape alone."""
         return torch.ones(1, *self.kind.shape, device=self.device)
 
     def remove(self, model: nn.Module, amount: int) -> PruningReport:
         """Prune so many weights."""
-        start, trial, parameters = time.perf_counter(), self.trial, prune.prunable_parameters(model)
+        start, trial, parameters = time.perf_counter(), self.trial, self.pairs(model)
         method = self.method.pruning_method if self.method is not None else prune.L1Unstructured
         if trial.ablation == "invert":
             method = ablations.inverted(method)
@@ -92,7 +102,7 @@ class Bench:
         trial = self.trial
         if self.method is None and density != 1:
             raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {trial.method!r}")
-        total = sum(weight.numel() for weight in weights_of(model))
+        total = sum(weight.numel() for weight in self.weights(model))
         report = self.remove(model, round(total * already) - max(1, round(total * density)))
         if trial.ablation == "shuffle":
             ablations.shuffle_masks(model, generator=self.generator(3))
@@ -139,7 +149,7 @@ class Bench:
         model = self.network()
         report = self.prune(model, self.trial.density)
         neurons = diagnostics.neuron_collapse(model)
-        convolutions = [(m, name) for m, name in prune.prunable_parameters(model) if isinstance(m, _ConvNd)]
+        convolutions = [(m, name) for m, name in self.pairs(model) if isinstance(m, _ConvNd)]
         channels = diagnostics.neuron_collapse(model, convolutions) if convolutions else None
         effective = diagnostics.effective_sparsity(model, self.ones())
         return {
@@ -157,7 +167,7 @@ class Bench:
         assert self.method is not None
         start, method = time.perf_counter(), self.method.pruning_method
         model = self.network()
-        pairs = prune.prunable_parameters(model)
+        pairs = self.pairs(model)
         if issubclass(method, prune.SaliencyUnstructured):
             inputs = None if self.trial.examples else self.ones()
             scores = method.scores(model, example_inputs=inputs, **self.scoring())
@@ -168,7 +178,7 @@ class Bench:
                 w.double().abs()
                 if self.trial.method == "magnitude"
                 else torch.rand(w.shape, generator=generator).double()
-                for w in weights_of(model)
+                for w in self.weights(model)
             ]
         self.seconds["scoring"] = round(time.perf_counter() - start, 3)
         layers = [[s.numel(), float(s.mean())] for s in scored]
@@ -197,16 +207,11 @@ class Bench:
         model = self.network()
 
         def squares() -> list[float]:
-            return [float(weight.square().mean()) for weight in weights_of(model)]
+            return [float(weight.square().mean()) for weight in self.weights(model)]
 
-        sizes, before = [weight.numel() for weight in weights_of(model)], squares()
+        sizes, before = [weight.numel() for weight in self.weights(model)], squares()
         found = self.trained(model, images, test)
         return {**found, "sizes": sizes, "before": before, "after": squares()}
-
-
-def weights_of(model: nn.Module) -> list[Tensor]:
-    """The prunable weights as they are now, without gradients."""
-    return [getattr(module, name).detach() for module, name in prune.prunable_parameters(model)]
 
 
 def described(report: PruningReport) -> Numbers:

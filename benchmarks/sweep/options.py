@@ -86,7 +86,8 @@ def _where(sub: argparse.ArgumentParser) -> None:
 
 TYPES: dict[str, Callable[[str], Any]] = {"int": positive(int), "float": not_negative(float), "str": str}
 CHOICES = {
-    "initialisation": ("fan_in", "fan_out", "variance_one"), "gamma": ("one", "uniform"),
+    "optimizer": ("sgd", "adamw"), "schedule": ("drops", "cosine"),
+    "initialisation": ("fan_in", "fan_out", "variance_one", "own"), "gamma": ("one", "uniform"),
     "augmentation": ("none", "shift", "resized_crop"), "precision": ("float32", "bfloat16"),
 }  # fmt: skip
 

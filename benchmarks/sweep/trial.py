@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
-from benchmarks.training.networks import FULLY_CONNECTED
+from benchmarks.training.networks import FULLY_CONNECTED, WITHOUT_BATCHNORM
 from benchmarks.training.recipes import Recipe
 
 #: what a trial can measure
@@ -19,6 +19,8 @@ MEASURES = {
     "limit": "the critical compression",
     "magnitudes": "train; the mean square of each layer's weights before and after",
 }
+#: fields of ``Recipe`` that came later: at their defaults they are left out, so that trials keep their names
+_LATER_FIELDS = ("optimizer", "schedule", "warmup")
 VERSION = 1  # rises when the same settings give another result; older results are then run again
 
 
@@ -63,8 +65,10 @@ class Trial:
             trial = replace(trial, recipe=recipe)
         if self.measure == "scores":
             trial = replace(trial, iterations=1)
+        if self.network in WITHOUT_BATCHNORM or self.recipe.initialisation == "own":
+            trial = replace(trial, recipe=replace(trial.recipe, gamma="uniform"))
         if self.network in FULLY_CONNECTED:
-            trial = replace(trial, recipe=replace(trial.recipe, gamma="uniform", channels_last=False))
+            trial = replace(trial, recipe=replace(trial.recipe, channels_last=False))
         if not trial.recipe.drops:
             trial = replace(trial, recipe=replace(trial.recipe, drop_factor=0.1))
         if not trial.recipe.momentum:
@@ -78,7 +82,11 @@ class Trial:
     def settings(self) -> dict[str, Any]:
         """As plain JSON."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
-        recipe = {field.name: getattr(self.recipe, field.name) for field in fields(self.recipe)}
+        recipe = {
+            field.name: value
+            for field in fields(self.recipe)
+            if (value := getattr(self.recipe, field.name)) != field.default or field.name not in _LATER_FIELDS
+        }
         return {"version": VERSION, **own, "recipe": {**recipe, "drops": list(self.recipe.drops)}}
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Train by SGD, step by step, so that a network can be pruned or rewound at any of them."""
+"""Train step by step, so that a network can be pruned or rewound at any of them."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def train(
     last = round((recipe.epochs if until is None else until) * batches)
     call_at = -1 if at is None else round(at * batches)
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.SGD(
-        model.parameters(), recipe.rate, recipe.momentum, weight_decay=recipe.decay, nesterov=recipe.nesterov
-    )
+    optimiser = _optimiser(model, recipe)
     run: Any = torch.compile(model) if recipe.compile else model
     if recipe.channels_last:
         model.to(memory_format=torch.channels_last)
@@ -99,6 +97,14 @@ def train(
     if test is not None and history:
         found |= {"accuracy": history[-1][-1], "best_accuracy": max(row[-1] for row in history)}
     return found
+
+
+def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(model.parameters(), recipe.rate, weight_decay=recipe.decay)
+    return torch.optim.SGD(
+        model.parameters(), recipe.rate, recipe.momentum, weight_decay=recipe.decay, nesterov=recipe.nesterov
+    )
 
 
 def autocast(recipe: Recipe, device: torch.device) -> Any:

@@ -8,6 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from torch_synflow import prune
+from torch_synflow.model.parameters import PrunableParameters
+
 # Channels of each convolution, "M" a 2x2 max pooling: Simonyan and Zisserman 2015, table 1, for 32x32 images
 # with one linear layer (Frankle et al. 2021, appendix A.1).
 _VGG = {
@@ -102,6 +105,41 @@ def torchvision_model(name: str, classes: int = 1000) -> nn.Module:
     return model
 
 
+def small_vit(classes: int = 10, size: int = 32) -> nn.Module:
+    """Torchvision's vision transformer for small images: patches of 4, 6 layers of 4 heads, 128 wide."""
+    from torchvision.models import VisionTransformer
+
+    model: nn.Module = VisionTransformer(
+        image_size=size, patch_size=4, num_layers=6, num_heads=4, hidden_dim=128, mlp_dim=256, num_classes=classes
+    )
+    *_, head = prune.prunable_parameters(model)
+    nn.init.normal_(getattr(*head), std=0.02)  # torchvision's zeros leave no path
+    return model
+
+
+def small_convnext(classes: int = 10) -> nn.Module:
+    """Torchvision's ConvNeXt, three stages of 2, 4 and 2 blocks, 32, 64 and 128 wide."""
+    from torchvision.models.convnext import CNBlockConfig, ConvNeXt
+
+    model: nn.Module = ConvNeXt(
+        [CNBlockConfig(32, 64, 2), CNBlockConfig(64, 128, 4), CNBlockConfig(128, None, 2)], num_classes=classes
+    )
+    return model
+
+
+def mobilenet_v2(classes: int = 10) -> nn.Module:
+    """Torchvision's MobileNetV2 at half the width, whose strides are those for 32x32 images.
+
+    Of torchvision's five halvings the first three are left: the first convolution, and two stages (Sandler et al.
+    2018, table 2, has strides 2 in rows 3, 4, 5 and 7).
+    """
+    from torchvision.models import MobileNetV2
+
+    stages = [(1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 1), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+    model: nn.Module = MobileNetV2(classes, width_mult=0.5, inverted_residual_setting=[list(s) for s in stages])
+    return model
+
+
 def _vgg_for(depth: int, classes: int, channels: int, size: int) -> nn.Module:
     return vgg(depth, classes, channels) if size < 64 else vgg_with_head(depth, classes, size)
 
@@ -122,22 +160,39 @@ NETWORKS: dict[str, _Builder] = {
     "wide_resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE, inner=2),
     "torchvision_resnet18": lambda classes, channels, size: torchvision_model("resnet18", classes),
     "torchvision_resnet50": lambda classes, channels, size: torchvision_model("resnet50", classes),
+    "small_vit": lambda classes, channels, size: small_vit(classes, size),
+    "small_vit_attention": lambda classes, channels, size: small_vit(classes, size),
+    "small_convnext": lambda classes, channels, size: small_convnext(classes),
+    "mobilenet_v2": lambda classes, channels, size: mobilenet_v2(classes),
     # for 8x8 images and quick runs, as in the demo
     "vgg_small": lambda classes, channels, size: vgg((16, "M", 32, 32, "M", 64, 64), classes, channels),
     "resnet_small": lambda classes, channels, size: resnet(6, classes, channels, (16, 64)),
 }
 
-FULLY_CONNECTED = ("lenet_300_100",)  # without BatchNorm, and without convolutions to lay out in memory
+FULLY_CONNECTED = ("lenet_300_100",)  # without convolutions to lay out in memory
+WITHOUT_BATCHNORM = (*FULLY_CONNECTED, "small_vit", "small_vit_attention", "small_convnext")
+#: networks in which attention's projections are pruned too, which ``prunable_parameters`` leaves out
+_ATTENTION_TOO = ("small_vit_attention",)
+
+
+def pruned_parameters(name: str, model: nn.Module) -> PrunableParameters:
+    """The ``(module, name)`` pairs that are pruned in the network of this name."""
+    found = prune.prunable_parameters(model)
+    for module in model.modules() if name in _ATTENTION_TOO else ():
+        if isinstance(module, nn.MultiheadAttention):
+            found += [(module, "in_proj_weight"), (module.out_proj, "weight")]
+    return found
 
 
 def initialise(model: nn.Module, *, mode: str = "fan_in", uniform_gamma: bool = False) -> nn.Module:
     """Normal weights, zero biases, BatchNorm's gamma one or uniform in (0, 1); returns ``model``.
 
-    ``mode`` is Kaiming's ``fan_in`` or ``fan_out``, or ``variance_one`` (Frankle et al. 2021, section 5).
+    ``mode`` is Kaiming's ``fan_in`` or ``fan_out``, ``variance_one`` (Frankle et al. 2021, section 5), or ``own``,
+    which leaves the model as its modules were initialised.
     Frankle et al. 2021 use fan-in and uniform gammas, Tanaka et al. 2020 fan-out and ones (Frankle et al.,
     appendix D.4).
     """
-    for module in model.modules():
+    for module in model.modules() if mode != "own" else ():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             if mode == "variance_one":
                 nn.init.normal_(module.weight)

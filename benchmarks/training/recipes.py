@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a network is initialised and trained by SGD.
+    """How a network is initialised and trained.
 
     Attributes:
         epochs: over the training images.
         batch: images a step.
         rate: the learning rate at the start.
-        momentum, nesterov, decay: of SGD.
+        optimizer: "sgd" or "adamw".
+        momentum, nesterov: of SGD.
+        decay: of the weights, by the optimiser.
+        warmup: epochs in which the rate rises linearly to ``rate``.
+        schedule: "drops" or "cosine", which falls to 0 at the end.
         drops: epochs after which the rate is multiplied by ``drop_factor``.
-        initialisation: "fan_in", "fan_out" or "variance_one".
+        initialisation: "fan_in", "fan_out" or "variance_one", or "own", as the network's modules have it.
         gamma: of BatchNorm at the start, "one" or "uniform".
         augmentation: "none", "shift" (by up to 4 pixels, mirrored) or "resized_crop".
         precision: "float32" or "bfloat16" (autocast).
@@ -36,23 +41,36 @@ class Recipe:
     precision: str = "float32"
     channels_last: bool = False
     compile: bool = False
+    optimizer: str = "sgd"
+    schedule: str = "drops"
+    warmup: float = 0.0
 
     def scaled(self, factor: float) -> Recipe:
-        """The same schedule, shorter or longer: epochs and drops times ``factor``."""
+        """The same schedule, shorter or longer: epochs, drops and warm-up times ``factor``."""
         epochs = max(1, round(self.epochs * factor))
-        return replace(self, epochs=epochs, drops=tuple(drop * epochs / self.epochs for drop in self.drops))
+        factor = epochs / self.epochs if self.epochs else 1.0
+        return replace(
+            self, epochs=epochs, drops=tuple(drop * factor for drop in self.drops), warmup=self.warmup * factor
+        )
 
     def rate_after(self, epochs: float) -> float:
         """The learning rate after so many epochs."""
+        if epochs < self.warmup:
+            return self.rate * epochs / self.warmup
+        if self.schedule == "cosine":
+            return self.rate * (1 + math.cos(math.pi * (epochs - self.warmup) / (self.epochs - self.warmup))) / 2
         return self.rate * self.drop_factor ** sum(epochs >= drop for drop in self.drops)
 
     def __str__(self) -> str:
         """One line for a caption."""
         drops = ", ".join(f"{drop:g}" for drop in self.drops)
+        rate = f" (x {self.drop_factor:g} at {drops})" if drops else " (cosine)" if self.schedule == "cosine" else ""
+        momentum = f"{'Nesterov ' if self.nesterov else ''}momentum {self.momentum:g}"
         parts = [
-            f"{self.epochs} epochs of SGD", f"batch {self.batch}",
-            f"rate {self.rate:g}" + (f" (x {self.drop_factor:g} at {drops})" if drops else ""),
-            f"{'Nesterov ' if self.nesterov else ''}momentum {self.momentum:g}", f"decay {self.decay:g}",
+            f"{self.epochs} epochs of {'SGD' if self.optimizer == 'sgd' else 'AdamW'}", f"batch {self.batch}",
+            f"rate {self.rate:g}{rate}",
+            *([f"warm-up {self.warmup:g}"] if self.warmup else []),
+            *([momentum] if self.optimizer == "sgd" else []), f"decay {self.decay:g}",
             *([self.precision] if self.precision != "float32" else []),
         ]  # fmt: skip
         return ", ".join(parts)
@@ -96,3 +114,15 @@ def synflow(dataset: str, network: str) -> Recipe:
     if "resnet18" in network:
         plain = replace(plain, rate=0.01, drop_factor=0.2)
     return plain.scaled(100 / 160) if dataset == "tinyimagenet" else plain
+
+
+def transformer(epochs: int = 100) -> Recipe:
+    """AdamW with warm-up and cosine, as vision transformers and ConvNeXt are trained, from their own initialisation.
+
+    Shape of the schedule: Dosovitskiy et al. 2021, appendix B.1, and Liu et al. 2022 ("A ConvNet for the 2020s"),
+    appendix A.1. The rate is the one that is usual for batches of 128 small images.
+    """
+    return Recipe(
+        epochs=epochs, optimizer="adamw", rate=1e-3, decay=0.05, schedule="cosine", warmup=epochs / 20, momentum=0.0,
+        initialisation="own",
+    )  # fmt: skip

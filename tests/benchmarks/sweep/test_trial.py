@@ -62,6 +62,23 @@ def test_schedules_scale_in_proportion() -> None:
     assert recipe.scaled(1e-6).epochs == 1
 
 
+def test_a_cosine_after_a_warm_up() -> None:
+    recipe = recipes.transformer(100).scaled(0.2)
+    assert (recipe.epochs, recipe.warmup, recipe.optimizer, recipe.initialisation) == (20, 1.0, "adamw", "own")
+    rates = [recipe.rate_after(e) for e in (0, 0.5, 1, 10.5, 20)]
+    assert rates == pytest.approx([0, 5e-4, 1e-3, 5e-4, 0], abs=1e-12)
+    assert str(recipe) == "20 epochs of AdamW, batch 128, rate 0.001 (cosine), warm-up 1, decay 0.05"
+
+
+def test_trials_that_came_before_a_field_keep_their_names() -> None:
+    assert not {"optimizer", "schedule", "warmup"} & {*TRIAL.settings["recipe"]}
+    modern = replace(TRIAL, recipe=recipes.transformer())
+    assert {"optimizer", "schedule", "warmup"} < {*modern.settings["recipe"]}
+    assert trial_of(json.loads(json.dumps(modern.settings))) == modern
+    own = replace(modern, network="resnet20", recipe=replace(modern.recipe, gamma="one"))
+    assert own.canonical().recipe.gamma == "uniform"  # which nothing reads
+
+
 @pytest.mark.parametrize(
     ("dataset", "network", "expected"),
     [  # Tanaka et al. as reported by Frankle et al. 2021, table 7, and the notes on figure 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 from dataclasses import replace
 
@@ -53,6 +54,28 @@ def test_training_is_the_plain_loop() -> None:
     assert found["accuracy"] == accuracies[-1]
     assert found["best_accuracy"] == max(accuracies)
     assert not found["diverged"]
+
+
+def test_adamw_with_a_warm_up_and_a_cosine() -> None:
+    recipe = Recipe(
+        epochs=3, batch=16, rate=0.01, decay=0.05, optimizer="adamw", schedule="cosine", warmup=1.0, augmentation="none"
+    )
+    ours, plain, images = network(), network(), data()
+    train(ours, images, recipe, seed=5)
+    optimiser = torch.optim.AdamW(plain.parameters(), 0.01, weight_decay=0.05)
+    generator = torch.Generator().manual_seed(5)
+    step = 0
+    for _ in range(3):
+        for chosen in torch.randperm(40, generator=generator).split(16):
+            after = step / 3  # three batches an epoch
+            factor = after if after < 1 else (1 + math.cos(math.pi * (after - 1) / 2)) / 2
+            optimiser.param_groups[0]["lr"] = 0.01 * factor
+            optimiser.zero_grad()
+            F.cross_entropy(plain(images.normalised(images.images[chosen])), images.labels[chosen]).backward()
+            optimiser.step()
+            step += 1
+    for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_a_part_of_the_schedule_is_its_beginning() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.training.networks import FULLY_CONNECTED, NETWORKS, initialise
+from benchmarks.training.networks import NETWORKS, WITHOUT_BATCHNORM, initialise, pruned_parameters
 
 
 @pytest.mark.parametrize(
@@ -54,11 +54,11 @@ def test_the_wide_network_has_twice_the_channels_inside_of_its_blocks() -> None:
 @pytest.mark.parametrize("mode", ["fan_in", "fan_out", "variance_one"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_takes_every_initialisation(name: str, mode: str, uniform_gamma: bool) -> None:
-    if name.startswith("torchvision"):
+    if name.startswith(("torchvision", "small_vit", "small_convnext", "mobilenet")):
         pytest.importorskip("torchvision")
     model = initialise(NETWORKS[name](10, 3, 32), mode=mode, uniform_gamma=uniform_gamma)
     gammas = [m.weight.detach() for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert bool(gammas) == (name not in FULLY_CONNECTED)
+    assert bool(gammas) == (name not in WITHOUT_BATCHNORM)
     assert all(bool(((gamma >= 0) & (gamma < 1) if uniform_gamma else gamma == 1).all()) for gamma in gammas)
     for module in model.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)) and module.weight.numel() > 20_000:
@@ -79,3 +79,13 @@ def test_initialisations(mode: str, variance: float) -> None:
     assert 0 <= float(gamma.min()) < 0.01
     assert 0.99 < float(gamma.max()) <= 1
     assert torch.equal(initialise(model)[1].weight, torch.ones(4000))  # type: ignore[index]
+
+
+def test_attention_is_pruned_where_the_name_says_so() -> None:
+    pytest.importorskip("torchvision")
+    model = NETWORKS["small_vit"](10, 3, 32)
+    few, all_ = (pruned_parameters(name, model) for name in ("small_vit", "small_vit_attention"))
+    assert (len(few), len(all_)) == (14, 26)
+    assert sum(getattr(*pair).numel() for pair in all_[14:]) == 6 * 4 * 128**2
+    assert len(pruned_parameters("small_convnext", NETWORKS["small_convnext"](10, 3, 32))) == 28
+    assert len(pruned_parameters("mobilenet_v2", NETWORKS["mobilenet_v2"](10, 3, 32))) == 53
