@@ -47,8 +47,14 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
         return 0
     for dataset in sorted({t.dataset for t in trials if t.reads_images and store.read(t) is None}):
         prepare(dataset, source)  # once, before any worker asks for it
+    try:
+        store.check()
+    except OSError as error:
+        raise OSError(f"--results: expected a folder to write results to, got {store.folder}: {error}") from error
     with _logging_to(store.folder / "log.txt"), _termination_as_interrupt():
-        summary = run(trials, store, start(), bar=sys.stderr.isatty())
+        executor = start()
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # again: Ray has set one that exits at once
+        summary = run(trials, store, executor, bar=sys.stderr.isatty())
     print(f"{figure.name}: {len(trials)} trials in {store.folder}\n{summary}")
     return 1 if summary.failed or summary.stopped else 0
 
@@ -137,7 +143,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what ends with the process, as Ray does, ends undisturbed
+        print("interrupted; results that were finished are kept", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said
+    sys.exit(status)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.sweep.schema import fault_in
 from benchmarks.sweep.trial import name_of
-from benchmarks.sweep.whole import write_whole
+from benchmarks.sweep.whole import read_regular, write_whole
 
 SETTLED = 2 * 10**9  # nanoseconds; a folder that changed later than that may change again within the same tick
 
@@ -79,7 +80,10 @@ class LineFiles:
             found = path.stat()
             stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
             known = self.files.get(path)
-            return known if known is not None and known.stamp == stamp else _parsed(path.read_bytes(), stamp)
+            if known is not None and known.stamp == stamp:
+                return known
+            content = read_regular(path)
+            return None if content is None else _parsed(content, stamp)
         except FileNotFoundError:
             return None
 
@@ -96,10 +100,9 @@ def _parsed(content: bytes, stamp: tuple[int, ...]) -> Lines:
 
 
 def record_in(content: bytes) -> dict[str, Any] | None:
-    """The record that is all of a file or a line; ``None`` if it is damaged."""
+    """The record that is all of a file or a line; ``None`` if it is damaged, or lacks what is drawn of it."""
     try:
         record = json.loads(content)
-    except ValueError:  # no JSON, or no text
+    except (ValueError, RecursionError):  # no JSON, or no text; nested without end
         return None
-    whole = isinstance(record, dict) and all(isinstance(record.get(part), dict) for part in ("settings", "result"))
-    return record if whole else None
+    return record if fault_in(record) is None else None

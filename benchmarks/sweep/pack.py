@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.sweep.lines import record_in
 from benchmarks.sweep.store import Store
 from benchmarks.sweep.trial import Trial, trial_of
-from benchmarks.sweep.whole import sync_folder
+from benchmarks.sweep.whole import read_regular, sync_folder
 
 
 @dataclass
@@ -68,7 +68,7 @@ def pack(store: Store, file_of: Callable[[Trial], str]) -> Folded:
 
 def _trial_in(path: Path) -> Trial | None:
     """The trial whose whole result a file is."""
-    record = record_in(path.read_bytes())
+    record = record_in(read_regular(path) or b"")
     try:
         trial = trial_of(record["settings"]) if record is not None else None
     except (KeyError, TypeError, ValueError):  # settings of another version

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from tqdm import tqdm
 
 from benchmarks.sweep.executors import Executor, Outcome
+from benchmarks.sweep.schema import fault_in
 from benchmarks.sweep.store import Store
 from benchmarks.sweep.trial import Trial
 
@@ -125,6 +126,11 @@ def _record(trial: Trial, outcome: Outcome, store: Store, summary: Summary) -> N
     if "error" in outcome:
         summary.failed.append((trial, outcome["error"]))
         log.error("failed %s %s: %s", trial.name, trial, outcome.get("traceback", outcome["error"]))
+        return
+    fault = fault_in({"settings": trial.settings, **outcome})
+    if fault is not None:
+        summary.failed.append((trial, f"the result can not be drawn, and was not kept: {fault}"))
+        log.error("failed %s %s: the result can not be drawn: %s", trial.name, trial, fault)
         return
     try:
         store.write(trial, outcome)

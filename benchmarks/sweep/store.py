@@ -16,10 +16,11 @@ from typing import Any
 
 from benchmarks.sweep.lines import LineFiles, record_in
 from benchmarks.sweep.trial import Trial
-from benchmarks.sweep.whole import write_whole
+from benchmarks.sweep.whole import read_regular, write_whole
 
 Record = dict[str, Any]
 PACKING = 1 << 60  # the byte to lock, beyond those of all trials
+ROOM = 1 << 13  # bytes, about what the result of a trial takes
 ORPHAN = 3600  # seconds after which a file that was never finished belongs to nobody
 
 
@@ -45,12 +46,20 @@ class Store:
         """
         record = None
         with contextlib.suppress(FileNotFoundError):
-            record = _record_of(trial, self.path(trial).read_bytes())
+            record = _record_of(trial, read_regular(self.path(trial)) or b"")
         return record or _record_of(trial, self.lines.line(trial.name))
 
     def is_damaged(self, trial: Trial) -> bool:
         """Whether there is a file, but no record in it."""
         return self.path(trial).exists() and self.read(trial) is None
+
+    def check(self) -> None:
+        """Raise an ``OSError`` unless results can be written and claimed here; leaves nothing but the folder."""
+        probe = self.folder / f".probe-{os.getpid()}"
+        write_whole(probe, bytes(ROOM))
+        probe.unlink()
+        with self.packing():
+            pass
 
     def write(self, trial: Trial, record: Record) -> None:
         """Write a record so that a file with the name of the trial is always whole, whatever happens."""

@@ -1,9 +1,10 @@
-"""Files that are whole or not there, whatever is killed."""
+"""Files that are whole or not there, whatever is killed, and nothing else than files."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 
@@ -23,6 +24,18 @@ def write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.unlink(unfinished)
         raise
+
+
+def read_regular(path: Path) -> bytes | None:
+    """What a file holds; ``None`` if there is a folder, a device or a pipe, for which one would wait, of this name."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 def sync_folder(folder: Path) -> None:

@@ -30,10 +30,15 @@ def finish(*arguments: str, results: Path, status: int = 0) -> str:
     return done.stdout
 
 
-def drive(*arguments: str, results: Path) -> subprocess.Popen[str]:
-    """A driver in a process group of its own."""
+def drive(*arguments: str, results: Path, errors: bool = False) -> subprocess.Popen[str]:
+    """A driver in a process group of its own; what it writes to its standard error is kept where asked for."""
     return subprocess.Popen(
-        command(*arguments, results=results), cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command(*arguments, results=results),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        stderr=subprocess.PIPE if errors else None,
     )
 
 

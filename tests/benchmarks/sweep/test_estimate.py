@@ -15,6 +15,7 @@ from benchmarks.sweep.estimate import report
 from benchmarks.sweep.store import Store
 from benchmarks.sweep.trial import Trial
 from benchmarks.training import recipes
+from tests.benchmarks.sweep.records import record
 
 TRIAL = Trial(
     measure="accuracy", dataset="digits", network="vgg_small", recipe=recipes.synflow("digits", "vgg_small"),
@@ -26,7 +27,7 @@ YEAR = 365 * 86_400
 def estimated(folder: Path, missing: Trial, device: str = "cpu, 1 threads") -> str:
     """The last line of a report on two trials, one of them there, which took a year."""
     store = Store(folder)
-    store.write(TRIAL, {"result": {}, "origin": {"seconds": {"all": YEAR}, "device": device}})
+    store.write(TRIAL, record("accuracy", {"seconds": {"all": YEAR}, "device": device}))
     return report([TRIAL, missing], store, "cpu").splitlines()[-1]
 
 

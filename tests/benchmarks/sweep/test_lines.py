@@ -16,14 +16,16 @@ from benchmarks.sweep.executors import InProcess
 from benchmarks.sweep.lines import LineFiles
 from benchmarks.sweep.run import run
 from benchmarks.sweep.store import Store
+from benchmarks.sweep.whole import read_regular
 from benchmarks.training.datasets import Source
+from tests.benchmarks.sweep.records import record
 from tests.benchmarks.sweep.test_store import RECORD, TRIAL
 
 TRIALS = [replace(TRIAL, seed=seed, method="random", density=0.5) for seed in range(4)]
 
 
 def line(seed: int, kept: int = 3) -> str:
-    return json.dumps({"settings": TRIALS[seed].settings, "result": {"kept": kept}, "origin": {}}, sort_keys=True)
+    return json.dumps({"settings": TRIALS[seed].settings, **record(kept=kept)}, sort_keys=True)
 
 
 def kept(store: Store) -> list[int | None]:
@@ -45,7 +47,7 @@ def test_records_are_read_from_all_files_of_the_folder(tmp_path: Path) -> None:
 def test_a_single_file_counts_before_a_line_and_a_damaged_one_does_not(tmp_path: Path) -> None:
     store = Store(tmp_path)
     (tmp_path / "a.jsonl").write_text(line(0))
-    store.write(TRIALS[0], {"result": {"kept": 9}})
+    store.write(TRIALS[0], record(kept=9))
     assert kept(store)[0] == 9
     store.path(TRIALS[0]).write_text("{")
     assert kept(store)[0] == 3
@@ -68,7 +70,7 @@ def test_a_damaged_line_is_said_and_the_others_are_read(
 
 
 def test_a_line_of_other_settings_is_no_result(tmp_path: Path) -> None:
-    other = {"settings": {**TRIALS[0].settings, "version": 0}, "result": {"kept": 1}}
+    other = {"settings": {**TRIALS[0].settings, "version": 0}, **record(kept=1)}
     (tmp_path / "a.jsonl").write_text(json.dumps(other) + "\n")
     assert kept(Store(tmp_path)) == [None] * 4
 
@@ -95,12 +97,14 @@ def test_a_file_is_parsed_once_and_a_settled_folder_listed_once(
     (tmp_path / "a.jsonl").write_text(line(0) + "\n")
     os.utime(tmp_path, (time.time() - 60,) * 2)
     reads, lists = [], []
-    read_bytes, glob = Path.read_bytes, Path.glob
-    monkeypatch.setattr(Path, "read_bytes", lambda path: (reads.append(path.name), read_bytes(path))[1])
+    glob = Path.glob
+    monkeypatch.setattr(
+        "benchmarks.sweep.lines.read_regular", lambda path: (reads.append(path.name), read_regular(path))[1]
+    )
     monkeypatch.setattr(Path, "glob", lambda path, pattern: (lists.append(pattern), glob(path, pattern))[1])
     files = LineFiles(tmp_path)
     for _ in range(3):
-        assert json.loads(files.line(TRIALS[0].name))["result"] == {"kept": 3}
+        assert json.loads(files.line(TRIALS[0].name))["result"]["kept"] == 3
         assert files.line(TRIALS[1].name) == b""
     assert (reads, lists) == (["a.jsonl"], ["*.jsonl"])
 

@@ -21,6 +21,7 @@ from benchmarks.sweep.choice import Choice
 from benchmarks.sweep.pack import Folded, pack
 from benchmarks.sweep.store import Store
 from benchmarks.sweep.trial import Trial, name_of, trial_of
+from tests.benchmarks.sweep.records import record
 from tests.benchmarks.sweep.test_lines import TRIALS, kept, line
 
 
@@ -28,7 +29,7 @@ def filled(folder: Path) -> Store:
     """A store with a single file of each trial."""
     store = Store(folder)
     for number, trial in enumerate(TRIALS):
-        store.write(trial, {"result": {"kept": number}})
+        store.write(trial, record(kept=number))
     return store
 
 
@@ -80,6 +81,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from benchmarks.sweep.store import Store
+from tests.benchmarks.sweep.records import record
 from tests.benchmarks.sweep.test_lines import TRIALS
 store = Store(Path(sys.argv[1]))
 print(store.claim(TRIALS[0]), flush=True)

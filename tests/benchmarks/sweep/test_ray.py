@@ -87,3 +87,27 @@ def test_a_killed_driver_of_ray_loses_nothing_and_leaves_no_process(tmp_path: Pa
     assert count_of(out, "there before") == len(before)
     assert before.items() <= results_in(tmp_path).items()
     assert len(results_in(tmp_path)) == TRAINED_COUNT
+
+
+@pytest.mark.slow
+def test_a_terminated_driver_of_ray_ends_with_the_summary(tmp_path: Path) -> None:
+    driver = drive(*RAY, results=tmp_path)
+    wait_for(tmp_path, 1, driver)
+    driver.terminate()  # for which Ray has a handler of its own, that exits at once
+    out, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 1
+    assert "STOPPED: interrupted; the same command goes on from here" in out
+    assert 1 <= len(results_in(tmp_path)) < TRAINED_COUNT
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_while_ray_is_stopped_ends_in_one_line(tmp_path: Path) -> None:
+    driver = drive(*RAY, results=tmp_path, errors=True)
+    wait_for(tmp_path, 1, driver)
+    for _ in range(5):
+        driver.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    out, err = driver.communicate(timeout=120)
+    assert "Traceback" not in err
+    assert driver.returncode in (1, 130)
+    assert ("STOPPED: interrupted" in out) or err.splitlines()[-1] == "interrupted; results that were finished are kept"

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,20 @@ def test_a_terminated_driver_says_how_to_go_on(tmp_path: Path) -> None:
     assert driver.returncode == 1
     assert "STOPPED: interrupted; the same command goes on from here" in out
     assert len(results_in(tmp_path)) < TRAINED_COUNT
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.3])
+def test_interrupts_in_a_row_end_in_one_line(tmp_path: Path, seconds: float) -> None:
+    driver = drive(*TRAINED, results=tmp_path, errors=True)
+    wait_for(tmp_path, 1, driver)
+    for _ in range(3):
+        if driver.poll() is None:
+            driver.send_signal(signal.SIGINT)
+        time.sleep(seconds)
+    out, err = driver.communicate(timeout=60)
+    assert "Traceback" not in err
+    assert driver.returncode in (1, 130)
+    assert ("STOPPED: interrupted" in out) or err.splitlines()[-1] == "interrupted; results that were finished are kept"
 
 
 class Crowded(InProcess):

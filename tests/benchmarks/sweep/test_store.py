@@ -17,9 +17,10 @@ from benchmarks.origin import ROOT
 from benchmarks.sweep.store import ORPHAN, Store
 from benchmarks.sweep.trial import Trial
 from benchmarks.training.recipes import Recipe
+from tests.benchmarks.sweep.records import record
 
 TRIAL = Trial(measure="masks", dataset="digits", network="vgg_small", recipe=Recipe(epochs=0))
-RECORD = {"result": {"kept": 3}, "origin": {"seconds": {"all": 1.0}}}
+RECORD = record()
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
