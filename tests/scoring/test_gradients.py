@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import random
 from typing import Any
 
 import pytest
@@ -130,3 +132,17 @@ def test_a_batch_whose_tensors_do_not_all_hold_its_examples_is_not_cut() -> None
     inputs, targets = data()
     with pytest.raises(ValueError, match=r"a batch of 12 examples by batch_size, .* got one of shape \(11,\)"):
         Chunked.scores(mlp(5, 3), data=(inputs, targets[:11]), loss_fn=F.cross_entropy)
+
+
+def test_a_second_pass_with_other_random_numbers_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    class Drawing(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * random.uniform(0.5, 1.5)
+
+    model = Drawing(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3))
+    batch = (torch.rand(6, 3), torch.arange(6) % 3)
+    with caplog.at_level(logging.INFO, logger="torch_synflow"):
+        prune.grasp_scores(model, batch, F.cross_entropy)
+        assert not caplog.text
+        prune.grasp_scores(model, [batch, batch], F.cross_entropy)
+    assert "GraSP passes batches through twice, with other numbers of Python's random" in caplog.text

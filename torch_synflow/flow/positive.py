@@ -47,6 +47,7 @@ class PositiveNetwork(Network):
         mode: that the model was last scored under.
         sound: whether the last scores are sure to be finite and not negative.
         result: R, of the last pass.
+        vanishing: whether R or a flow was so small in the last pass that scores may have lost digits, or have vanished.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class PositiveNetwork(Network):
         self.channels: dict[str, Channels] = {}
         self.sound = False
         self.result = math.nan
+        self.vanishing = False
         self.mode: Mode | None = None
         self._replay: Replay | None = None
         self._held: dict[int, int] = {}
@@ -83,20 +85,29 @@ class PositiveNetwork(Network):
             self.unused = set(self.weights) - used if used else set()
             if tape is not None:
                 self._replay = Replay(self.whole(), tape)
-                scores = self._replay.scores(self.weights, self.channels)
-                self.sound, self.result = self._replay.sound, self._replay.result
+                scores = self._replayed(self._replay)
                 if math.isclose(self._replay.result, expected, rel_tol=1e-6) or not math.isfinite(expected):
                     return scores
                 self._replay = None  # it does not do what the model did
         if self._replay is not None:
-            scores = self._replay.scores(self.weights, self.channels)
-            self.sound, self.result = self._replay.sound, self._replay.result
-            return scores
+            return self._replayed(self._replay)
         whole, result = opened(  # what can not be recorded is scored by definition
             self, lambda: reference.synflow(flow_of(self, self.inputs, mode), self.whole()), training=False
         )
         self.sound, self.result = False, float(result)
+        self.vanishing = self._vanishes(self.result)
         return ScoreStream([_block(whole[name], self.channels.get(name)) for name in self.weights])
+
+    def _replayed(self, replay: Replay) -> ScoreStream:
+        scores = replay.scores(self.weights, self.channels)
+        self.sound, self.result = replay.sound, replay.result
+        self.vanishing = self._vanishes(replay.faintest)
+        return scores
+
+    def _vanishes(self, faintest: float) -> bool:
+        """Whether what is smaller than R, or than a flow, by the square of the precision is no longer held in full."""
+        numbers = torch.finfo(self.dtype)
+        return abs(faintest) < numbers.tiny / numbers.eps**3
 
     def copy(self) -> Self:
         """The same network with weights and channels of its own."""

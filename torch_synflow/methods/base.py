@@ -20,6 +20,7 @@ from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scoring.data import checked_batch_size, rereadable
 from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero, require_shape
 from torch_synflow.scoring.network import Network
+from torch_synflow.scoring.noise import require_no_noise
 from torch_synflow.scoring.opening import opened
 from torch_synflow.scoring.task import Data, LossFunction, Task, Weights
 from torch_synflow.selection.stream import ScoreStream
@@ -131,8 +132,8 @@ class SaliencyUnstructured(BasePruningMethod):
             For each pair a tensor of its parameter's shape, higher meaning keep, zero where already pruned.
 
         Raises:
-            ValueError: if scores are not finite, or zero for a whole tensor of a model not yet pruned; the
-                message names the tensor.
+            ValueError: if scores are not finite, or zero or rounding noise for a whole tensor of a model not yet
+                pruned; the message names the tensor.
         """
         task = cls.require(Task(model, example_inputs, data, loss_fn).or_else(cls._task))
         assert task.model is not None  # require saw to it
@@ -159,8 +160,9 @@ class SaliencyUnstructured(BasePruningMethod):
         scores = [saliency[entry.key].detach() for entry in entries]
         require_finite(entries, scores, f"{cls.__name__} scores")
         if network.unpruned:
-            used = [(e, score) for e, score in zip(entries, scores, strict=True) if e.key not in network.unused]
-            require_nonzero([e for e, _ in used], [score for _, score in used], cls.__name__)
+            used = [e for e in entries if e.key not in network.unused]
+            require_nonzero(used, [saliency[entry.key] for entry in used], cls.__name__)
+            require_no_noise(used, saliency, network, cls.saliency, cls.__name__, training=cls.training)
             return ScoreStream(scores)
         return ScoreStream(
             [score.masked_fill(~network.masks[e.key], 0) for e, score in zip(entries, scores, strict=True)]

@@ -65,7 +65,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
     needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
     keep_layers: ClassVar[bool] = False
 
-    #: what the forward pass runs under; the second is slower, and for the depths at which the first overflows
+    #: what the forward pass runs under; the second is slower, and for flows that overflow or vanish under the first
     _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (Flow, ScaledFlow)
 
     @classmethod
@@ -114,6 +114,8 @@ class SynFlowUnstructured(SaliencyUnstructured):
             if network.mode is cls._modes[1] and mode is not network.mode:
                 continue
             scores = network.scores(mode)
+            if network.vanishing and mode is cls._modes[0]:
+                continue
             if network.sound and not network.unpruned:
                 return scores
             faults = {

@@ -63,7 +63,7 @@ def require_finite(entries: Sequence[Entry], tensors: Sequence[Tensor], what: st
     bad = [entry.label for entry, tensor in zip(entries, tensors, strict=True) if not is_finite(tensor)]
     if bad:
         raise ValueError(
-            f"{bad[0]}: expected finite {what}, got NaN or infinity{_and_others(bad)}; look for NaN weights or "
+            f"{bad[0]}: expected finite {what}, got NaN or infinity{and_others(bad)}; look for NaN weights or "
             "data, and for activations that overflow (a wider dtype, or normalisation, keeps them finite)"
         )
 
@@ -73,13 +73,14 @@ def require_nonzero(entries: Sequence[Entry], scores: Sequence[Tensor], method: 
     dead = [e.label for e, score in zip(entries, scores, strict=True) if score.numel() and not bool(score.any())]
     if dead:
         raise ValueError(
-            f"{dead[0]}: every one of its {method} scores is zero{_and_others(dead)}; expected an input-output path "
+            f"{dead[0]}: every one of its {method} scores is zero{and_others(dead)}; expected an input-output path "
             "through it: it or a layer beside it is zero-initialised, saturated, or unused in this mode; "
             "leave such entries out or initialise them"
         )
 
 
-def _and_others(labels: Sequence[str]) -> str:
+def and_others(labels: Sequence[str]) -> str:
+    """The names after the first one, a few of many, in brackets."""
     if len(labels) == 1:
         return ""
     more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy as shallow_copy
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from torch.func import functional_call
 
 from torch_synflow._torch.pytree import tree_map
 from torch_synflow.model.parameters import Entry, unwrap
+from torch_synflow.model.randomness import Draws
 from torch_synflow.scoring.gradients import as_scalar, gradients, mean_over_examples
 from torch_synflow.scoring.precision import materialised, widened
 from torch_synflow.scoring.task import Task, Weights
@@ -19,6 +21,8 @@ from torch_synflow.selection.survivors import Survivors
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+_log = logging.getLogger("torch_synflow")
 
 
 class Network:
@@ -182,8 +186,11 @@ class Network:
         whole: Weights | None = None
         if len(data) > 1:
             devices = [self.device.index or 0] if self.device.type == "cuda" else []
+            draws = Draws()
             with torch.random.fork_rng(devices=devices):
                 whole = self.mean_gradient(data, temperature=temperature)
+            if sources := draws.sources():  # of torch's, which are put back, there are none
+                _log.info("GraSP passes batches through twice, with other numbers of %s", " and ".join(sources))
 
         def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
             weights = self.leaves()

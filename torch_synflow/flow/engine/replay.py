@@ -32,6 +32,7 @@ class Replay:
         in_layers: the names of the weights that only linear layers and convolutions use, which may be held as the
             blocks of their living channels.
         result: R, of the last pass.
+        faintest: the least of R and the greatest elements of the flows, of those that were looked at in the last pass.
         sound: whether the last scores are sure to be finite and not negative.
     """
 
@@ -55,7 +56,7 @@ class Replay:
         self._greatest = {name: float(weight.max()) if weight.numel() else 0.0 for name, weight in weights.items()}
         self._total = {name: greatest * len(self._uses.get(name, ())) for name, greatest in self._greatest.items()}
         self._dtypes = {name: weight.dtype for name, weight in weights.items()}
-        self.result = math.nan
+        self.result = self.faintest = math.nan
         self.sound = False
 
     def scores(self, weights: Weights, channels: Mapping[str, Channels]) -> ScoreStream:
@@ -94,7 +95,9 @@ class Replay:
         scores = torch.cat(
             [part for one in self._measured(weights, uses, directly) for part, _ in one.parts(exact=True)]
         )
-        (self.result, _), (least, greatest) = _extremes([result, scores])
+        first = [] if self.result == self.result else [f for use in uses.values() for f in (use.at_output, use.seen)]
+        (self.result, _), (least, greatest), *extremes = _extremes([result, scores, *first])
+        self._note_faintest(extremes)
         self.sound = least >= 0 and math.isfinite(greatest)
         return ScoreStream(scores.split([weight.numel() for weight in weights.values()]), scores)
 
@@ -105,6 +108,7 @@ class Replay:
             use.at_output, use.seen = use.layer.used(use.at_output, use.seen)
         flows = [flow for use in uses.values() for flow in (use.at_output, use.seen)]
         (self.result, _), *extremes = _extremes([result, *flows, *directly.values()])
+        self._note_faintest(extremes[: len(flows)])
         positive = True
         for (index, use), (least, great), (low, high) in zip(uses.items(), extremes[::2], extremes[1::2], strict=False):
             use.greatest = (great, high)
@@ -117,6 +121,10 @@ class Replay:
         narrower = any(weight.dtype != self._dtypes[name] for name, weight in weights.items())
         measured = self._measured(weights, uses, directly)
         return FlowScores(measured, narrow=positive and narrower and float32_is_precise())
+
+    def _note_faintest(self, flows: Sequence[tuple[float, float]]) -> None:
+        """Note how small R and the flows are that are not cut."""
+        self.faintest = min([self.result, *(greatest for _, greatest in flows if greatest > 0)])
 
     def _measured(self, weights: Weights, uses: dict[int, Use], directly: Weights) -> list[Measured]:
         return [
