@@ -1,4 +1,4 @@
-"""The figures of the two papers, and one of our own."""
+"""The figures of the two papers, and two of our own."""
 
 from benchmarks.figures.balanced import FIGURES as BALANCED
 from benchmarks.figures.frankle import FIGURES as FRANKLE

@@ -1,12 +1,15 @@
-"""Does it train? BalancedSynFlow beside SynFlow and others on networks with shortcuts: a figure of our own."""
+"""Does it train? BalancedSynFlow beside SynFlow and others on networks with shortcuts: two figures of our own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from benchmarks.figures.accuracies import accuracy_by_compression
+from benchmarks.figures.axes import curve
 from benchmarks.figures.compared import compared
-from benchmarks.figures.panels import Figure
+from benchmarks.figures.panels import Figure, Panel, Records
 from benchmarks.sweep.choice import Choice, split
 from benchmarks.training import recipes
 from benchmarks.training.recipes import Recipe
@@ -27,13 +30,55 @@ def _recipe_of(choice: Choice, pair: str) -> Recipe:
     return choice.adjusted(recipes.transformer() if modern else recipes.frankle(dataset, network))
 
 
+#: what a panel of the second figure shows of a record, and how its axis is called
+QUANTITIES: dict[str, tuple[Callable[[dict[str, Any]], float | None], str]] = {
+    "paths": (lambda result: 100 * result["effective"] / result["kept"], "kept weights on a path (%)"),
+    "FLOPs": (lambda result: 100 * result["sparse_flops"] / result["flops"], "FLOPs (%)"),
+    "path norm": (lambda result: result["log10_path_norm"], "log10 of the path norm"),
+}
+
+
+def _structure(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
+    panels = compared(choice, pairs, methods=METHODS, densities=_DENSITIES, recipe_of=_recipe_of, measure="structure")
+    return [
+        Panel(f"{split(panel.title)[1]}: {name}", panel.lines, note={"quantity": name})
+        for panel in panels
+        for name in QUANTITIES
+    ]
+
+
+def structure(ax: Any, panel: Panel, records: Records) -> None:
+    """A quantity of the pruned networks against the compression ratio."""
+    value, label = QUANTITIES[panel.note["quantity"]]
+    for line in panel.lines:
+        drawn = {
+            trial.name: records[trial.name]
+            for _, trials in line.points
+            for trial in trials
+            if trial.name in records and value(records[trial.name]["result"]) is not None
+        }
+        curve(ax, line, drawn, lambda record: float(value(record["result"]) or 0.0), lambda density: 1 / density)
+    ax.set_xscale("log")
+    ax.set_xlabel("compression ratio")
+    ax.set_ylabel(label)
+
+
+_DENSITIES = tuple(1 / ratio for ratio in COMPRESSIONS)
 FIGURES = (
     Figure(
         "balanced",
         "SynFlow with equal shares for branches",
         NETWORKS,
-        partial(compared, methods=METHODS, densities=tuple(1 / ratio for ratio in COMPRESSIONS), recipe_of=_recipe_of),
+        partial(compared, methods=METHODS, densities=_DENSITIES, recipe_of=_recipe_of),
         accuracy_by_compression,
+        columns=3,
+    ),
+    Figure(
+        "balanced-structure",
+        "what is left by SynFlow with equal shares for branches",
+        NETWORKS,
+        _structure,
+        structure,
         columns=3,
     ),
 )

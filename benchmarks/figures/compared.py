@@ -32,14 +32,15 @@ def compared(
     densities: tuple[float, ...],
     recipe_of: Callable[[Choice, str], Recipe],
     limits: bool = False,
+    measure: str = "accuracy",
 ) -> list[Panel]:
-    """Accuracy against compression, and where asked for the critical compression of each method."""
+    """A measure against compression, and where asked for the critical compression of each method."""
     panels = []
     for pair in pairs:
         recipe, lines, arrows = recipe_of(choice, pair), [], []
         for name in choice.chosen(methods):
             points = [
-                (d, tuple(choice.trial("accuracy", pair, recipe, s, name, density=d) for s in seeds_of(choice)))
+                (d, tuple(choice.trial(measure, pair, recipe, s, name, density=d) for s in seeds_of(choice)))
                 for d in choice.densities or densities
             ]
             lines.append(line(name, points))

@@ -42,8 +42,8 @@ class Bench:
     def measure(self) -> Numbers:
         """Run the trial; everything that decides the numbers is in its settings and the data."""
         what = {
-            "accuracy": self.accuracy, "masks": self.masks, "scores": self.scores, "limit": self.limit,
-            "magnitudes": self.magnitudes,
+            "accuracy": self.accuracy, "masks": self.masks, "structure": self.structure, "scores": self.scores,
+            "limit": self.limit, "magnitudes": self.magnitudes,
         }  # fmt: skip
         return what[self.trial.measure]()
 
@@ -160,6 +160,20 @@ class Bench:
             "collapsed_channels": channels.collapsed if channels else 0,
             "neuron_sparsity": [round(neurons.at_least(percent / 100), 6) for percent in range(101)],
             "effective": effective.effective,
+        }
+
+    def structure(self) -> Numbers:
+        """What of the kept weights a path uses, what they cost, and how much flows through them."""
+        model = self.network()
+        report = self.prune(model, self.trial.density)
+        cost = diagnostics.cost(model, self.ones(), self.pairs(model))
+        norm = diagnostics.path_norm(model, self.ones()).path_norm
+        return {
+            **described(report),
+            "effective": diagnostics.effective_sparsity(model, self.ones(), self.pairs(model)).effective,
+            "flops": cost.flops,
+            "sparse_flops": cost.sparse_flops,
+            "log10_path_norm": math.log10(norm) if 0 < norm < math.inf else None,
         }
 
     def scores(self) -> Numbers:

@@ -18,7 +18,11 @@ def _text(value: Any) -> bool:
 
 
 def _text_or_none(value: Any) -> bool:
-    return value is None or isinstance(value, str)
+    return value is None or _text(value)
+
+
+def _or_none(value: Any) -> bool:
+    return value is None or _number(value)
 
 
 def _list_of(check: Check, length: int | None = None) -> Check:
@@ -51,6 +55,13 @@ _TRAINED: dict[str, Check] = {"accuracy": _number, "best_accuracy": _number, "hi
 RESULTS: dict[str, dict[str, Check]] = {
     "accuracy": {**_TRAINED, **_PRUNED},
     "masks": {**_PRUNED, "neuron_sparsity": _list_of(_number, 101), "effective": _number},
+    "structure": {
+        **_PRUNED,
+        "effective": _number,
+        "flops": _number,
+        "sparse_flops": _number,
+        "log10_path_norm": _or_none,
+    },
     "scores": {"layers": _list_of(_row(_number, _number)), "into": _numbers, "out": _numbers},
     "limit": {"critical_log10_compression": _number, "max_log10_compression": _number, "first_empty": _names},
     "magnitudes": {**_TRAINED, "sizes": _numbers, "before": _numbers, "after": _numbers},

@@ -15,6 +15,7 @@ from benchmarks.training.recipes import Recipe
 MEASURES = {
     "accuracy": "prune, train, test",
     "masks": "prune; what is left of each layer and neuron",
+    "structure": "prune; what of it a path uses, what it costs and how much flows",
     "scores": "score the unpruned network",
     "limit": "the critical compression",
     "magnitudes": "train; the mean square of each layer's weights before and after",
@@ -60,7 +61,7 @@ class Trial:
     def canonical(self) -> Trial:
         """The same trial without settings that can not matter, so that figures share their trials."""
         trial = self
-        if self.measure in ("masks", "scores", "limit"):
+        if self.measure in ("masks", "structure", "scores", "limit"):
             recipe = Recipe(epochs=0, initialisation=self.recipe.initialisation, gamma=self.recipe.gamma)
             trial = replace(trial, recipe=recipe)
         if self.measure == "scores":
@@ -73,7 +74,7 @@ class Trial:
             trial = replace(trial, recipe=replace(trial.recipe, drop_factor=0.1))
         if not trial.recipe.momentum:
             trial = replace(trial, recipe=replace(trial.recipe, nesterov=False))
-        if self.density == 1 and self.measure in ("accuracy", "masks", "magnitudes"):
+        if self.density == 1 and self.measure in ("accuracy", "masks", "structure", "magnitudes"):
             trial = replace(trial, method="none", iterations=1, examples=0, ablation="none", levels=1)
             trial = replace(trial, prune_epoch=0.0, rewind_epoch=None)
         return trial
@@ -107,7 +108,7 @@ class Trial:
     def __str__(self) -> str:
         """One line for a list or a log."""
         parts = [self.measure, self.pair, self.method]
-        if self.measure in ("accuracy", "masks"):
+        if self.measure in ("accuracy", "masks", "structure"):
             parts.append(f"density {self.density:.4g}")
         if self.iterations > 1:
             parts.append(f"{self.iterations} iterations")

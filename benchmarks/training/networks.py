@@ -171,7 +171,8 @@ NETWORKS: dict[str, _Builder] = {
 
 FULLY_CONNECTED = ("lenet_300_100",)  # without convolutions to lay out in memory
 WITHOUT_BATCHNORM = (*FULLY_CONNECTED, "small_vit", "small_vit_attention", "small_convnext")
-#: networks in which attention's projections are pruned too, which ``prunable_parameters`` leaves out
+#: networks in which the projections to queries, keys and values are pruned too, which ``prunable_parameters`` leaves
+#: out; that of attention's output can not be pruned, as no hook of it runs
 _ATTENTION_TOO = ("small_vit_attention",)
 
 
@@ -180,7 +181,7 @@ def pruned_parameters(name: str, model: nn.Module) -> PrunableParameters:
     found = prune.prunable_parameters(model)
     for module in model.modules() if name in _ATTENTION_TOO else ():
         if isinstance(module, nn.MultiheadAttention):
-            found += [(module, "in_proj_weight"), (module.out_proj, "weight")]
+            found.append((module, "in_proj_weight"))
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
+from trained import accuracies
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 Rows = list[list[str]]
@@ -175,6 +176,7 @@ TABLES = {
     "signals": (survived, "faults/signals"),
     "invariants": (survived, "faults/invariants"),
     "kills": (survived, "faults/kills"),
+    "balanced": (accuracies, "trials/balanced.jsonl"),
 }
 
 
@@ -200,15 +202,18 @@ class Measured(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Read the file and make the table."""
         make, name = TABLES[self.arguments[0]]
-        path = RESULTS / f"{name}.json"
+        name = f"{name}{'.json' * ('.' not in name)}"
+        path = RESULTS / name
         self.env.note_dependency(str(path))
         if not path.exists():
-            return self.parse_text_to_nodes(f"*Not measured yet: there is no* ``benchmarks/results/{name}.json``.")
-        rows, where = make(json.loads(path.read_text()))
+            return self.parse_text_to_nodes(f"*Not measured yet: there is no* ``benchmarks/results/{name}``.")
+        text = path.read_text()
+        lined = path.suffix == ".jsonl"
+        rows, where = make({"rows": [*map(json.loads, text.splitlines())]} if lined else json.loads(text))
         lines = [".. list-table::", "   :header-rows: 1", ""]
         for row in rows:
             lines += [f"   {'* -' if not index else '  -'} {cell}" for index, cell in enumerate(row)]
-        lines += ["", f"``benchmarks/results/{name}.json``: {where}."]
+        lines += ["", f"``benchmarks/results/{name}``: {where}."]
         return self.parse_text_to_nodes("\n".join(lines))
 
 

@@ -32,3 +32,28 @@ def test_survived_adds_up_and_names_its_command() -> None:
 def test_survived_tells_those_that_were_left_complete() -> None:
     rows, _ = measured.survived({**FOUND, "complete": {"data": 7}})
     assert [row[-1] for row in rows] == ["of these complete", "7", "0", "7"]
+
+
+def record(method: str, seed: int, accuracy: float, empty: int = 0, density: float = 0.05) -> dict[str, Any]:
+    settings = {"measure": "accuracy", "network": "resnet20", "density": density, "method": method, "seed": seed}
+    return {
+        "settings": {**settings, "recipe": {"epochs": 2}},
+        "result": {"best_accuracy": accuracy, "empty_layers": ["a"] * empty},
+        "origin": {"device": "cpu", "versions": {"torch": "2.2.2"}},
+    }
+
+
+def test_accuracies_are_paired_by_seed() -> None:
+    rows, where = measured.accuracies(
+        {
+            "rows": [
+                record("none", 0, 60.0, density=1.0), record("synflow", 0, 40.0, 3), record("synflow", 1, 42.0, 2),
+                record("balanced", 1, 45.0), record("balanced", 2, 47.0), record("erk", 0, 39.0),
+            ]
+        }
+    )  # fmt: skip
+    assert rows[1:] == [
+        ["resnet20, 20", "41.0 ± 1.4 (2)", "46.0 ± 1.4 (2)", "39.0 (1)", "", "", "+3.0", "2 to 3; 0"],
+        ["resnet20, dense", "60.0 (1)", "", "", "", "", "", ""],
+    ]
+    assert where == "2 epochs, cpu, torch 2.2.2"

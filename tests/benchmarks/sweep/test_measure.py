@@ -15,7 +15,7 @@ from benchmarks.sweep.trial import Trial
 from benchmarks.training.datasets import Source
 from benchmarks.training.loop import train
 from benchmarks.training.recipes import frankle
-from torch_synflow import prune
+from torch_synflow import diagnostics, prune
 
 RECIPE = frankle("digits", "vgg_small").scaled(0.1)
 
@@ -60,6 +60,23 @@ def test_what_is_kept_is_exact(method: str) -> None:
     assert found["neuron_sparsity"][0] == 1
     assert found["neuron_sparsity"] == sorted(found["neuron_sparsity"], reverse=True)
     assert found["neuron_sparsity"][100] == pytest.approx(found["collapsed_neurons"] / found["neurons"], abs=1e-6)
+
+
+def test_the_structure_is_that_of_the_masks() -> None:
+    settings = {"method": "magnitude", "density": 0.03}
+    found = bench(measure="structure", **settings).measure()
+    masks = bench(measure="masks", **settings).measure()
+    assert {key: found[key] for key in ("kept", "layers", "empty_layers", "effective")} == {
+        key: masks[key] for key in ("kept", "layers", "empty_layers", "effective")
+    }
+    one = bench(measure="structure", **settings)
+    model = one.network()
+    one.prune(model, 0.03)
+    assert found["flops"] > found["sparse_flops"] > 0
+    assert 10 ** found["log10_path_norm"] == pytest.approx(diagnostics.path_norm(model, one.ones()).path_norm)
+    cut = bench(measure="structure", method="magnitude", density=1e-5).measure()
+    assert cut["effective"] == 0
+    assert cut["log10_path_norm"] is None  # no path is left
 
 
 def masks_after(**settings: Any) -> list[torch.Tensor]:

@@ -1,0 +1,54 @@
+"""Tables of trials: accuracies by network, compression and method."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import mean, stdev
+from typing import Any
+
+Rows = list[list[str]]
+TITLES = {
+    "synflow": "SynFlow", "balanced": "BalancedSynFlow", "erk": "random, ERK", "magnitude": "magnitude", "snip": "SNIP",
+}  # fmt: skip
+
+
+def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
+    """The best test accuracy by method, mean and standard deviation over seeds, and the two SynFlows paired by seed."""
+    by_place: dict[tuple[str, float], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    empty: dict[tuple[str, float, str], list[int]] = defaultdict(list)
+    recipes, dense = set(), defaultdict(list)
+    for record in found["rows"]:
+        settings, result = record["settings"], record["result"]
+        if settings["measure"] != "accuracy":
+            continue
+        network, density, method = settings["network"], settings["density"], settings["method"]
+        recipes.add(settings["recipe"]["epochs"])
+        if method == "none":
+            dense[network].append(result["best_accuracy"])
+            continue
+        by_place[network, density][method][settings["seed"]] = result["best_accuracy"]
+        empty[network, density, method].append(len(result["empty_layers"]))
+    rows: Rows = [["network, compression", *TITLES.values(), "balanced - SynFlow, by seed", "emptied by these two"]]
+    for (network, density), methods in sorted(by_place.items(), key=lambda item: (item[0][0], -item[0][1])):
+        both = sorted(set(methods["synflow"]) & set(methods["balanced"]))
+        differences = ", ".join(f"{methods['balanced'][seed] - methods['synflow'][seed]:+.1f}" for seed in both)
+        layers = "; ".join(_range(empty[network, density, method]) for method in ("synflow", "balanced"))
+        cells = [_spread([*methods[method].values()]) for method in TITLES]
+        rows.append([f"{network}, {1 / density:.0f}", *cells, differences, layers])
+    for network, values in sorted(dense.items()):
+        rows.append([f"{network}, dense", _spread(values), *[""] * (len(rows[0]) - 2)])
+    epochs = " and ".join(map(str, sorted(recipes)))
+    origin = found["rows"][0]["origin"]
+    return rows, f"{epochs} epochs, {origin['device']}, torch {origin['versions']['torch']}"
+
+
+def _spread(values: list[float]) -> str:
+    if not values:
+        return ""
+    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f} ({len(values)})" if len(values) > 1 else " (1)")
+
+
+def _range(counts: list[int]) -> str:
+    if not counts:
+        return ""
+    return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
