@@ -183,12 +183,20 @@ def branch_factors(
             sums = torch.stack([total(branch) for total, branch in zip(totals, branches, strict=True)])
         else:
             size = torch.broadcast_shapes(*[branch.shape for branch in branches]).numel()
-            sums = torch.stack([branch.sum() * (size // max(1, branch.numel())) for branch in branches])
+            sums = torch.stack([_sum_in(branch, size) for branch in branches])
         living = sums > 0
-        shares = living.to(sums.dtype)
-        if any(number is not None for number in numbers):
-            one = shares.new_ones(())
-            shares = shares * torch.stack([one if number is None else number for number in numbers])
         at_top = times_power(sums, torch.stack(exponents)) if exponents else sums
-        factors = shares * (at_top.sum() / shares.sum()) / sums
-        return *torch.where(living, factors, 0.0).unbind(), shares.sum()
+        if any(number is not None for number in numbers):
+            one = sums.new_ones(())
+            shares = living * torch.stack([one if number is None else number for number in numbers])
+            count = shares.sum()
+            factors = shares * (at_top.sum() / count) / sums
+        else:
+            count = living.sum(dtype=sums.dtype)
+            factors = at_top.sum() / count / sums
+        return *torch.where(living, factors, 0.0).unbind(), count
+
+
+def _sum_in(branch: Tensor, size: int) -> Tensor:
+    """The sum of a branch that is broadcast to so many elements."""
+    return branch.sum() if branch.numel() in (0, size) else branch.sum() * (size // branch.numel())
