@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
@@ -29,3 +30,12 @@ def test_results_of_several_tensors_are_containers() -> None:
     assert isinstance(tree_unflatten(leaves, spec), torch.return_types.max), (
         f"pytrees do not make torch.return_types any more; {WHERE}"
     )
+
+
+def test_a_stop_iteration_of_the_function_is_no_end_of_the_leaves() -> None:
+    def stop(leaf: object) -> object:
+        raise StopIteration("on purpose")
+
+    with pytest.raises(StopIteration, match="on purpose"):
+        tree_map(stop, (1, {"a": [2]}))
+    assert tree_map(lambda leaf: leaf + 1, (1, {"a": [2]})) == (2, {"a": [3]})

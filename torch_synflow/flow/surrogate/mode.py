@@ -230,7 +230,7 @@ def _kind(name: str, *, registered: bool) -> str:
         return "select"
     if name in SHAPE:
         return "shape"
-    if name in LAYERS or name in ("matmul", "mm", "einsum"):
+    if name in LAYERS or name in ("matmul", "mm", "bmm", "mv", "einsum"):
         return "weights"
     return "known" if registered or known(name) else "unknown"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch_synflow.flow.surrogate import attention, layers_and_norms, products, recurrent
+from torch_synflow.flow.surrogate import attention, layers_and_norms, linear_algebra, products, recurrent
 from torch_synflow.flow.surrogate.call import Call
 
 
@@ -88,6 +88,7 @@ REGISTERED: dict[Any, Callable[..., Any]] = {}
 
 #: what runs in steps that have surrogates
 DECOMPOSED: dict[str, Callable[[Call], Any]] = {
+    **linear_algebra.STEPS,
     "glu": products.glu,
     "scaled_dot_product_attention": attention.scaled_dot_product_attention,
     "multi_head_attention_forward": attention.multi_head_attention,

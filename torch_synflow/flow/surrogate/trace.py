@@ -78,6 +78,10 @@ class Plan:
     laid_open: frozenset[Place] = frozenset()
 
 
+#: what may lie between a layer and the gate that reads a part of what it made
+_BETWEEN = ("add", "sub", "mul", "div", "neg", "sum", "mean")
+
+
 class Trace:
     """The nodes of one pass, in order."""
 
@@ -136,13 +140,20 @@ class Trace:
         return Plan(cuts, frozenset(twins))
 
     def _chain(self, place: Place) -> list[Place]:
-        """From a tensor back to the layer that made it, if nothing but moves of entries lies between.
+        """From a tensor back to the layer that made it, if only moves of entries, sums and factors lie between.
 
         A gate that reads its own part of what one layer made (the Q and K of a fused projection) still owes
-        flow to that layer's weights.
+        flow to that layer's weights. A product by scored weights is a layer, whatever operation it is.
         """
         chain = [place]
-        while self.nodes[place].kind in ("select", "shape"):
-            (place,) = self.nodes[place].inputs[:1]
+        while not self._is_layer(node := self.nodes[place]):
+            flows = [source for source in node.inputs if self.nodes[source].flow]
+            if len(flows) != 1 or not (node.kind in ("select", "shape") or node.name in _BETWEEN):
+                return []
+            (place,) = flows
             chain.append(place)
-        return chain if self.nodes[place].kind == "weights" else []
+        return chain
+
+    def _is_layer(self, node: Node) -> bool:
+        by_weights = node.name == "mul" and not all(self.nodes[source].flow for source in node.inputs)
+        return node.kind == "weights" or by_weights
