@@ -58,9 +58,23 @@ def structure(ax: Any, panel: Panel, records: Records) -> None:
             if trial.name in records and value(records[trial.name]["result"]) is not None
         }
         curve(ax, line, drawn, lambda record: float(value(record["result"]) or 0.0), lambda density: 1 / density)
-    ax.set_xscale("log")
-    ax.set_xlabel("compression ratio")
+    _compression_axis(ax, panel)
     ax.set_ylabel(label)
+
+
+def accuracy(ax: Any, panel: Panel, records: Records) -> None:
+    """Accuracy of the best epoch against the compression ratio."""
+    accuracy_by_compression(ax, panel, records)
+    _compression_axis(ax, panel)
+
+
+def _compression_axis(ax: Any, panel: Panel) -> None:
+    """Compression ratios, each of which is named, as they are few."""
+    ratios = sorted({round(1 / density) for line in panel.lines for density, _ in line.points})
+    ax.set_xscale("log")
+    ax.set_xticks(ratios, [f"{ratio}" for ratio in ratios])
+    ax.minorticks_off()
+    ax.set_xlabel("compression ratio")
 
 
 _DENSITIES = tuple(1 / ratio for ratio in COMPRESSIONS)
@@ -70,7 +84,7 @@ FIGURES = (
         "SynFlow with equal shares for branches",
         NETWORKS,
         partial(compared, methods=METHODS, densities=_DENSITIES, recipe_of=_recipe_of),
-        accuracy_by_compression,
+        accuracy,
         columns=3,
     ),
     Figure(

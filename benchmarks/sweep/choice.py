@@ -54,10 +54,14 @@ class Choice:
         return tuple(m for m in (*methods, *LATER) if (m in methods if self.methods is None else m in self.methods))
 
     def adjusted(self, recipe: Recipe) -> Recipe:
-        """A recipe with the fields that were given, drops in proportion to the epochs; all of it then scaled."""
+        """A recipe with the fields that were given, drops and warm-up in proportion to the epochs; all then scaled."""
         given = replace(recipe, **self.recipe)
-        if "epochs" in self.recipe and "drops" not in self.recipe:
-            given = replace(given, drops=tuple(d * given.epochs / recipe.epochs for d in recipe.drops))
+        if "epochs" in self.recipe and recipe.epochs:
+            factor = given.epochs / recipe.epochs
+            if "drops" not in self.recipe:
+                given = replace(given, drops=tuple(drop * factor for drop in recipe.drops))
+            if "warmup" not in self.recipe:
+                given = replace(given, warmup=recipe.warmup * factor)
         return given.scaled(self.epochs_scale)
 
     def trial(self, measure: str, pair: str, recipe: Recipe, seed: int, method: str = "none", **settings: Any) -> Trial:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from benchmarks.sweep.choice import Choice
 from benchmarks.sweep.trial import Trial, trial_of
 from benchmarks.training import recipes
 from benchmarks.training.recipes import Recipe
@@ -68,6 +69,13 @@ def test_a_cosine_after_a_warm_up() -> None:
     rates = [recipe.rate_after(e) for e in (0, 0.5, 1, 10.5, 20)]
     assert rates == pytest.approx([0, 5e-4, 1e-3, 5e-4, 0], abs=1e-12)
     assert str(recipe) == "20 epochs of AdamW, batch 128, rate 0.001 (cosine), warm-up 1, decay 0.05"
+
+
+def test_other_epochs_come_with_their_share_of_the_drops_and_the_warm_up() -> None:
+    adjusted = Choice(recipe={"epochs": 2}).adjusted(recipes.transformer(100))
+    assert (adjusted.epochs, adjusted.warmup) == (2, 0.1)
+    assert Choice(recipe={"epochs": 2, "warmup": 1.0}).adjusted(recipes.transformer(100)).warmup == 1
+    assert Choice(recipe={"epochs": 4}).adjusted(recipes.frankle("cifar10", "resnet20")).drops == (2, 3)
 
 
 def test_trials_that_came_before_a_field_keep_their_names() -> None:
