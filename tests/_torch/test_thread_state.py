@@ -11,7 +11,7 @@ from torch._C import _functorch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from torch_synflow._torch.thread_state import ThreadState
+from torch_synflow._torch.thread_state import ThreadState, hidden_interrupt
 
 
 class Mode(TorchFunctionMode):
@@ -59,3 +59,20 @@ def test_what_was_open_before_stays_open() -> None:
         mode()
         inside.restore(KeyboardInterrupt())
         assert vars(ThreadState()) == vars(inside)
+
+
+def test_an_interrupt_that_an_assertion_of_torch_hides_is_found() -> None:
+    def failing(first: type[BaseException], message: str) -> BaseException:
+        try:
+            try:
+                raise first
+            finally:
+                raise RuntimeError(message)
+        except RuntimeError as error:
+            return error
+
+    asserted = "!dynamicLayerStack.empty() INTERNAL ASSERT FAILED at DynamicLayer.cpp"
+    assert isinstance(hidden_interrupt(failing(KeyboardInterrupt, asserted)), KeyboardInterrupt)
+    assert hidden_interrupt(failing(KeyboardInterrupt, "a user's own translation")) is None
+    assert hidden_interrupt(failing(OSError, asserted)) is None
+    assert hidden_interrupt(KeyboardInterrupt()) is None

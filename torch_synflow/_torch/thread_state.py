@@ -53,6 +53,13 @@ class ThreadState:
             _set_autocast(device, enabled)
 
 
+def hidden_interrupt(error: BaseException) -> BaseException | None:
+    """The interrupt that led to an assertion within torch, as one does that arrives as a transform is entered."""
+    if not isinstance(error, RuntimeError) or "INTERNAL ASSERT FAILED" not in str(error):
+        return None
+    return next((caught for caught in _chain(error) if not isinstance(caught, Exception)), None)
+
+
 def _chain(error: BaseException) -> list[BaseException]:
     """An error and those that it came of."""
     found: list[BaseException] = []

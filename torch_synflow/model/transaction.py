@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.prune import BasePruningMethod, PruningContainer
 
 from torch_synflow._torch.errors import refused_parameter
-from torch_synflow._torch.thread_state import ThreadState
+from torch_synflow._torch.thread_state import ThreadState, hidden_interrupt
 from torch_synflow.model.threads import ONE_AT_A_TIME
 
 Result = TypeVar("Result")
@@ -133,6 +133,8 @@ def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
             thread.restore(error)
             snapshot.restore()  # once more, as it may be what was interrupted, or what still waited has written
             random.restore()
+            if (interrupt := hidden_interrupt(error)) is not None:
+                raise interrupt from None
             raise
     if where:
         raise ValueError(
@@ -163,4 +165,6 @@ def all_or_nothing(modules: Iterable[nn.Module], work: Callable[[], Result]) -> 
                 raise
         except BaseException as error:
             undo(error)  # once more, as it may be what was interrupted
+            if (interrupt := hidden_interrupt(error)) is not None:
+                raise interrupt from None
             raise
