@@ -176,7 +176,7 @@ TABLES = {
     "signals": (survived, "faults/signals"),
     "invariants": (survived, "faults/invariants"),
     "kills": (survived, "faults/kills"),
-    "balanced": (accuracies, "trials/balanced.jsonl"),
+    "balanced": (accuracies, "trials/*.jsonl"),
 }
 
 
@@ -203,13 +203,16 @@ class Measured(SphinxDirective):
         """Read the file and make the table."""
         make, name = TABLES[self.arguments[0]]
         name = f"{name}{'.json' * ('.' not in name)}"
-        path = RESULTS / name
-        self.env.note_dependency(str(path))
-        if not path.exists():
+        paths = sorted(RESULTS.glob(name))
+        for path in paths:
+            self.env.note_dependency(str(path))
+        if not paths:
             return self.parse_text_to_nodes(f"*Not measured yet: there is no* ``benchmarks/results/{name}``.")
-        text = path.read_text()
-        lined = path.suffix == ".jsonl"
-        rows, where = make({"rows": [*map(json.loads, text.splitlines())]} if lined else json.loads(text))
+        texts = [path.read_text() for path in paths]
+        if name.endswith(".jsonl"):
+            rows, where = make({"rows": [json.loads(line) for text in texts for line in text.splitlines()]})
+        else:
+            rows, where = make(json.loads(texts[0]))
         lines = [".. list-table::", "   :header-rows: 1", ""]
         for row in rows:
             lines += [f"   {'* -' if not index else '  -'} {cell}" for index, cell in enumerate(row)]

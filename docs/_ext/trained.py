@@ -7,6 +7,9 @@ from statistics import mean, stdev
 from typing import Any
 
 Rows = list[list[str]]
+#: the trials that are shown, among those of other figures
+NETWORKS = ("resnet20", "resnet18_width16", "mobilenet_v2", "small_convnext", "small_vit", "small_vit_attention")
+EPOCHS = 2
 TITLES = {
     "synflow": "SynFlow", "balanced": "BalancedSynFlow", "erk": "random, ERK", "magnitude": "magnitude", "snip": "SNIP",
 }  # fmt: skip
@@ -16,13 +19,18 @@ def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
     """The best test accuracy by method, mean and standard deviation over seeds, and the two SynFlows paired by seed."""
     by_place: dict[tuple[str, float], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     empty: dict[tuple[str, float, str], list[int]] = defaultdict(list)
-    recipes, dense = set(), defaultdict(list)
+    dense: dict[str, list[float]] = defaultdict(list)
+    origin: dict[str, Any] = {}
     for record in found["rows"]:
         settings, result = record["settings"], record["result"]
-        if settings["measure"] != "accuracy":
+        if (
+            settings["measure"] != "accuracy"
+            or settings["recipe"]["epochs"] != EPOCHS
+            or settings["network"] not in NETWORKS
+        ):
             continue
         network, density, method = settings["network"], settings["density"], settings["method"]
-        recipes.add(settings["recipe"]["epochs"])
+        origin = record["origin"]
         if method == "none":
             dense[network].append(result["best_accuracy"])
             continue
@@ -37,9 +45,9 @@ def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
         rows.append([f"{network}, {1 / density:.0f}", *cells, differences, layers])
     for network, values in sorted(dense.items()):
         rows.append([f"{network}, dense", _spread(values), *[""] * (len(rows[0]) - 2)])
-    epochs = " and ".join(map(str, sorted(recipes)))
-    origin = found["rows"][0]["origin"]
-    return rows, f"{epochs} epochs, {origin['device']}, torch {origin['versions']['torch']}"
+    if not origin:
+        return rows, "no trials yet"
+    return rows, f"{EPOCHS} epochs, {origin['device']}, torch {origin['versions']['torch']}"
 
 
 def _spread(values: list[float]) -> str:

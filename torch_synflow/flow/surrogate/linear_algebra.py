@@ -16,6 +16,7 @@ def plus_product(names: tuple[str, str], product: Callable[[Tensor, Tensor], Ten
     """The steps of ``beta * input + alpha * product``, such as ``addmm``; ``names`` are those of the factors."""
 
     def run(call: Call) -> Any:
+        """The product of two factors, and the sum of it and the first argument."""
         first = call.get(0, "input", call.kwargs.get("self"))
         factors = [call.get(place, name) for place, name in enumerate(names, start=1)]
         beta, alpha = call.kwargs.get("beta", 1), call.kwargs.get("alpha", call.kwargs.get("value", 1))
