@@ -82,7 +82,8 @@ def global_iterative_unstructured(
             The lowest scores of each layer are then pruned rather than those of all together, and the schedule is
             each layer's own. Together they must keep what ``amount`` leaves; by default there is no such limit.
         progress: show a progress bar (needs tqdm).
-        callback: called as ``callback(step, report)`` after each iteration, ``step`` from 1.
+        callback: called as ``callback(step, report)`` after each iteration, ``step`` from 1. These reports do not tell
+            bypassed layers from layer collapse, as paths are looked at once, at the end.
 
     Returns:
         A report of what is kept of each tensor, which prints as a table.

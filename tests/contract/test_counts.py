@@ -75,7 +75,7 @@ def test_callback_is_told_each_step_and_counts_never_rise(method: MethodCase, ca
     density = (alive - round(0.8 * alive)) / alive
     assert steps == [1, 2, 3, 4]
     assert [report.kept for report in reports] == [round(density ** (k / 4) * alive) for k in steps]
-    assert reports[-1] == final
+    assert reports[-1].layers == final.layers  # what is cut off is known at the end
     for before, after in pairwise(reports):
         assert method.returning or all(a.kept <= b.kept for a, b in zip(after.layers, before.layers, strict=True))
 
