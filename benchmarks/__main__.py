@@ -51,9 +51,8 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
         store.check()
     except OSError as error:
         raise OSError(f"--results: expected a folder to write results to, got {store.folder}: {error}") from error
+    executor = start()  # before the signal handler is set: Ray sets one that exits at once
     with _logging_to(store.folder / "log.txt"), _termination_as_interrupt():
-        executor = start()
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # again: Ray has set one that exits at once
         summary = run(trials, store, executor, bar=sys.stderr.isatty())
     print(f"{figure.name}: {len(trials)} trials in {store.folder}\n{summary}")
     return 1 if summary.failed or summary.stopped else 0

@@ -69,7 +69,7 @@ def undisturbed() -> tuple[dict[str, Any], float, float]:
 
 
 class Sweep:
-    """A folder in which a sweep is disturbed again and again, and begun anew once it is complete."""
+    """A folder whose sweep is interrupted repeatedly, and restarted in a new one when it completes."""
 
     def __init__(self) -> None:
         self.folder = tempfile.TemporaryDirectory()

@@ -129,8 +129,8 @@ def _record(trial: Trial, outcome: Outcome, store: Store, summary: Summary) -> N
         return
     fault = fault_in({"settings": trial.settings, **outcome})
     if fault is not None:
-        summary.failed.append((trial, f"the result can not be drawn, and was not kept: {fault}"))
-        log.error("failed %s %s: the result can not be drawn: %s", trial.name, trial, fault)
+        summary.failed.append((trial, f"the result cannot be plotted and was discarded: {fault}"))
+        log.error("failed %s %s: the result cannot be plotted: %s", trial.name, trial, fault)
         return
     try:
         store.write(trial, outcome)

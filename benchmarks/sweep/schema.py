@@ -21,7 +21,7 @@ def _text_or_none(value: Any) -> bool:
     return value is None or _text(value)
 
 
-def _or_none(value: Any) -> bool:
+def _number_or_none(value: Any) -> bool:
     return value is None or _number(value)
 
 
@@ -60,7 +60,7 @@ RESULTS: dict[str, dict[str, Check]] = {
         "effective": _number,
         "flops": _number,
         "sparse_flops": _number,
-        "log10_path_norm": _or_none,
+        "log10_path_norm": _number_or_none,
     },
     "scores": {"layers": _list_of(_row(_number, _number)), "into": _numbers, "out": _numbers},
     "limit": {"critical_log10_compression": _number, "max_log10_compression": _number, "first_empty": _names},

@@ -172,7 +172,7 @@ NETWORKS: dict[str, _Builder] = {
 FULLY_CONNECTED = ("lenet_300_100",)  # without convolutions to lay out in memory
 WITHOUT_BATCHNORM = (*FULLY_CONNECTED, "small_vit", "small_vit_attention", "small_convnext")
 #: networks in which the projections to queries, keys and values are pruned too, which ``prunable_parameters`` leaves
-#: out; that of attention's output can not be pruned, as no hook of it runs
+#: out; the output projection cannot be pruned, because its hooks never run
 _ATTENTION_TOO = ("small_vit_attention",)
 
 

@@ -125,3 +125,23 @@ def test_an_interrupt_anywhere_leaves_the_model_as_it_was(
     # in the middle of attaching: the second module is reached with the first one already pruned
     monkeypatch.setattr(type(model[3]), "register_forward_pre_hook", interrupted)
     run(pruning_method=SynFlow, amount=0.5, example_inputs=X)
+
+
+@pytest.mark.parametrize("how", ["scored", "pruned"])
+def test_an_interrupt_that_an_assertion_of_torch_hides_is_what_is_raised(how: str) -> None:
+    class Interrupted(Misbehaving):
+        def misbehave(self) -> None:
+            try:
+                raise KeyboardInterrupt
+            finally:
+                raise RuntimeError("!dynamicLayerStack.empty() INTERNAL ASSERT FAILED at DynamicLayer.cpp")
+
+    model = Interrupted()
+    work = {
+        "scored": lambda: prune.synflow_scores(model, X),
+        "pruned": lambda: prune.global_iterative_unstructured(model, SynFlow, 0.5, example_inputs=X),
+    }[how]
+    before = state(model)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert str(state(model)) == str(before)

@@ -105,7 +105,7 @@ class PositiveNetwork(Network):
         return scores
 
     def _vanishes(self, faintest: float) -> bool:
-        """Whether what is smaller than R, or than a flow, by the square of the precision is no longer held in full."""
+        """Whether what is smaller than R, or than a flow, by the cube of the precision is no longer held in full."""
         numbers = torch.finfo(self.dtype)
         return abs(faintest) < numbers.tiny / numbers.eps**3
 

@@ -80,7 +80,7 @@ def test_a_result_that_could_not_be_drawn_is_a_failure_and_is_not_kept(tmp_path:
     store, summary = Store(tmp_path), Summary()
     _record(TRIAL, records.record(effective=math.nan), store, summary)
     assert summary.failed == [
-        (TRIAL, "the result can not be drawn, and was not kept: result: effective not as expected")
+        (TRIAL, "the result cannot be plotted and was discarded: result: effective not as expected")
     ]
     assert store.read(TRIAL) is None
     assert not store.path(TRIAL).exists()

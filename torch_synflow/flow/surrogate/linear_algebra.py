@@ -17,7 +17,7 @@ def plus_product(names: tuple[str, str], product: Callable[[Tensor, Tensor], Ten
 
     def run(call: Call) -> Any:
         """The product of two factors, and the sum of it and the first argument."""
-        first = call.get(0, "input", call.kwargs.get("self"))
+        first = call.get(0, "input")
         factors = [call.get(place, name) for place, name in enumerate(names, start=1)]
         beta, alpha = call.kwargs.get("beta", 1), call.kwargs.get("alpha", call.kwargs.get("value", 1))
         result = product(*factors)
