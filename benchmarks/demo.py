@@ -10,11 +10,11 @@ path to the end and emptied a layer at 0.5 to 0.85 of the way (log scale). This 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
@@ -28,14 +28,14 @@ import torch
 import torch.nn.functional as F
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from benchmarks.arguments import positive
 from benchmarks.origin import RESULTS, origin
 from benchmarks.training.digits import digits
 from benchmarks.training.networks import initialise, resnet, vgg
-from torch_synflow import prune
+from torch_synflow import diagnostics, prune
 
 Numbers = dict[str, Any]
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -76,18 +76,12 @@ def pruned(network: str, method: str, seed: int, step: float) -> tuple[nn.Module
         scoring = {"data": batch, "loss_fn": F.cross_entropy}
     ratio = limit * step / STEPS
     amount = total - round(total / 10**ratio)
-    report = prune.global_iterative_unstructured(parameters, pruning_method, amount, **scoring)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", prune.EmptiedLayersWarning)  # the picture says where layers are empty
+        report = prune.global_iterative_unstructured(parameters, pruning_method, amount, **scoring)
     row = {"seed": seed, "log10_compression": ratio, "kept": report.kept, "density": report.density}
-    return model, {**row, "empty_layers": report.empty_layers, "path": has_path(model, parameters.example_inputs)}
-
-
-def has_path(model: nn.Module, example: Tensor) -> bool:
-    """Whether kept weights join the input to the output: whether ones flow through their absolute values."""
-    model = copy.deepcopy(model).double().eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.mul_(0) if name.endswith("bias") else parameter.abs_()  # biases make flow of their own
-        return bool(model(torch.ones_like(example, dtype=torch.float64)).sum() > 0)
+    path = diagnostics.trainability(model, parameters.example_inputs).can_train
+    return model, {**row, "empty_layers": report.empty_layers, "path": path}
 
 
 def tested(model: nn.Module, epochs: int, seed: int) -> float:
