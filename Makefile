@@ -11,7 +11,7 @@ INSTALL := -m pip install --disable-pip-version-check
 .PHONY: help demo test test-slow test-oldest test-nightly test-browser docs dist clean
 
 help:
-	@echo "make demo         prune and train small networks on handwritten digits and draw the picture (5 minutes)"
+	@echo "make demo         prune and train small networks on handwritten digits and draw the picture (2 to 7 minutes)"
 	@echo "make test         linters, types, tests and examples"
 	@echo "make test-slow    the tests that take minutes each"
 	@echo "make test-oldest  the tests on the oldest torch that is supported (needs a Python 3.10: OLDEST_PYTHON)"
@@ -29,7 +29,7 @@ $(VENV)/%.installed: $(FILES)
 	@touch $@
 
 demo: $(VENV)/demo.installed
-	@echo "== Pruning and training on handwritten digits: at most 5 minutes"
+	@echo "== Pruning and training on handwritten digits: 2 to 7 minutes on 2 cores"
 	@$(BIN)/python -m benchmarks.demo
 
 test: $(VENV)/test.installed
