@@ -1,4 +1,4 @@
-"""Autograd functions are seen by modes as one known operation, within ``torch.func`` alone."""
+"""Autograd functions are seen by modes as one operation, within ``torch.func`` and where they are shown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from torch_synflow._torch.functions import autograd_function
+from torch_synflow._torch.functions import ORIGINAL, autograd_function, show_autograd_functions
 
 
 class Doubled(torch.autograd.Function):
@@ -59,3 +59,39 @@ def test_other_operations_are_none() -> None:
         torch.func.vjp(lambda x: torch.relu(x) + 1, torch.ones(3))
     assert [autograd_function(func, args) for func, args in seen.calls if func is torch.relu] == [None]
     assert not any(autograd_function(func, args) for func, args in seen.calls)
+
+
+class Tripled(torch.autograd.Function):
+    """Written the older way, which torch.func refuses."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, by: float = 3.0) -> Tensor:
+        ctx.by = by
+        return by * x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.by * gradient, None
+
+
+def test_autograd_functions_that_are_shown_are_one_operation_with_their_class_first() -> None:
+    x = torch.ones(3, requires_grad=True)
+    show_autograd_functions()
+    try:
+        with Seen() as seen:
+            y = Tripled.apply(x)
+        z = Tripled.apply(x)  # without a mode as ever
+    finally:
+        show_autograd_functions(shown=False)
+    assert vars(torch.autograd.Function)["apply"] is ORIGINAL
+    assert [autograd_function(func, args) for func, args in seen.calls] == [Tripled], "nothing of its inside is seen"
+    assert seen.calls[0][1][1] is x
+    assert torch.equal(y, z)
+    y.sum().backward()
+    assert torch.equal(x.grad, torch.full((3,), 3.0))
+
+
+def test_autograd_functions_are_not_shown_by_default() -> None:
+    with Seen() as seen:
+        Tripled.apply(torch.ones(3, requires_grad=True))
+    assert Tripled not in [autograd_function(func, args) for func, args in seen.calls]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tests.cases import MODELS, SCORED, MethodCase, ModelCase
 from tests.masks import distinct, mask_of
 from torch_synflow import prune
+from torch_synflow.flow import positive
 from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.positive import PositiveNetwork
 from torch_synflow.flow.surrogate.branches import BalancedFlow
@@ -145,8 +146,10 @@ def test_a_model_that_can_not_be_recorded_is_scored_by_the_reference(monkeypatch
             return self.last(hidden if bool(hidden.sum() > 0) else -hidden)
 
     calls = []
-    original = reference.synflow
-    monkeypatch.setattr(reference, "synflow", lambda *arguments: (calls.append(1), original(*arguments))[1])
+    original = positive.synflow_by_definition
+    monkeypatch.setattr(
+        positive, "synflow_by_definition", lambda *arguments: (calls.append(1), original(*arguments))[1]
+    )
     report = prune.global_iterative_unstructured(
         Branches(), prune.SynFlow, 0.5, example_inputs=torch.ones(1, 4), iterations=3
     )

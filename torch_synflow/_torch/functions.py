@@ -1,14 +1,36 @@
-"""Autograd functions as modes see them: within ``torch.func`` each runs as the operation ``custom_function_call``."""
+"""Autograd functions as modes see them, which torch shows to modes within ``torch.func`` alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
+from torch._C import _len_torch_function_stack
+from torch.overrides import handle_torch_function
+
+#: what ``apply`` of all autograd functions is where nothing is changed
+ORIGINAL = vars(torch.autograd.Function)["apply"]
+
+
+def run_autograd_function(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """``function.apply``, as an operation that each mode of this thread sees, and the inside of which none does."""
+    if _len_torch_function_stack():
+        return handle_torch_function(run_autograd_function, (), function, *args, **kwargs)
+    return ORIGINAL.__get__(None, function)(*args, **kwargs)
+
+
+def show_autograd_functions(*, shown: bool = True) -> None:
+    """Let modes see each call of an autograd function, or, as torch has it, none."""
+    torch.autograd.Function.apply = classmethod(run_autograd_function) if shown else ORIGINAL
+
 
 def autograd_function(func: Callable[..., Any], args: Sequence[Any]) -> Any:
     """The subclass of ``torch.autograd.Function`` that ``func(*args)`` runs, ``None`` for any other operation.
 
-    The class is the first argument; those that the user gave to ``apply`` follow.
+    The class is the first argument; those that the user gave to ``apply`` follow. Within ``torch.func`` the operation
+    is ``custom_function_call``.
     """
-    return args[0] if getattr(func, "__name__", "") == "custom_function_call" else None
+    if func is run_autograd_function or getattr(func, "__name__", "") == "custom_function_call":
+        return args[0]
+    return None

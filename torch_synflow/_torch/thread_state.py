@@ -25,6 +25,7 @@ class ThreadState:
 
     def __init__(self) -> None:
         self._found = _state()
+        self._apply = vars(torch.autograd.Function)["apply"]
 
     def restore(self, error: BaseException) -> None:
         """Put everything back after an error that may have arrived as a mode or a transform was left.
@@ -37,6 +38,7 @@ class ThreadState:
                 if frame.f_code.co_filename.startswith(_OURS):
                     with contextlib.suppress(RuntimeError):  # of frames that still run
                         frame.clear()
+        torch.autograd.Function.apply = self._apply
         if _state() == self._found:
             return
         modes, dispatch, transforms, grad, nesting, autocast = self._found

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import grad
 
 from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.surrogate.exponents import ScaledFlow
 from torch_synflow.flow.surrogate.trace import Plan
+from torch_synflow.scoring.gradients import as_leaves
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.task import Weights
 
@@ -50,7 +50,7 @@ def explain(network: Network, weights: Weights, inputs: Any) -> str:
         return watches[-1]
 
     stack = _module_stack(network.model)
-    grad(flow_of(network, inputs, watch))(weights)
+    flow_of(network, inputs, watch)(as_leaves(weights))
     last = watches[-1]
     for found in (last.wrong_unknown, last.unknown):
         if found:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
-from torch.func import vjp
 
 from torch_synflow.flow.engine.recorder import Recorder
 from torch_synflow.flow.engine.tape import Tape
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.model.randomness import Draws
+from torch_synflow.scoring.gradients import as_leaves, gradients
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.reference import Scalar
 from torch_synflow.scoring.task import Weights
@@ -36,22 +36,22 @@ def record(
 
     ``None`` where what the model does can not be run again on other weights without its code.
     """
-    used: set[str] = set()
-    recorder = Recorder({})
-    slot: int | None = None
-
-    def total(weights: Weights) -> tuple[Tensor, list[Tensor]]:
-        nonlocal used, recorder, slot
-        result, used, recorder = _read(network, weights, inputs, mode)
-        slot = recorder.slot_of(result)
-        return result, recorder.constants  # returned, as outside of vjp they are other objects
-
-    traced: Any = vjp(total, weights, has_aux=True)
-    result, _, constants = traced
+    result, used, recorder = _read(network, as_leaves(weights), inputs, mode)
+    slot = recorder.slot_of(result)
     if recorder.broken or slot is None:
         _log.info("SynFlow runs the model's own code in each iteration: %s", recorder.broken or "nothing is recorded")
-        return None, float(result), used
-    return Tape(recorder.steps, constants, recorder.shapes, slot), float(result), used
+        return None, float(result.detach()), used
+    return Tape(recorder.steps, recorder.constants, recorder.shapes, slot), float(result.detach()), used
+
+
+def synflow_by_definition(
+    network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow] = Flow
+) -> tuple[Weights, Tensor]:
+    """``dR/dw * w`` of positive weights, and R, by the model's own code."""
+    leaves = as_leaves(weights)
+    result = flow_of(network, inputs, mode)(leaves)
+    found = gradients([result], leaves)
+    return {name: found[name].mul_(weight) for name, weight in weights.items()}, result.detach()
 
 
 def _read(

@@ -12,11 +12,10 @@ from torch import Tensor
 from torch_synflow._torch.classes import BatchNorm
 from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow.flow.engine.replay import Replay
-from torch_synflow.flow.passes import flow_of, record
+from torch_synflow.flow.passes import record, synflow_by_definition
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.model.parameters import Entry
-from torch_synflow.scoring import reference
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.opening import opened
 from torch_synflow.scoring.precision import wider
@@ -92,7 +91,7 @@ class PositiveNetwork(Network):
         if self._replay is not None:
             return self._replayed(self._replay)
         whole, result = opened(  # what can not be recorded is scored by definition
-            self, lambda: reference.synflow(flow_of(self, self.inputs, mode), self.whole()), training=False
+            self, lambda: synflow_by_definition(self, self.whole(), self.inputs, mode), training=False
         )
         self.sound, self.result = False, float(result)
         self.vanishing = self._vanishes(self.result)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from torch_synflow._torch.pytree import tree_leaves, tree_map
-from torch_synflow._torch.wrappers import unwrapped
 from torch_synflow.flow.surrogate.call import Call, is_flow, label_of
 from torch_synflow.flow.surrogate.mode import Surrogate
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
@@ -102,7 +101,7 @@ class Reachability(FromInputs):
         """R, as a sum of booleans."""
         leaves = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
         self.outputs = [
-            Arrival(unwrapped(leaf.detach()) > 0, self._weights(self._before([label.node])))
+            Arrival(leaf.detach() > 0, self._weights(self._before([label.node])))
             for leaf in leaves
             if (label := self._label(leaf)) is not None and label.flow
         ]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torch.func import grad
 
 from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
 from torch_synflow.flow.passes import flow_of
@@ -15,6 +14,7 @@ from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.model.parameters import Entry, ExampleInputs
 from torch_synflow.reachability.boolean_pass import Reachability
 from torch_synflow.reachability.from_inputs import Inspection
+from torch_synflow.scoring.gradients import as_leaves, gradients
 from torch_synflow.scoring.opening import opened
 from torch_synflow.scoring.task import Weights
 
@@ -104,17 +104,19 @@ def reach(model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry])
     given = _by_argument(network.inputs)
     names = [name for name, value in given.items() for _ in tree_leaves(value)]
     leaves, spec = tree_flatten(network.inputs)
-    floating = {n: x for n, x in enumerate(leaves) if isinstance(x, Tensor) and x.is_floating_point()}
+    floating = {f"input {n}": x for n, x in enumerate(leaves) if isinstance(x, Tensor) and x.is_floating_point()}
 
-    def total(weights: Weights, inputs: dict[int, Tensor]) -> Tensor:
-        every = [inputs.get(number, leaf) for number, leaf in enumerate(leaves)]
-        return flow_of(network, tree_unflatten(every, spec), mode)(weights)
+    def find() -> tuple[Weights, dict[int, bool]]:
+        weights, inputs = as_leaves(network.weights), as_leaves(floating)
+        every = [inputs.get(f"input {number}", leaf) for number, leaf in enumerate(leaves)]
+        total = flow_of(network, tree_unflatten(every, spec), mode)(weights)
+        found = gradients([total], {**weights, **inputs})
+        return found, {
+            number: bool(found[name].any()) for number in range(len(leaves)) if (name := f"input {number}") in floating
+        }
 
-    gradients, of_inputs = opened(
-        network, lambda: grad(total, argnums=(0, 1))(network.weights, floating), training=False
-    )
-    leads = {number: bool(gradient.any()) for number, gradient in of_inputs.items()}
-    used = [(gradients[entry.key] > 0) & entry.mask for entry in entries]
+    found, leads = opened(network, find, training=False)
+    used = [(found[entry.key] > 0) & entry.mask for entry in entries]
     return Reached(entries, used, leads, {number: names[number] for number in leads}, last[0])
 
 

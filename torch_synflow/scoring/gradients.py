@@ -30,6 +30,11 @@ def as_scalar(value: Any, name: str) -> Tensor:
     return value.reshape(())
 
 
+def as_leaves(weights: Weights) -> Weights:
+    """Weights as leaves of a new autograd graph, on the same memory."""
+    return {name: weight.detach().requires_grad_() for name, weight in weights.items()}
+
+
 def gradients(
     outputs: Sequence[Tensor],
     weights: Weights,

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
+from torch_synflow._torch.checkpointing import NoCheckpoints
 from torch_synflow._torch.pytree import tree_map
 from torch_synflow.model.parameters import Entry, unwrap
 from torch_synflow.model.randomness import Draws
-from torch_synflow.scoring.gradients import as_scalar, gradients, mean_over_examples
+from torch_synflow.scoring.gradients import as_leaves, as_scalar, gradients, mean_over_examples
 from torch_synflow.scoring.precision import materialised, widened
 from torch_synflow.scoring.task import Task, Weights
 from torch_synflow.selection.survivors import Survivors
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _log = logging.getLogger("torch_synflow")
+
+
+def called_with(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The positional and the keyword arguments of a model: tuples and mappings of inputs are spread."""
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,), {}
 
 
 class Network:
@@ -87,13 +95,13 @@ class Network:
         A forward that writes to its inputs writes to copies.
         """
         inputs = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, inputs)
-        # cloned inside, as a transform of torch.func must own what a forward writes to (BatchNorm's counters)
+        # cloned in each pass, which writes to some (BatchNorm's counters)
         for module, name, constant in self._constants:
             module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
-        if isinstance(inputs, Mapping):
-            return functional_call(self.model, state, (), dict(inputs))
-        return functional_call(self.model, state, tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,))
+        args, kwargs = called_with(inputs)
+        with NoCheckpoints():
+            return functional_call(self.model, state, args, kwargs)
 
     def copy(self) -> Self:
         """The same network with weights of its own."""
@@ -150,10 +158,6 @@ class Network:
             )
         return loss
 
-    def leaves(self) -> Weights:
-        """The scored weights as leaves of a new autograd graph, on the same memory."""
-        return {name: weight.detach().requires_grad_() for name, weight in self.weights.items()}
-
     def gradient(self, function: Callable[[Weights], Tensor]) -> Weights:
         """The gradient of a scalar function of the scored weights, zero where a mask is.
 
@@ -164,14 +168,14 @@ class Network:
         Raises:
             TypeError, ValueError: if it returns no tensor, not one entry, or one that depends on no weight.
         """
-        weights = self.leaves()
+        weights = as_leaves(self.weights)
         return self._masked(gradients([as_scalar(function(weights), "function")], weights))
 
     def mean_gradient(self, data: Iterable[Any], *, temperature: float = 1.0) -> Weights:
         """The gradient of the mean loss over all examples of ``data``, zero where a mask is."""
 
         def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
-            weights = self.leaves()
+            weights = as_leaves(self.weights)
             loss = self.finite_loss(index, weights, inputs, targets, temperature=temperature)
             return gradients([loss], weights)
 
@@ -193,7 +197,7 @@ class Network:
                 _log.info("GraSP passes batches through twice, with other numbers of %s", " and ".join(sources))
 
         def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
-            weights = self.leaves()
+            weights = as_leaves(self.weights)
             loss = self.finite_loss(index, weights, inputs, targets, temperature=temperature)
             gradient = gradients([loss], weights, create_graph=True)
             del loss

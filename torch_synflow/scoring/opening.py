@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 
+from torch_synflow._torch.compiled import run_uncompiled
+from torch_synflow._torch.functions import show_autograd_functions
 from torch_synflow.model.transaction import Result, unchanged
 from torch_synflow.scoring.network import Network
 
@@ -24,9 +26,14 @@ def opened(network: Network, work: Callable[[], Result], *, training: bool) -> R
     def open_and_work() -> Result:
         model.train(training)
         for module in model.modules():
-            # a user's backward hooks are not ours to run, and torch.func can not differentiate through them
+            # a user's backward hooks are not ours to run, and a compiled forward is none that modes see into
             module._backward_hooks.clear()
             module._backward_pre_hooks.clear()
-        return work()
+            run_uncompiled(module)
+        show_autograd_functions()
+        try:
+            return work()
+        finally:
+            show_autograd_functions(shown=False)
 
     return unchanged(model, lambda: differentiating(network, open_and_work))

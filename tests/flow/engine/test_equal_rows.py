@@ -133,7 +133,7 @@ def shapes(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     + [lambda pool=pool: Pools(pool) for pool in POOLS],
 )
 def test_scores_are_by_definition(build: Any, shapes: list[torch.Size], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch_synflow.flow.positive.flow_of", model_again)
+    monkeypatch.setattr("torch_synflow.flow.positive.synflow_by_definition", model_again)
     torch.manual_seed(0)
     model = build().double()
     with torch.no_grad():

@@ -79,7 +79,7 @@ class Counts(Body):
     "model", [Body, Branches, WritesToItsOwn, WritesToZeros, TiedTwice, ByMatmulToo, Scaled, Counts]
 )
 def test_a_recorded_pass_scores_by_definition(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch_synflow.flow.positive.flow_of", model_again)
+    monkeypatch.setattr("torch_synflow.flow.positive.synflow_by_definition", model_again)
     torch.manual_seed(0)
     built = model()
     assert tape_of(built) is not None
@@ -118,7 +118,7 @@ def test_a_pass_that_can_not_be_run_again_runs_the_model_each_time(model: Any) -
 
 
 def test_an_autograd_function_is_recorded_registered_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch_synflow.flow.positive.flow_of", model_again)
+    monkeypatch.setattr("torch_synflow.flow.positive.synflow_by_definition", model_again)
 
     class Hidden(torch.autograd.Function):
         @staticmethod

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import nn
-from torch.func import grad
 
 from torch_synflow.diagnostics.drawing import axes
 from torch_synflow.diagnostics.table import table
@@ -16,6 +15,7 @@ from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs
 from torch_synflow.reachability.from_inputs import FromInputs, Inspection
+from torch_synflow.scoring.gradients import as_leaves
 from torch_synflow.scoring.opening import opened
 
 
@@ -102,7 +102,7 @@ def path_norm(model: nn.Module, example_inputs: ExampleInputs) -> PathNorm:
                 totals.append(float(value.detach()))
                 return value
 
-        grad(flow_of(network, network.inputs, Summing))(network.weights)
+        flow_of(network, network.inputs, Summing)(as_leaves(network.weights))
         return totals[-1]
 
     return PathNorm(*opened(network, lambda: [summed(mode) for mode in (FromInputs, Flow)], training=False))

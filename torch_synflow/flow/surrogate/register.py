@@ -13,8 +13,7 @@ def register(operation: Any, surrogate: Surrogate | None = None) -> Any:
 
     Args:
         operation: what the model calls: a function such as ``torch.special.erf``, a method such as
-            ``torch.Tensor.erf``, or a subclass of ``torch.autograd.Function`` (written with ``setup_context``,
-            as ``torch.func`` needs it).
+            ``torch.Tensor.erf``, or a subclass of ``torch.autograd.Function``.
         surrogate: called with the same arguments instead. For an activation ``torch.relu`` of the input. Left
             out, ``register`` is a decorator.
 

@@ -1,0 +1,46 @@
+"""Gradient checkpointing, left out while a model is scored.
+
+A checkpoint runs a part of the model again during the backward pass, when the scored weights and the surrogate are no
+longer in their places. It hides in an autograd function, or in hooks on what autograd saves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import CheckpointFunction
+
+from torch_synflow._torch.function_modes import FunctionMode
+from torch_synflow._torch.functions import autograd_function
+
+
+def hooks_on_saved_tensors() -> Any:
+    """The innermost hooks on what autograd saves, ``None`` where there are none."""
+    return torch._C._autograd._top_saved_tensors_default_hooks(True)
+
+
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+class NoCheckpoints(FunctionMode):
+    """Within it a checkpoint is an ordinary part of the forward pass, and hooks set outside of the mode stay."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._outside = hooks_on_saved_tensors()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run what a checkpoint holds; let other operations save what they need as it is."""
+        kwargs = kwargs or {}
+        if autograd_function(func, args) is CheckpointFunction:
+            _, run, _, *given = args
+            with self:
+                return run(*given)
+        if hooks_on_saved_tensors() == self._outside:
+            return func(*args, **kwargs)
+        with saved_tensors_hooks(_as_it_is, _as_it_is):
+            return func(*args, **kwargs)
