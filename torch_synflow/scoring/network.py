@@ -17,6 +17,7 @@ from torch_synflow.model.parameters import Entry, unwrap
 from torch_synflow.model.randomness import Draws
 from torch_synflow.scoring.gradients import as_leaves, as_scalar, gradients, mean_over_examples
 from torch_synflow.scoring.precision import materialised, widened
+from torch_synflow.scoring.second_derivatives import TwiceDifferentiable, without_second_derivative
 from torch_synflow.scoring.task import Task, Weights
 from torch_synflow.selection.survivors import Survivors
 
@@ -198,14 +199,18 @@ class Network:
 
         def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
             weights = as_leaves(self.weights)
-            loss = self.finite_loss(index, weights, inputs, targets, temperature=temperature)
+            with TwiceDifferentiable():
+                loss = self.finite_loss(index, weights, inputs, targets, temperature=temperature)
             gradient = gradients([loss], weights, create_graph=True)
             del loss
             times = self._masked({name: g.detach() for name, g in gradient.items()}) if whole is None else whole
             # where the gradient does not depend on the weights the Hessian is zero
             names = [name for name, g in gradient.items() if g.requires_grad]
             outputs = [gradient.pop(name) for name in names]
-            return gradients(outputs, weights, times=[times[name] for name in names])
+            try:
+                return gradients(outputs, weights, times=[times[name] for name in names])
+            except RuntimeError as error:
+                raise without_second_derivative(error) or error from error
 
         return self.mean_over_examples(data, of_batch)
 

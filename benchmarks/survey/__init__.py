@@ -1,0 +1,1 @@
+"""What SynFlow, SNIP and GraSP make of the networks that people use."""

@@ -1,0 +1,45 @@
+"""Operations that torch differentiates once only, run as others that have a second derivative."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from torch_synflow._torch.attention import with_second_derivatives
+from torch_synflow._torch.function_modes import FunctionMode
+
+#: what torch says of an operation whose derivative it can not differentiate
+_REFUSED = re.compile(r"derivative for '?(?:aten::)?_?(\w+?)(?:_backward)?'? is not implemented")
+
+
+class TwiceDifferentiable(FunctionMode):
+    """Within it attention runs in plain steps, and so does ``hardsigmoid``; their values are the same to rounding."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run ``func``, or what has its value and a second derivative."""
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in ("scaled_dot_product_attention", "multi_head_attention_forward"):
+            with with_second_derivatives():
+                return func(*args, **kwargs)
+        if name in ("hardsigmoid", "hardsigmoid_"):
+            x = args[0] if args else kwargs["input"]
+            value: Tensor = F.relu6(x + 3) / 6
+            in_place = name.endswith("_") or (args[1] if len(args) > 1 else kwargs.get("inplace", False))
+            return x.copy_(value) if in_place else value
+        return func(*args, **kwargs)
+
+
+def without_second_derivative(error: RuntimeError) -> ValueError | None:
+    """The error that names an operation whose second derivative torch does not have, if that is what went wrong."""
+    found = _REFUSED.search(str(error))
+    if found is None:
+        return None
+    return ValueError(
+        "loss_fn: expected a loss with a second derivative, which GraSP's scores are made of, got one by the operation "
+        f"{found[1]!r}, for which torch has none; write that step of the model or the loss with operations that have "
+        "one, or score by prune.SNIP"
+    )
