@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
-from tests.masks import Pair
+from tests.masks import Pair, listed
 from tests.models import (
     CLASSES,
     Auxiliary,
@@ -224,7 +224,7 @@ def prune_case(
     method: MethodCase, case: ModelCase, model: nn.Module, amount: float, **arguments: Any
 ) -> prune.PruningReport:
     """Prune all prunable weights of ``model`` in three iterations, unless ``arguments`` say otherwise."""
-    parameters = prune.prunable_parameters(model)
+    parameters = listed(model)
     arguments = {"iterations": 3, **method.arguments(case), **arguments}
     return prune.global_iterative_unstructured(parameters, method.method, amount, **arguments)
 
@@ -232,4 +232,4 @@ def prune_case(
 def score_case(method: MethodCase, case: ModelCase, model: nn.Module) -> dict[Pair, Tensor]:
     """Scores of all prunable weights of ``model``."""
     assert issubclass(method.method, prune.SaliencyUnstructured)
-    return method.method.scores(model, prune.prunable_parameters(model), **method.arguments(case))
+    return method.method.scores(model, listed(model), **method.arguments(case))

@@ -5,9 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tests.models import TiedEmbedding
 from torch_synflow import prune
 
 Pair = tuple[nn.Module, str]
+
+
+def listed(model: nn.Module) -> prune.PrunableParameters:
+    """All prunable weights of ``model``, one that an embedding and a layer share included."""
+    return prune.prunable_parameters(model, embeddings=isinstance(model, TiedEmbedding))
 
 
 def dense(pair: Pair) -> nn.Parameter:
@@ -26,7 +32,7 @@ def mask_of(pair: Pair) -> Tensor:
 def distinct(model: nn.Module) -> list[Pair]:
     """The prunable weights of ``model``, those that are one tensor once."""
     first: dict[int, Pair] = {}
-    for pair in prune.prunable_parameters(model):
+    for pair in listed(model):
         first.setdefault(id(dense(pair)), pair)
     return list(first.values())
 

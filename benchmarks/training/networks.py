@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -171,18 +172,15 @@ NETWORKS: dict[str, _Builder] = {
 
 FULLY_CONNECTED = ("lenet_300_100",)  # without convolutions to lay out in memory
 WITHOUT_BATCHNORM = (*FULLY_CONNECTED, "small_vit", "small_vit_attention", "small_convnext")
-#: networks in which the projections to queries, keys and values are pruned too, which ``prunable_parameters`` leaves
-#: out; the output projection cannot be pruned, because its hooks never run
-_ATTENTION_TOO = ("small_vit_attention",)
+#: networks in which the projections to queries, keys and values stay as they are
+_WITHOUT_ATTENTION = ("small_vit",)
 
 
 def pruned_parameters(name: str, model: nn.Module) -> PrunableParameters:
     """The ``(module, name)`` pairs that are pruned in the network of this name."""
-    found = prune.prunable_parameters(model)
-    for module in model.modules() if name in _ATTENTION_TOO else ():
-        if isinstance(module, nn.MultiheadAttention):
-            found.append((module, "in_proj_weight"))
-    return found
+    with warnings.catch_warnings():  # which says what is left out
+        warnings.filterwarnings("ignore", "prunable_parameters: lists")
+        return prune.prunable_parameters(model, exclude=nn.MultiheadAttention if name in _WITHOUT_ATTENTION else ())
 
 
 def initialise(model: nn.Module, *, mode: str = "fan_in", uniform_gamma: bool = False) -> nn.Module:

@@ -37,6 +37,15 @@ def test_an_empty_list_and_things_that_are_no_list() -> None:
             model,
             lambda w=wrong: run(w, prune.L1Unstructured, 0.5),
         )
+    for wrong, seen in (
+        (model.parameters(), r"got Parameter, as model\.parameters\(\) gives"),
+        (model.named_parameters(), r"got str, Parameter, as model\.named_parameters\(\) gives"),
+        (model.modules(), r"got Net, as model\.modules\(\) gives"),
+        (model.named_modules(), r"got str, Net, as model\.named_modules\(\) gives"),
+        (list(model.state_dict()), r"got str, as model\.state_dict\(\) gives"),
+    ):
+        message = rf"parameters\[0\]: expected a \(module, name\) pair such as .*{seen}; prune\.prunable_parameters"
+        refuses(TypeError, message, model, lambda w=wrong: run(w, prune.L1Unstructured, 0.5))
     for wrong in ([model[0]], [(model[0], "weight", 1)], [("0", "weight")], [(model[0], 0)]):
         refuses(TypeError, r"parameters\[0\]: expected a", model, lambda w=wrong: run(w, prune.L1Unstructured, 0.5))
 
@@ -121,11 +130,11 @@ def test_attention_without_its_output_projection() -> None:
     model = nn.TransformerEncoderLayer(6, 2, 12, batch_first=True)
     params = prune.prunable_parameters(model, example_inputs=torch.rand(2, 4, 6))
     assert not any(module is model.self_attn.out_proj for module, _ in params)
+    assert (model.self_attn, "in_proj_weight") in params
     report = prune.global_iterative_unstructured(
-        [*params, (model.self_attn, "in_proj_weight")],
+        params,
         SNIP,
         0.5,
-        model=model,
         data=(torch.rand(2, 4, 6), torch.rand(2, 4, 6)),
         loss_fn=F.mse_loss,
     )
@@ -215,10 +224,10 @@ def test_wrappers_are_seen_through(method: Any) -> None:
 def test_a_weight_that_the_old_spectral_norm_computes_is_refused_before_anything_is_scored() -> None:
     model = nn.Sequential(nn.utils.spectral_norm(nn.Linear(4, 3)), nn.ReLU(), nn.Linear(3, 2))
     for call in (
-        lambda: prune.synflow_scores(model, torch.ones(1, 4)),
-        lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5),
+        lambda: prune.synflow_scores(model, torch.ones(1, 4), [(model[0], "weight")]),
+        lambda: prune.global_iterative_unstructured([(model[0], "weight")], prune.L1Unstructured, 0.5),
     ):
-        with pytest.raises(ValueError, match=r"0\.weight: .*computes from weight_orig.*remove_spectral"):
+        with pytest.raises(ValueError, match=r"weight\)?: .*computes from weight_orig.*remove_spectral"):
             call()
     nn.utils.remove_spectral_norm(model[0])
     assert prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5).kept == 9

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 
 from torch_synflow.budget.allocation import densities_of
+from torch_synflow.model.listing import weights_of
 from torch_synflow.model.parameters import (
     Entry,
     Pair,
     Parameters,
     PrunableParameters,
-    prunable_parameters,
     resolve,
     unwrap,
 )
@@ -150,7 +150,7 @@ def proportional(densities: Mapping[Any, float]) -> Callable[[Parameters, float]
 def _entries(parameters: Parameters) -> tuple[list[Entry], bool]:
     """The layers of a model or of pairs, and whether their names are known."""
     if isinstance(parameters, nn.Module):
-        parameters = prunable_parameters(parameters)
+        parameters = PrunableParameters(weights_of(parameters), parameters)
     model = parameters.model if isinstance(parameters, PrunableParameters) else None
     return resolve(parameters, unwrap(model) if model is not None else None), model is not None
 

@@ -12,8 +12,9 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch_synflow.budget.counts import check_amount, to_remove
 from torch_synflow.methods.binding import bound_class, parameters_of, survivors_of
 from torch_synflow.methods.refusal import call_that_works, refusal
+from torch_synflow.model.listing import weights_of
 from torch_synflow.model.masks import attach
-from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters, prunable_parameters, resolve, unwrap
+from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters, resolve, unwrap
 from torch_synflow.model.threads import ONE_AT_A_TIME
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.schedules import Schedule, exponential
@@ -138,7 +139,7 @@ class SaliencyUnstructured(BasePruningMethod):
         task = cls.require(Task(model, example_inputs, data, loss_fn).or_else(cls._task))
         assert task.model is not None  # require saw to it
         model = task.model
-        entries = resolve(prunable_parameters(model) if parameters is None else parameters, unwrap(model))
+        entries = resolve(weights_of(model) if parameters is None else parameters, unwrap(model))
 
         def work() -> dict[Pair, Tensor]:  # with what follows scoring, which may have drawn random numbers
             scores = cls.score_entries(entries, cls.network(task, entries, [entry.mask for entry in entries]))

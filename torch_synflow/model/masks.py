@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from torch_synflow.model.listing import weights_of
 from torch_synflow.model.parameters import (
     Entry,
     Pair,
     Parameters,
     held_parameters,
-    prunable_parameters,
     resolve,
     unwrap,
 )
@@ -90,7 +90,7 @@ def entries_of(model: nn.Module, parameters: Parameters | None = None) -> list[E
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
     model = unwrap(model)
     if parameters is None:
-        parameters = list(dict.fromkeys([*prunable_parameters(model), *pruned_parameters(model)]))
+        parameters = list(dict.fromkeys([*weights_of(model), *pruned_parameters(model)]))
     return resolve(parameters, model)
 
 

@@ -5,74 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torch_synflow._torch.classes import AttentionOutput, Convolution
 from torch_synflow._torch.compiled import inside_compiled
-from torch_synflow.model.prunable import prunable
+from torch_synflow.model.listing import ExampleInputs, PrunableParameters, prunable_parameters
+from torch_synflow.model.prunable import Pair, prunable
 from torch_synflow.model.threads import ONE_AT_A_TIME
 
-Pair = tuple[nn.Module, str]
+__all__ = [
+    "Entry", "ExampleInputs", "Pair", "Parameters", "PrunableParameters", "as_pairs", "held_parameters",
+    "prunable_parameters", "resolve", "unwrap",
+]  # fmt: skip
+
 #: a model, for all its prunable weights, or ``(module, name)`` pairs
 Parameters = nn.Module | Iterable[Pair]
-#: what a model is called with: a tensor, a tuple or list of positional arguments, or a mapping of keyword arguments
-ExampleInputs = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
-
-
-class PrunableParameters(list[Pair]):
-    """A list of ``(module, name)`` pairs that remembers its model and an example of its inputs.
-
-    It is a list in every respect: entries can be removed, and torch's own functions take it.
-
-    Attributes:
-        model: the model that the modules belong to.
-        example_inputs: what the model is called with, or ``None``.
-    """
-
-    def __init__(self, pairs: Iterable[Pair], model: nn.Module, example_inputs: ExampleInputs | None = None) -> None:
-        super().__init__(pairs)
-        self.model = model
-        self.example_inputs: Any = example_inputs
-
-
-def prunable_parameters(model: nn.Module, *, example_inputs: ExampleInputs | None = None) -> PrunableParameters:
-    """List the weights of a model's linear and convolution layers, the ones that the papers prune.
-
-    Biases, normalisation, embeddings and recurrent layers are left out, and so is the output projection of
-    ``nn.MultiheadAttention``, which that module reads without calling it, so that no pruning hook would run.
-
-    Args:
-        model: any module. It is only read.
-        example_inputs: what the model is called with: a tensor, a tuple of positional arguments or a mapping
-            of keyword arguments, the first dimension being the batch. Methods that need an input take its
-            shape from here.
-
-    Returns:
-        A list of ``(module, name)`` pairs, in the order of ``model.modules()``, that remembers the model.
-
-    Raises:
-        TypeError: if ``model`` is no module.
-
-    Example:
-        >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
-        >>> params = prunable_parameters(model, example_inputs=torch.rand(8, 1, 3, 3))
-        >>> [(type(module).__name__, name) for module, name in params]
-        [('Conv2d', 'weight'), ('Linear', 'weight')]
-        >>> params.remove((model[3], "weight"))  # leave the classifier dense
-        >>> len(params), params.model is model
-        (1, True)
-    """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
-    pairs = [
-        (module, "weight")
-        for module in model.modules()
-        if isinstance(module, (nn.Linear, Convolution)) and not isinstance(module, AttentionOutput)
-    ]
-    return PrunableParameters(pairs, model, example_inputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,15 +76,19 @@ def as_pairs(parameters: Parameters) -> list[Pair]:
     pairs = list(parameters)
     if not pairs:
         raise ValueError(
-            "parameters: expected at least one (module, name) pair, got none; "
-            "prune.prunable_parameters(model) lists the weights of linear and convolution layers"
+            "parameters: expected at least one (module, name) pair, got none; prune.prunable_parameters(model) lists "
+            "the weights of linear, convolution and recurrent layers, of which a model without such layers has none"
         )
     for index, pair in enumerate(pairs):
-        if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
-            raise TypeError(f"parameters[{index}]: expected a (module, name) pair, got {_short(pair)}")
-        if not (isinstance(pair[0], nn.Module) and isinstance(pair[1], str)):
+        if not (
+            isinstance(pair, (tuple, list))
+            and len(pair) == 2
+            and isinstance(pair[0], nn.Module)
+            and isinstance(pair[1], str)
+        ):
             raise TypeError(
-                f"parameters[{index}]: expected a module and a name, got {type(pair[0]).__name__} and {_short(pair[1])}"
+                f'parameters[{index}]: expected a (module, name) pair such as (model.fc, "weight"), got '
+                f"{_what(pair)}; prune.prunable_parameters(model) makes such a list, and the model itself stands for it"
             )
     return [(module, name) for module, name in pairs]
 
@@ -226,6 +178,18 @@ def _one_device(entries: list[Entry]) -> None:
                 f"{entry.label}: expected device {first.parameter.device}, that of {first.label}, "
                 f"got {entry.parameter.device}; move the model to one device, prune, and move it back"
             )
+
+
+def _what(given: object) -> str:
+    """What stands in the place of a pair, by the method of a model that gives such."""
+    kinds = [type(given)] if not isinstance(given, (tuple, list)) else [type(part) for part in given]
+    for made, types in (
+        ("parameters()", (Tensor,)), ("named_parameters()", (str, Tensor)), ("modules()", (nn.Module,)),
+        ("named_modules()", (str, nn.Module)), ("state_dict()", (str,)),
+    ):  # fmt: skip
+        if len(kinds) == len(types) and all(issubclass(kind, one) for kind, one in zip(kinds, types, strict=True)):
+            return f"{_short([kind.__name__ for kind in kinds])[1:-1]}, as model.{made} gives".replace("'", "")
+    return _short(given)
 
 
 def _short(value: object) -> str:

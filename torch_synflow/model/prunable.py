@@ -8,8 +8,10 @@ from torch.nn.utils import parametrize
 
 from torch_synflow._torch.classes import AttentionOutput
 
+Pair = tuple[nn.Module, str]
 
-def prunable(pair: tuple[nn.Module, str], label: str) -> nn.Parameter:
+
+def prunable(pair: Pair, label: str) -> nn.Parameter:
     """The parameter of a pair, or an error that says why a pruning hook on it could not work."""
     module, name = pair
     if parametrize.is_parametrized(module, name):
@@ -38,6 +40,21 @@ def prunable(pair: tuple[nn.Module, str], label: str) -> nn.Parameter:
     if not parameter.is_floating_point():
         raise TypeError(f"{label}: expected a floating-point parameter, got {parameter.dtype}; leave this entry out")
     return parameter
+
+
+def obstacle(pair: Pair) -> str:
+    """What is in the way of a pruning hook on a parameter that is there, in a few words, empty if nothing is."""
+    module, name = pair
+    if parametrize.is_parametrized(module, name) or isinstance(module, parametrize.ParametrizationList):
+        return "what a parametrization computes a weight from"
+    parameter = _held(module, name)
+    if parameter is None or (f"{name}_orig" in module._parameters and f"{name}_mask" not in module._buffers):
+        return "computed by a hook"
+    if isinstance(module, AttentionOutput):
+        return "read by nn.MultiheadAttention without a call"
+    if is_lazy(parameter) or parameter.is_meta:
+        return "without values yet"
+    return "" if parameter.is_floating_point() else f"of {parameter.dtype}".replace("torch.", "")
 
 
 def _held(module: nn.Module, name: str) -> nn.Parameter | None:

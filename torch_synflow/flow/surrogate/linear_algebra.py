@@ -69,6 +69,13 @@ def dot(call: Call) -> Any:
     return (first * second).sum()
 
 
+def bilinear(call: Call) -> Any:
+    """Both inputs with each matrix of the weight."""
+    first, second, weight = (call.get(place, name) for place, name in enumerate(("input1", "input2", "weight")))
+    result, bias = torch.einsum("...i,oij,...j->...o", first, weight, second), call.get(3, "bias")
+    return result if bias is None else result + bias
+
+
 def chain_of_products(call: Call) -> Any:
     """Product by product, from the left."""
     matrices = call.args if isinstance(call.get(0, "tensors"), Tensor) else call.get(0, "tensors")
@@ -89,6 +96,7 @@ STEPS: dict[str, Callable[[Call], Any]] = {
     "addcdiv": plus_product(("tensor1", "tensor2"), lambda a, b: a / b),
     "tensordot": tensordot,
     "inner": inner,
+    "bilinear": bilinear,
     **dict.fromkeys(("outer", "ger"), outer),
     **dict.fromkeys(("dot", "vdot"), dot),
     **dict.fromkeys(("chain_matmul", "linalg_multi_dot"), chain_of_products),
