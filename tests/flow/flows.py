@@ -16,11 +16,12 @@ X = torch.ones(1, 6)
 IMAGE = torch.ones(1, 3, 8, 8)
 
 
-def totals(model: nn.Module, x: Any = X) -> Totals:
+def totals(model: nn.Module, x: Any = X, *, exclude: Any = ()) -> Totals:
     """The sum of the scores of each prunable weight; all are checked to be positive and finite."""
+    parameters = prune.prunable_parameters(model, exclude=exclude)
     names = {module: name for name, module in model.named_modules()}
     found = {}
-    for (module, name), score in prune.synflow_scores(model, x).items():
+    for (module, name), score in prune.synflow_scores(model, x, parameters).items():
         assert torch.isfinite(score).all()
         assert torch.equal(score > 0, getattr(module, name) != 0), names[module]
         found[names[module]] = float(score.sum())

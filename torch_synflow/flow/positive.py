@@ -128,7 +128,7 @@ class PositiveNetwork(Network):
             if name in self.weights:
                 self.weights[name].copy_(self.masks[name])
             else:
-                self._others[name].fill_(1)
+                self._others[name].fill_(1)._synaptic_zero = True  # type: ignore[attr-defined]
         for tensor in (*self.weights.values(), *self._others.values()):
             if tensor.is_floating_point():
                 tensor.abs_()

@@ -28,11 +28,8 @@ def test_attention_counts_upstream_once_and_q_and_k_carry_the_blocks_flow(form: 
 
     model = without_biases(nn.Sequential(nn.Linear(6, 8), nn.GELU(), Block(), Block(), nn.Linear(8, 3)))
     tokens = torch.ones(1, 5, 6)
-    parameters = prune.prunable_parameters(model)
-    if form == "module":
-        parameters += [(block.attention.inner, "in_proj_weight") for block in (model[2], model[3])]
     names = {module: name for name, module in model.named_modules()}
-    scores = prune.synflow_scores(model, tokens, parameters)
+    scores = prune.synflow_scores(model, tokens)
     R = float(scores[model[4], "weight"].sum())  # noqa: N806
     for (module, name), score in scores.items():
         parts = score.chunk(3) if names[module].endswith("qkv") or name == "in_proj_weight" else [score]
@@ -58,6 +55,8 @@ def test_torchs_transformers_are_conserved() -> None:
     encoder = nn.Sequential(nn.Linear(6, 8), nn.TransformerEncoder(layer, 2, enable_nested_tensor=False))
     found = totals(without_biases(nn.Sequential(encoder, nn.Linear(8, 3))), torch.ones(5, 6))
     assert found["0.0"] == pytest.approx(found["1"], rel=1e-9)
+    fused = [found.pop(f"0.1.layers.{index}.self_attn") for index in range(2)]
+    assert max(fused) <= 3 * found["1"] * (1 + 1e-9)  # queries, keys and values in one
     assert max(found.values()) == pytest.approx(found["1"], rel=1e-9)
     whole = nn.Transformer(8, 2, 1, 1, 16, batch_first=True)
     for score in prune.synflow_scores(whole, (torch.ones(1, 5, 8), torch.ones(1, 3, 8))).values():

@@ -21,6 +21,8 @@ _READ_BY_PYTHON = frozenset(
         "numpy", "equal", "allclose", "is_nonzero",
     )
 )  # fmt: skip
+#: what makes a tensor whose size is told by the values of its input
+_OF_ANY_SIZE = frozenset(("nonzero", "argwhere", "masked_select", "unique", "unique_consecutive", "bincount"))
 
 
 class Recorder(FunctionMode):
@@ -69,6 +71,8 @@ class Recorder(FunctionMode):
             return result
         if name in _READ_BY_PYTHON or isinstance(kwargs.get("out"), Tensor):
             self.broken = self.broken or f"{name!r} takes values out of the pass"
+        if name in _OF_ANY_SIZE or (name == "where" and len(args) == 1) or _chooses(name, args, self._slots):
+            self.broken = self.broken or f"{name!r} makes a tensor whose size depends on the weights"
         written = name == "__setitem__" or writes
         if written and id(args[0]) not in self._slots:
             self._write(torch.clone, (args[0].clone(),), {}, [args[0]])
@@ -120,6 +124,13 @@ class _WithoutGradient:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with torch.no_grad():
             return self._func(*args, **kwargs)
+
+
+def _chooses(name: str, args: Sequence[Any], slots: Mapping[int, int]) -> bool:
+    """Whether a tensor is indexed by booleans that depend on the weights."""
+    if name not in ("__getitem__", "__setitem__") or len(args) < 2:
+        return False
+    return any(id(leaf) in slots and leaf.dtype == torch.bool for leaf in _tensors(args[1]))
 
 
 def _tensors(tree: Any) -> list[Tensor]:

@@ -109,3 +109,20 @@ def relu(x: Tensor) -> Tensor:
 def plain(value: Any) -> Any:
     """A flow as it is, and a constant's magnitude."""
     return value if is_flow(value) else magnitude(value)
+
+
+def in_one_precision(values: list[Any]) -> list[Any]:
+    """Values with the floating-point tensors among them in the widest precision of all, their labels kept."""
+    floating = [value for value in values if isinstance(value, Tensor) and value.is_floating_point()]
+    if len({value.dtype for value in floating}) < 2:
+        return values
+    widest = max((value.dtype for value in floating), key=lambda dtype: torch.finfo(dtype).bits)
+    return [_cast(value, widest) if any(value is one for one in floating) else value for value in values]
+
+
+def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
+    if value.dtype == dtype:
+        return value
+    cast: Any = value.to(dtype)
+    cast._synaptic_label = label_of(value)
+    return cast  # type: ignore[no-any-return]

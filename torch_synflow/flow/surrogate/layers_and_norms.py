@@ -106,6 +106,19 @@ def _is_leaf(value: Any) -> bool:
     return label is not None and label.node[0] < 0
 
 
+def cast(call: Call) -> Any:
+    """To another device only: in a narrower precision the flow would lose digits, or meet wider weights."""
+    x, result = call.get(0, "self"), call.run()
+    return result.to(x.dtype) if isinstance(result, Tensor) and result.is_floating_point() else result
+
+
+def of_weights(call: Call) -> Any:
+    """Weights that a normalisation standardises: not centred, over a size that is a constant."""
+    x = call.get(0, "input")
+    norms = {"batch_norm": batch_norm, "normalize": normalize}
+    return norms.get(call.func.__name__, layer_norm)(call) if bool((x >= 0).all()) else call.run()
+
+
 def embedding(call: Call) -> Tensor:
     """Ones: what is embedded is the network's input."""
     return torch.ones_like(call.func(*call.args, **call.kwargs)).detach()

@@ -10,20 +10,18 @@ from torch import Tensor
 from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.functions import autograd_function
 from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
-from torch_synflow.flow.surrogate.call import Call, in_place, is_flow, label_of
+from torch_synflow.flow.surrogate.call import Call, in_one_precision, in_place, is_flow, label_of
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.flow.surrogate.operations import (
-    BOUNDED,
     DECOMPOSED,
-    GATES,
     LAYERS,
+    MATRICES,
+    OF_WEIGHTS,
     REGISTERED,
-    SELECT,
-    SHAPE,
     SURROGATES,
-    THROUGH,
-    known,
+    kind_of,
     name_of,
+    nature_of,
 )
 from torch_synflow.flow.surrogate.trace import Label, Node, Place, Plan, Trace
 
@@ -38,11 +36,13 @@ class Flow(FunctionMode):
 
     Attributes:
         trace: what the pass did.
+        without_surrogate: the names of the operations on the flow that have no surrogate.
     """
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
+        self.without_surrogate: list[str] = []
         self.trace = Trace()
         self._calls = 0
         self._made: dict[Any, Label] = {}
@@ -74,13 +74,15 @@ class Flow(FunctionMode):
         starts = name in LAYERS and not flow  # a constant that a layer reads is an input too
         if surrogate is None and (flow or starts) and name in SURROGATES:
             surrogate = SURROGATES[name]
+        elif surrogate is None and not flow and name in OF_WEIGHTS:
+            surrogate = OF_WEIGHTS[name]
         elif surrogate is not None:
             surrogate = _of_arguments(surrogate, skip=key is not func)
 
         def run(cut: frozenset[int], *, twin: bool = False) -> tuple[Any, Call]:
             values = self._replaced(flat, slots, cut, twin=twin, copy=in_place(func))
             self.align_exponents(name, values, slots)
-            new_args, new_kwargs = tree_unflatten(values, spec)
+            new_args, new_kwargs = tree_unflatten(in_one_precision(values) if name in MATRICES else values, spec)
             call = Call(func, new_args, new_kwargs, self.trace, index=index)
             result = self.run_operation(name, surrogate, call)
             if in_place(func) and slots[:1] == [0] and values[0] is not flat[0]:
@@ -92,12 +94,13 @@ class Flow(FunctionMode):
             )
             return result, call
 
-        kind = _kind(name, registered=surrogate is not None)
+        kind = kind_of(name, registered=surrogate is not None)
         result = self._outputs(index, name, kind, [label_of(flat[s]) for s in slots], flow or starts, run)
         if flow or starts:
-            self.note_operation(
-                name, kind, [flat[s] for s in slots if is_flow(flat[s])], [t for t in tree_leaves(result) if is_flow(t)]
-            )
+            flows = [leaf for leaf in tree_leaves(result) if is_flow(leaf)]
+            if flows and kind == "unknown" and name != "detach" and name not in self.without_surrogate:
+                self.without_surrogate.append(name)
+            self.note_operation(name, kind, [flat[s] for s in slots if is_flow(flat[s])], flows)
         return None if name == "setitem" else result
 
     def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
@@ -200,7 +203,7 @@ class Flow(FunctionMode):
             labels = labels[:1]  # of x.expand_as(y) only x is moved
         node = Node(name, kind, tuple(label.node for label in labels), call.gate_slots, flow)
         flows = frozenset(k for k, label in enumerate(labels) if label.flow)
-        gate, mean = _nature(name, [label for label in labels if label.flow])
+        gate, mean = nature_of(name, [label for label in labels if label.flow])
         for number, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor) and leaf.is_floating_point():
                 place = (index, number)
@@ -223,24 +226,3 @@ class Flow(FunctionMode):
 def _of_arguments(surrogate: Surrogate, *, skip: bool) -> Callable[[Call], Any]:
     """A user's surrogate, called with the arguments (without the class of a custom autograd function)."""
     return lambda call: surrogate(*call.args[int(skip) :], **call.kwargs)
-
-
-def _kind(name: str, *, registered: bool) -> str:
-    if name in SELECT:
-        return "select"
-    if name in SHAPE:
-        return "shape"
-    if name in LAYERS or name in ("matmul", "mm", "bmm", "mv", "einsum"):
-        return "weights"
-    return "known" if registered or known(name) else "unknown"
-
-
-def _nature(name: str, flows: list[Label]) -> tuple[int, bool]:
-    """How much of a gate the output is, and whether it is a mean."""
-    if name in GATES:
-        return 2, False
-    if name in BOUNDED:
-        return 1, False
-    if name in THROUGH and len(flows) == 1:
-        return flows[0].gate, name == "mean" or (flows[0].mean and (name in SHAPE or name in SELECT))
-    return 0, name == "mean"

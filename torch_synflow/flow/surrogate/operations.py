@@ -7,6 +7,7 @@ from typing import Any
 
 from torch_synflow.flow.surrogate import attention, layers_and_norms, linear_algebra, products, recurrent
 from torch_synflow.flow.surrogate.call import Call
+from torch_synflow.flow.surrogate.trace import Label
 
 
 def words(text: str) -> frozenset[str]:
@@ -40,6 +41,8 @@ SHAPE = words(
 #: linear maps with a weight, of which a constant input is an input of the network too
 CONVOLUTIONS = words("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
 LAYERS = CONVOLUTIONS | words("linear embedding embedding_bag")
+#: linear maps, of which torch wants all operands in one precision
+MATRICES = LAYERS | words("matmul mm bmm mv einsum")
 #: whose degree is the sum of the degrees of its flows
 PRODUCTS = words("mul matmul mm bmm mv einsum div")
 #: of degree zero, as it is divided by its own magnitude
@@ -53,7 +56,7 @@ LINEAR = words(
     "max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d lp_pool3d "
     "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices boolean_dispatch fn fold cumsum gather "
     "index_select take scatter index_add index_copy scatter_add setitem copy interpolate upsample upsample_nearest "
-    "upsample_bilinear grid_sample tril triu diagonal diag_embed trace logsumexp norm logcumsumexp item "
+    "upsample_bilinear grid_sample tril triu diagonal diag_embed trace norm item "
     "tolist size dim numel new_zeros new_ones zeros_like ones_like min minimum amin argmax"
 )
 #: through what a gate stays a gate
@@ -78,9 +81,20 @@ SURROGATES: dict[str, Callable[[Call], Any]] = {
     "neg": layers_and_norms.identity,
     "mul": products.multiply,
     "div": products.divide,
+    **dict.fromkeys(words("cat concat concatenate hstack vstack dstack stack"), products.join),
+    **dict.fromkeys(words("float double half bfloat16 to type type_as"), layers_and_norms.cast),
+    **dict.fromkeys(("logsumexp", "logcumsumexp"), products.log_of_sum),
     "where": products.where,
     "masked_fill": products.masked_fill,
     "einsum": products.einsum,
+}
+
+#: what is run in the place of an operation on weights alone: a normalisation of weights keeps them positive, and its
+#: own size is a constant, as that of a flow is
+OF_WEIGHTS: dict[str, Callable[[Call], Any]] = {
+    **dict.fromkeys(("batch_norm", "layer_norm", "rms_norm", "normalize"), layers_and_norms.of_weights),
+    "sub": products.centred_weights,
+    "div": products.weights_over,
 }
 
 #: what users registered, by the operation itself
@@ -89,6 +103,7 @@ REGISTERED: dict[Any, Callable[..., Any]] = {}
 #: what runs in steps that have surrogates
 DECOMPOSED: dict[str, Callable[[Call], Any]] = {
     **linear_algebra.STEPS,
+    "grouped_mm": products.grouped_matmul,
     "glu": products.glu,
     "scaled_dot_product_attention": attention.scaled_dot_product_attention,
     "multi_head_attention_forward": attention.multi_head_attention,
@@ -119,3 +134,25 @@ def name_of(func: Any) -> str:
 def known(name: str) -> bool:
     """Whether the operation has a surrogate, or is homogeneous as it is."""
     return name in SURROGATES or name in LINEAR or name in SHAPE or name in SELECT
+
+
+def kind_of(name: str, *, registered: bool) -> str:
+    """What a node of the trace says of an operation; see :class:`~torch_synflow.flow.surrogate.trace.Node`."""
+    if name in SELECT:
+        return "select"
+    if name in SHAPE:
+        return "shape"
+    if name in MATRICES:
+        return "weights"
+    return "known" if registered or known(name) else "unknown"
+
+
+def nature_of(name: str, flows: list[Label]) -> tuple[int, bool]:
+    """How much of a gate the output is, and whether it is a mean."""
+    if name in GATES:
+        return 2, False
+    if name in BOUNDED:
+        return 1, False
+    if name in THROUGH and len(flows) == 1:
+        return flows[0].gate, name == "mean" or (flows[0].mean and (name in SHAPE or name in SELECT))
+    return 0, name == "mean"

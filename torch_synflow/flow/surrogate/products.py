@@ -27,12 +27,54 @@ def add(call: Call) -> Any:
     if is_flow(first) and is_flow(second):
         return call.run()
     flow, offset = (first, second) if is_flow(first) else (second, first)
+    if getattr(offset, "_synaptic_zero", False):  # and read as ones elsewhere, where it multiplies
+        offset = 0.0
     if isinstance(offset, Tensor) and offset.is_floating_point() and bool((offset <= BLOCKED).any()):
         blocked = offset <= BLOCKED
         return torch.where(blocked, 0.0, flow + torch.where(blocked, 0.0, offset).abs())
     if not isinstance(offset, Tensor) and offset <= BLOCKED:
         offset = 0.0
     return call.run(flow, magnitude(offset)) if flow is first else call.run(magnitude(offset), flow)
+
+
+def join(call: Call) -> Any:
+    """Flows beside each other; a constant among them is a token, and carries none."""
+    parts = call.get(0, "tensors")
+    joined = [torch.zeros_like(part) if label_of(part) is None and part.is_floating_point() else part for part in parts]
+    return call.func(joined, *call.args[1:], **{key: value for key, value in call.kwargs.items() if key != "tensors"})
+
+
+def log_of_sum(call: Call) -> Any:
+    """The sum, which is homogeneous, of what a logarithm of a sum of exponentials is over."""
+    x, dim = relu(call.get(0, "input")), call.get(1, "dim")
+    return x.cumsum(dim) if call.func.__name__ == "logcumsumexp" else x.sum(dim, keepdim=call.get(2, "keepdim", False))
+
+
+def centred_weights(call: Call) -> Any:
+    """Weights without the mean that centring subtracts: as they are."""
+    first, second = call.two()
+    label = label_of(second)
+    if label_of(first) is not None and label is not None and label.mean:
+        return first.clone()
+    return call.run()
+
+
+def weights_over(call: Call) -> Any:
+    """Weights over a size that is computed of weights, and is a constant."""
+    first, second = call.two()
+    if call.func.__name__ in REVERSED or label_of(first) is None or label_of(second) is None:
+        return call.run()
+    return call.run(first, second.detach().abs())
+
+
+def grouped_matmul(call: Call) -> Tensor:
+    """For each group of rows, which end where ``offs`` says, the product with its own matrix."""
+    rows, matrices, ends = call.get(0, "mat_a"), call.get(1, "mat_b"), call.get(2, "offs")
+    if ends is None:
+        return rows @ matrices  # type: ignore[no-any-return]
+    stops = ends.tolist()
+    parts = [rows[a:b] @ matrices[group] for group, (a, b) in enumerate(zip([0, *stops], stops, strict=False))]
+    return torch.cat([*parts, rows.new_zeros(len(rows) - stops[-1], matrices.shape[-1])])
 
 
 def subtract(call: Call) -> Tensor:
