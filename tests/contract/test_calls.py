@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.cases import METHODS, MODELS, MethodCase, ModelCase, prune_case
 from tests.contract.runs import equal, every_method, every_model
-from tests.masks import Pair, dense, distinct, mask_of, masks_of
+from tests.masks import Pair, dense, distinct, listed, mask_of, masks_of
 from torch_synflow import prune
 
 
@@ -45,9 +45,9 @@ def test_parameters_may_be_a_list_a_generator_or_the_model(method: MethodCase, c
     remembering = case.build()
     expected = prune_case(method, case, remembering, 0.6)
     forms: list[Callable[[nn.Module], Any]] = [
-        lambda model: list(prune.prunable_parameters(model)),
-        lambda model: (pair for pair in prune.prunable_parameters(model)),
-        lambda model: tuple([module, name] for module, name in prune.prunable_parameters(model)),
+        lambda model: list(listed(model)),
+        lambda model: (pair for pair in listed(model)),
+        lambda model: tuple([module, name] for module, name in listed(model)),
         lambda model: model,
     ]
     for form in forms:
@@ -66,9 +66,7 @@ def test_unscored_methods_need_no_model(method: MethodCase) -> None:
     known, unknown = case.build(), case.build()
     prune_case(method, case, known, 0.6)
     torch.manual_seed(3)
-    report = prune.global_iterative_unstructured(
-        list(prune.prunable_parameters(unknown)), method.method, 0.6, iterations=3
-    )
+    report = prune.global_iterative_unstructured(list(listed(unknown)), method.method, 0.6, iterations=3)
     assert equal(masks_of(known), masks_of(unknown))
     assert [layer.name for layer in report.layers] == ["parameters[0] (Linear.weight)", "parameters[1] (Linear.weight)"]
 

@@ -6,7 +6,7 @@ import torch
 
 from tests.cases import MODELS, MethodCase, ModelCase, prune_case, score_case
 from tests.contract.runs import equal, every_method, every_model, every_scored_method, structure
-from tests.masks import dense, distinct, mask_of, masks_of, places
+from tests.masks import dense, distinct, listed, mask_of, masks_of, places
 from torch_synflow import prune
 
 
@@ -86,7 +86,7 @@ def test_a_pair_that_is_listed_twice_counts_once(method: MethodCase) -> None:
     once, twice = case.build(), case.build()
     expected = prune_case(method, case, once, 0.5)
     torch.manual_seed(3)
-    pairs = list(prune.prunable_parameters(twice))
+    pairs = list(listed(twice))
     report = prune.global_iterative_unstructured(
         [*pairs, *pairs], method.method, 0.5, model=twice, iterations=3, **method.arguments(case)
     )

@@ -10,7 +10,7 @@ import torch.nn.utils.prune as torch_prune
 from torch import Tensor, nn
 
 from tests.cases import MODELS, SCORED, MethodCase, ModelCase
-from tests.masks import distinct, mask_of
+from tests.masks import distinct, listed, mask_of
 from torch_synflow import prune
 from torch_synflow.flow import positive
 from torch_synflow.flow.passes import flow_of
@@ -37,7 +37,7 @@ def wide(value: Any) -> Any:
 def model_of(case: ModelCase) -> nn.Module:
     """The model in float64, pruned as it was."""
     model = unwrap(case.build()).double()
-    for module, name in prune.prunable_parameters(model):
+    for module, name in listed(model):
         if hasattr(module, f"{name}_mask"):  # a plain attribute, which double() leaves as it is
             setattr(module, name, getattr(module, f"{name}_mask") * getattr(module, f"{name}_orig").detach())
     return model
@@ -46,7 +46,7 @@ def model_of(case: ModelCase) -> nn.Module:
 def by_data(method: MethodCase, case: ModelCase, model: nn.Module) -> list[Tensor]:
     """The scores of a method that needs data: of the loss as a function of the weights that no mask leaves out."""
     masks = [mask_of(pair) for pair in distinct(model)]
-    for module, name in list(prune.prunable_parameters(model)):
+    for module, name in list(listed(model)):
         if hasattr(module, f"{name}_mask"):
             torch_prune.remove(module, name)
     model.train()
@@ -105,7 +105,7 @@ OF_FLOW: dict[Any, type[Flow]] = {prune.SynFlow: Flow, prune.BalancedSynFlow: Ba
 
 def by_flow(case: ModelCase, model: nn.Module, mode: type[Flow]) -> list[Tensor]:
     """Scores without recording or replay: only the model's own code under its homogeneous surrogate."""
-    entries = resolve(prune.prunable_parameters(model), model)
+    entries = resolve(listed(model), model)
     masks = [entry.mask for entry in entries]
     network = PositiveNetwork(Task(model, wide(case.inputs())), entries, masks, torch.float64)
     flow: Scalar = flow_of(network, network.inputs, mode)
@@ -121,7 +121,7 @@ def test_scores_are_those_of_the_reference(method: MethodCase, case: ModelCase) 
     inputs, targets = case.batch()
     arguments = {"data": (wide(inputs), targets), "loss_fn": case.loss_fn, "example_inputs": wide(inputs)}
     torch.manual_seed(3)
-    scores = method.method.scores(model, **{name: arguments[name] for name in method.method.needs})
+    scores = method.method.scores(model, listed(model), **{name: arguments[name] for name in method.method.needs})
     found = [scores[pair].as_subclass(Tensor) for pair in distinct(model)]
     mode = OF_FLOW.get(method.method)
     expected = by_flow(case, model, mode) if mode else by_data(method, case, model_of(case))

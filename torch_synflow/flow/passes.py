@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -24,6 +25,19 @@ _log = logging.getLogger("torch_synflow")
 PASSES = 4
 
 
+@dataclass(frozen=True)
+class Read:
+    """What a pass found.
+
+    Attributes:
+        used: the names of the weights that R depends on.
+        without_surrogate: the names of the operations on the flow that ran as they are, without a surrogate.
+    """
+
+    used: frozenset[str]
+    without_surrogate: tuple[str, ...]
+
+
 def flow_of(network: Network, inputs: Any, mode: Callable[[Plan], Flow] = Flow) -> Scalar:
     """R as a function of the weights."""
     return lambda weights: _read(network, weights, inputs, mode)[0]
@@ -31,17 +45,17 @@ def flow_of(network: Network, inputs: Any, mode: Callable[[Plan], Flow] = Flow) 
 
 def record(
     network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow] = Flow
-) -> tuple[Tape | None, float, set[str]]:
-    """The operations that compute R, R, and the names of the weights that it depends on.
+) -> tuple[Tape | None, float, Read]:
+    """The operations that compute R, R, and what the pass found.
 
     ``None`` where what the model does can not be run again on other weights without its code.
     """
-    result, used, recorder = _read(network, as_leaves(weights), inputs, mode)
+    result, found, recorder = _read(network, as_leaves(weights), inputs, mode)
     slot = recorder.slot_of(result)
     if recorder.broken or slot is None:
         _log.info("SynFlow runs the model's own code in each iteration: %s", recorder.broken or "nothing is recorded")
-        return None, float(result.detach()), used
-    return Tape(recorder.steps, recorder.constants, recorder.shapes, slot), float(result.detach()), used
+        return None, float(result.detach()), found
+    return Tape(recorder.steps, recorder.constants, recorder.shapes, slot), float(result.detach()), found
 
 
 def synflow_by_definition(
@@ -56,8 +70,8 @@ def synflow_by_definition(
 
 def _read(
     network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow]
-) -> tuple[Tensor, set[str], Recorder]:
-    """R, the names of the weights that it depends on, and the last pass as it was recorded.
+) -> tuple[Tensor, Read, Recorder]:
+    """R, what the last pass found, and that pass as it was recorded.
 
     A first pass finds the gates; where there are any, a second reads the main flow as a constant at them.
     """
@@ -78,9 +92,9 @@ def _read(
         )
     if sources := draws.sources():
         recorder.broken = f"the forward pass draws random numbers ({', '.join(sources)})"
-    used = {name for name, tensor in weights.items() if surrogate.reached(tensor)}
+    used = frozenset(name for name, tensor in weights.items() if surrogate.reached(tensor))
     with recorder:
-        return surrogate.total(outputs), used, recorder
+        return surrogate.total(outputs), Read(used, tuple(surrogate.without_surrogate)), recorder
 
 
 def refuse_other_threads(model: nn.Module) -> None:

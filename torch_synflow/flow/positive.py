@@ -46,6 +46,7 @@ class PositiveNetwork(Network):
         mode: that the model was last scored under.
         sound: whether the last scores are sure to be finite and not negative.
         result: R, of the last pass.
+        without_surrogate: the names of the operations on the flow that ran as they are in the last pass of the model.
         vanishing: whether R or a flow was so small in the last pass that scores may have lost digits, or have vanished.
     """
 
@@ -65,6 +66,7 @@ class PositiveNetwork(Network):
         self.read_as_ones = self._make_positive()
         self.channels: dict[str, Channels] = {}
         self.sound = False
+        self.without_surrogate: tuple[str, ...] = ()
         self.result = math.nan
         self.vanishing = False
         self.mode: Mode | None = None
@@ -79,9 +81,10 @@ class PositiveNetwork(Network):
         The model's own code runs the first time, and again under another mode; from then on what was recorded.
         """
         if mode is not self.mode:
-            tape, expected, used = opened(self, lambda: record(self, self.whole(), self.inputs, mode), training=False)
+            tape, expected, found = opened(self, lambda: record(self, self.whole(), self.inputs, mode), training=False)
             self.mode, self._replay = mode, None
-            self.unused = set(self.weights) - used if used else set()
+            self.unused = set(self.weights) - found.used if found.used else set()
+            self.without_surrogate = found.without_surrogate
             if tape is not None:
                 self._replay = Replay(self.whole(), tape)
                 scores = self._replayed(self._replay)

@@ -131,7 +131,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
             where = f"; {reason}" if reason else ""
             raise ValueError(f"{_bare(name)}: expected positive and finite SynFlow scores, got {fault}{where}")
         if network.unpruned:
-            _warn(network.read_as_ones, sorted(network.unused))
+            _warn(network.read_as_ones, sorted(network.unused), network.without_surrogate)
         return scores
 
 
@@ -157,9 +157,14 @@ def _fault(scores: ScoreStream, number: int, *, zero: bool) -> str:
     return "zero throughout"
 
 
-def _warn(zeros: Sequence[str], unused: Sequence[str]) -> None:
+def _warn(zeros: Sequence[str], unused: Sequence[str], operations: Sequence[str]) -> None:
     """Name, once, what is not scored as it is."""
     parts = []
+    if operations:
+        parts.append(
+            f"without a homogeneous surrogate, so run as they are: {', '.join(operations)}; "
+            "torch_synflow.flow.register(operation) gives an operation one"
+        )
     if zeros:
         parts.append(f"zero throughout, so read as ones: {', '.join(map(_bare, zeros))}")
     if unused:

@@ -117,6 +117,7 @@ def test_a_pass_that_can_not_be_run_again_runs_the_model_each_time(model: Any) -
     assert report.kept == 36
 
 
+@pytest.mark.filterwarnings("ignore:SynFlow. without a homogeneous surrogate")
 def test_an_autograd_function_is_recorded_registered_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch_synflow.flow.positive.synflow_by_definition", model_again)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
-from tests.flow.flows import Of, agrees, around
+from tests.flow.flows import Of, X, agrees, around
+from torch_synflow import prune
 
 
 def test_moves_and_sums_are_as_they_are() -> None:
@@ -29,5 +31,15 @@ def test_writing_into_parts() -> None:
     )
 
 
-def test_an_unknown_operation_that_does_no_harm_is_passed_through() -> None:
-    agrees(around(Of(lambda x: torch.sinh(x))), torch.sinh)
+def test_an_unknown_operation_that_does_no_harm_is_passed_through_and_named_once() -> None:
+    with pytest.warns(
+        UserWarning, match=r"SynFlow: without a homogeneous surrogate, so run as they are: sinh;"
+    ) as said:
+        agrees(around(Of(lambda x: torch.sinh(torch.sinh(x)))), lambda x: torch.sinh(torch.sinh(x)))
+    assert len(said) == 1
+
+
+def test_each_operation_without_a_surrogate_is_named() -> None:
+    model = around(Of(lambda x: torch.sinh(x) + torch.cosh(x) + x.detach().sum() + x.sum().to(torch.float32)))
+    with pytest.warns(UserWarning, match="run as they are: sinh, cosh;"):
+        prune.global_iterative_unstructured(model, prune.SynFlow, 0.5, example_inputs=X)
