@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.training.folding import folded
 from benchmarks.training.loop import train
 from tests.benchmarks.training.pruned_networks import RECIPES, data, network, pruned, pruning_of
 from torch_synflow import prune
@@ -68,7 +67,7 @@ def test_inside_a_pruned_network_is_a_plain_one() -> None:
     model, dense = pruned("batchnorm"), network("batchnorm")
     held = {id(p) for p in model.parameters()}
     kept = [module.weight_mask.clone() for module, _ in prune.prunable_parameters(model)]
-    with folded(model) as zero:
+    with prune.folded(model) as zero:
         assert not prune.is_pruned(model)
         assert sorted(model.state_dict()) == sorted(dense.state_dict())
         assert {id(p) for p in model.parameters()} == held
