@@ -79,3 +79,91 @@ def test_inside_a_pruned_network_is_a_plain_one() -> None:
             assert torch.equal(module.weight, 2 * mask)
             assert isinstance(module.weight, nn.Parameter)
     assert prune.is_pruned(model)
+
+
+def steps(model: nn.Module, optimizer: torch.optim.Optimizer, count: int = 5) -> None:
+    torch.manual_seed(1)
+    for _ in range(count):
+        optimizer.zero_grad()
+        model(torch.rand(8, 3, 8, 8)).square().sum().mul(1e-3).backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("kind", ["mlp", "tied"])
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW, torch.optim.RMSprop])
+def test_an_optimiser_trains_what_is_kept_to_the_bits_of_training_with_hooks(kind: str, optimizer: Any) -> None:
+    ours, hooks = pruned(kind), pruned(kind)
+    with prune.folded(ours, first := optimizer(ours.parameters(), lr=0.01, weight_decay=0.1)):
+        steps(ours, first)
+        for module, _ in prune.prunable_parameters(ours):
+            assert bool((module.weight == 0).any())
+    steps(hooks, optimizer(hooks.parameters(), lr=0.01, weight_decay=0.1))
+    prune.detach(hooks)
+    for (module, _), (other, _) in zip(prune.prunable_parameters(ours), prune.prunable_parameters(hooks), strict=True):
+        assert torch.equal(module.weight, other.weight)
+        assert not bool(module.weight_orig[module.weight_mask == 0].any())
+
+
+def test_the_optimiser_is_left_without_a_hook() -> None:
+    model = pruned("mlp")
+    first, second = (torch.optim.SGD(model.parameters(), 0.1) for _ in range(2))
+    with prune.folded(model, first, second):
+        steps(model, second, 1)
+        assert all(bool((m.weight == 0).any()) for m, _ in prune.prunable_parameters(model))
+    before = [m.weight_mask.clone() for m, _ in prune.prunable_parameters(model)]
+    prune.remove_all(model)
+    steps(model, first, 1)  # of a dense model now: what was pruned is trained
+    for (module, _), mask in zip(prune.prunable_parameters(model), before, strict=True):
+        assert bool(module.weight[mask == 0].any())
+
+
+def test_pruned_further_inside_it_has_both_masks_afterwards() -> None:
+    model = pruned("mlp")
+    before = prune.masks(model)
+    with prune.folded(model):
+        prune.random_unstructured(prune.prunable_parameters(model)[0][0], "weight", 0.5)
+        inside = prune.masks(model)
+    after = prune.masks(model)
+    (name,) = inside
+    assert torch.equal(after[name], inside[name] & before[name])
+    assert after.keys() == before.keys()
+
+
+def test_recurrent_layers_train_what_is_kept() -> None:
+    model = nn.LSTM(3, 4)
+    prune.l1_unstructured(model, "weight_hh_l0", 0.5)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    before = model.weight_hh_l0.clone()
+    with prune.folded(model, optimizer):
+        model(torch.rand(5, 2, 3))[0].sum().backward()
+        optimizer.step()
+    assert torch.equal(model.weight_hh_l0 != before, model.weight_hh_l0_mask != 0)
+    with torch.no_grad():
+        model.weight_hh_l0_orig.zero_()
+    x = torch.rand(5, 2, 3)
+    first, _ = model(x)
+    assert torch.equal(first, model(x)[0])
+    assert not bool(model.weight_hh_l0.any())
+
+
+@pytest.mark.parametrize("arguments", [(nn.Linear(2, 2), "sgd"), ("model",)])
+def test_folded_names_wrong_arguments(arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError, match=r"(optimizers|model): expected"), prune.folded(*arguments):
+        pass
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_on_the_way_in_leaves_the_model_pruned(failure: type[BaseException]) -> None:
+    class Fails(nn.Linear):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if isinstance(value, nn.Parameter) and "weight_u" in self.__dict__:
+                raise failure("on purpose")
+            super().__setattr__(name, value)
+
+    model = nn.Sequential(nn.Linear(3, 4), Fails(4, 2))
+    prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5)
+    model[1].weight_u = 1
+    before = pruning_of(model)
+    with pytest.raises(failure, match="on purpose"), prune.folded(model):
+        pass
+    assert pruning_of(model) == before
