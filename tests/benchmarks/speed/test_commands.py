@@ -28,6 +28,7 @@ COMMANDS = {
     "growth": "--factors 0.05 0.1 --iterations 1 --compression 2",
     "throughput": "--pair digits/vgg_small --images 100 --runs 1 --channels-last --device cpu",
     "architectures": "squeezenet1_1",
+    "pruned_training": "--networks resnet20 --batches 4 --steps 1 --runs 1 --device cpu",
 }
 
 
