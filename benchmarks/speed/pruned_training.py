@@ -1,7 +1,7 @@
 """What masks cost in training: ``python -m benchmarks.speed.pruned_training``, a step in several ways.
 
-The same network pruned by torch's own ``global_unstructured`` and by ours; ours inside ``prune.folded``, which multiplies
-the masks in after each step; ours with a forward hook on each layer that takes the graph off ``module.weight``, so that
+The same network pruned by torch's own ``global_unstructured`` and by ours; ours inside ``prune.folded``, which puts
+the masks on after each step; ours with a forward hook on each layer that takes the graph off ``module.weight``, so that
 ``deepcopy`` would work at any time (``prune.detach`` does it by one call instead); and not pruned at all. The ways take
 turns step by step, so that what else the machine does falls on all of them. On a CPU the time is that of the process.
 """
