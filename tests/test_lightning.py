@@ -161,7 +161,7 @@ def test_training_resumes_in_a_model_that_is_not_pruned_yet(tmp_path: Path) -> N
     done = trainer(1, tmp_path, [])
     done.fit(first, batches())
     done.save_checkpoint(tmp_path / "model.ckpt")
-    trainer(2, tmp_path, []).fit(again, batches(), ckpt_path=tmp_path / "model.ckpt", weights_only=False)
+    trainer(2, tmp_path, []).fit(again, batches(), ckpt_path=tmp_path / "model.ckpt")
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], tensor)
 
@@ -182,6 +182,6 @@ def test_the_callback_goes_on_pruning_what_a_checkpoint_left(tmp_path: Path) -> 
     done.save_checkpoint(tmp_path / "model.ckpt")
     earlier = prune.masks(first)
     resumed = trainer(2, tmp_path, [pruning(again), witness])
-    resumed.fit(again, batches(), ckpt_path=tmp_path / "model.ckpt", weights_only=False)
+    resumed.fit(again, batches(), ckpt_path=tmp_path / "model.ckpt")
     assert witness.kept == [TOTAL // 4]
     assert all(bool((mask <= earlier[name]).all()) for name, mask in prune.masks(again).items())
