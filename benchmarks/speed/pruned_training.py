@@ -30,7 +30,13 @@ from benchmarks.sweep.where import default_device
 from benchmarks.training.networks import initialise, resnet, vgg
 from torch_synflow import prune
 
-NETWORKS: dict[str, Callable[[], nn.Module]] = {"resnet20": lambda: resnet(20), "vgg16": lambda: vgg(16)}
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "perceptron": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(3072, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)
+    ),
+    "resnet20": lambda: resnet(20),
+    "vgg16": lambda: vgg(16),
+}
 AMOUNT = 0.9
 TORCHS = "torch's hooks"
 
@@ -113,8 +119,8 @@ def main() -> None:
     """Measure, print, and write JSON after each network."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.pruned_training", description=__doc__)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--batches", nargs="+", type=positive(int), default=[16, 64], help="sizes (default 16 64)")
-    parser.add_argument("--steps", type=positive(int), default=5, help="of a run (default 5)")
+    parser.add_argument("--batches", nargs="+", type=positive(int), default=[16], help="sizes (default 16)")
+    parser.add_argument("--steps", type=positive(int), default=10, help="of a run (default 10)")
     parser.add_argument("--runs", type=positive(int), default=5, help="of which medians are taken (default 5)")
     parser.add_argument("--device", default=default_device())
     parser.add_argument("--out", type=Path, default=RESULTS / "pruned_training.json")
