@@ -100,7 +100,7 @@ def pruned_tensors(model: nn.Module) -> list[PrunedTensor]:
 def hook_of(module: nn.Module, name: str) -> BasePruningMethod | None:
     """The pruning hook of ``module.name``."""
     for hook in module._forward_pre_hooks.values():
-        if isinstance(hook, BasePruningMethod) and hook._tensor_name == name:
+        if isinstance(hook, BasePruningMethod) and getattr(hook, "_tensor_name", "") == name:
             return hook
     return None
 
