@@ -54,6 +54,13 @@ class Witness(lightning.Callback):  # type: ignore[misc, name-defined]
         self.kept.append(sum(int(mask.sum()) for mask in masks))
 
 
+class Resumable(Classifier):
+    """Takes the masks of a checkpoint before Lightning loads its weights, as docs/saving.rst says."""
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        prune.load_pruned(self, checkpoint["state_dict"])
+
+
 def fit(model: Any, data: Any, callbacks: list[Any], epochs: int, folder: Path) -> None:
     lightning.Trainer(
         max_epochs=epochs,
@@ -112,3 +119,69 @@ def test_the_masks_are_those_of_the_scores_at_that_moment(tmp_path: Path) -> Non
     fit(model, data, [before, pruning, witness], 1, tmp_path)
     prune.global_iterative_unstructured(before.net, prune.SynFlow, 0.5, example_inputs=torch.rand(1, 5), iterations=1)
     assert all(torch.equal(before.net[i].weight_mask, mask) for i, mask in zip((0, 3), witness.masks[0], strict=True))
+
+
+def trainer(epochs: int, folder: Path, callbacks: list[Any]) -> Any:
+    return lightning.Trainer(
+        max_epochs=epochs,
+        callbacks=callbacks,
+        accelerator="cpu",
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def batches() -> Any:
+    torch.manual_seed(0)
+    return DataLoader(TensorDataset(torch.randn(32, 5), torch.arange(32) % 3), batch_size=8)
+
+
+def test_load_from_checkpoint_gives_the_pruned_model(tmp_path: Path) -> None:
+    model = Resumable()
+    prune.global_iterative_unstructured(model, prune.SynFlow, 0.8, example_inputs=torch.rand(1, 5))
+    done = trainer(1, tmp_path, [])
+    done.fit(model, batches())
+    done.save_checkpoint(tmp_path / "model.ckpt")
+    loaded = Resumable.load_from_checkpoint(tmp_path / "model.ckpt").eval()
+    x = torch.rand(4, 5)
+    assert torch.equal(loaded(x), model.eval()(x))
+    assert prune.masks(loaded).keys() == prune.masks(model).keys()
+    with pytest.raises(RuntimeError, match="Missing key"):
+        Classifier.load_from_checkpoint(tmp_path / "model.ckpt")
+
+
+def test_training_resumes_in_a_model_that_is_not_pruned_yet(tmp_path: Path) -> None:
+    whole, first, again = Resumable(), Resumable(), Resumable()
+    for model in (whole, first):
+        prune.global_iterative_unstructured(model, prune.SynFlow, 0.8, example_inputs=torch.rand(1, 5))
+    trainer(2, tmp_path, []).fit(whole, batches())
+    done = trainer(1, tmp_path, [])
+    done.fit(first, batches())
+    done.save_checkpoint(tmp_path / "model.ckpt")
+    trainer(2, tmp_path, []).fit(again, batches(), ckpt_path=tmp_path / "model.ckpt")
+    for name, tensor in whole.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], tensor)
+
+
+def test_the_callback_goes_on_pruning_what_a_checkpoint_left(tmp_path: Path) -> None:
+    def pruning(model: Any) -> Any:
+        return lightning.callbacks.ModelPruning(
+            pruning_fn=prune.SynFlow.bind(model, example_inputs=torch.rand(1, 5)),
+            parameters_to_prune=[(model.net[0], "weight"), (model.net[3], "weight")],
+            amount=0.5,
+            make_pruning_permanent=False,
+            use_lottery_ticket_hypothesis=False,
+        )
+
+    first, again, witness = Resumable(), Resumable(), Witness()
+    done = trainer(1, tmp_path, [pruning(first)])
+    done.fit(first, batches())
+    done.save_checkpoint(tmp_path / "model.ckpt")
+    earlier = prune.masks(first)
+    resumed = trainer(2, tmp_path, [pruning(again), witness])
+    resumed.fit(again, batches(), ckpt_path=tmp_path / "model.ckpt")
+    assert witness.kept == [TOTAL // 4]
+    assert all(bool((mask <= earlier[name]).all()) for name, mask in prune.masks(again).items())

@@ -30,9 +30,10 @@ ROWS = (
     ("prune", "rewinding", "diagnostics"),
     ("diagnostics.theorems",),
     ("diagnostics.neurons", "diagnostics.paths"),
-    ("diagnostics.drawing", "diagnostics.table", "ablations", "loop"),
+    ("diagnostics.table", "ablations", "loop"),
     ("reachability",),
     ("methods",),
+    ("compact",),
     ("flow",),
     ("flow.blame", "flow.positive"),
     ("flow.passes",),
@@ -40,7 +41,7 @@ ROWS = (
     ("budget", "scoring"),
     ("model",),
     ("report", "schedules", "selection", "flow.surrogate"),
-    ("_torch", "_warnings"),
+    ("_drawing", "_torch", "_version", "_warnings"),
 )
 LEVELS = {room: level for level, row in enumerate(ROWS) for room in row}
 

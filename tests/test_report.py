@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import pickle
 import re
@@ -18,6 +19,7 @@ from torch_synflow.report import LayerReport, PruningReport
 def test_a_layer_has_a_density() -> None:
     assert LayerReport("fc.weight", 3, 12).density == 0.25
     assert LayerReport("fc.weight", 0, 12).density == 0.0
+    assert LayerReport("fc.weight", 3, 12).sparsity == 0.75
     assert LayerReport("nothing", 0, 0).density == 1.0
 
 
@@ -104,6 +106,42 @@ def test_it_can_not_be_changed_and_compares_and_pickles() -> None:
     assert report == PruningReport((LayerReport("a", 2, 8),))
     assert report != PruningReport((LayerReport("a", 3, 8),))
     assert pickle.loads(pickle.dumps(report)) == report
+
+
+def test_it_tells_elements_that_are_zero_without_a_mask() -> None:
+    report = PruningReport((LayerReport("a", 2, 8, zeros=6), LayerReport("b", 1, 2)))
+    assert report.zeros == 6
+    assert report.verdict == "3 of 10 weights kept (density 0.3000, sparsity 0.7000); no layer empty; 6 are zero " \
+        "without a mask"  # fmt: skip
+    assert str(report).splitlines()[2].endswith("0.7500  zeros without a mask")
+
+
+def test_it_is_a_dictionary_that_json_takes_and_gives_back() -> None:
+    report = PruningReport((LayerReport("a", 2, 8), LayerReport("b", 0, 4)), bypassed=("b",))
+    found = report.to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["kept"], found["total"], found["sparsity"], found["compression_ratio"]) == (2, 12, 1 - 2 / 12, 6.0)
+    assert found["bypassed"] == ["b"]
+    assert found["layers"][1] == {"name": "b", "kept": 0, "total": 4, "zeros": 0, "density": 0.0, "sparsity": 1.0}
+    assert PruningReport((LayerReport("b", 0, 4),)).to_dict()["compression_ratio"] is None
+
+
+def test_a_notebook_shows_the_rows_of_the_table_with_names_escaped() -> None:
+    shown = PruningReport((LayerReport("a<b", 2, 8), LayerReport("c", 0, 4)), collapsed=("c",))._repr_html_()
+    assert shown.count("<tr>") == 4
+    assert "<td>a&lt;b</td><td>2</td><td>8</td><td>0.2500</td><td>0.7500</td>" in shown
+    assert "empty: layer collapse" in shown
+    assert "2 of 12 weights kept" in shown
+
+
+def test_it_draws_a_bar_for_each_layer() -> None:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    figure, ax = pyplot.subplots()
+    drawn = PruningReport((LayerReport("a.weight", 2, 8), LayerReport("b.weight", 0, 4))).draw(ax)
+    assert drawn is ax
+    assert [bar.get_height() for bar in ax.patches] == [0.25, 0.0]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["a", "b"]
+    pyplot.close(figure)
 
 
 def test_what_pruning_returns() -> None:

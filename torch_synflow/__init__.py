@@ -1,9 +1,8 @@
 """Pruning at initialisation as a drop-in extension of :mod:`torch.nn.utils.prune`."""
 
 from torch_synflow import ablations, diagnostics, flow, prune, rewinding, schedules, scoring
+from torch_synflow._version import __version__
 from torch_synflow.prune import SNIP, GraSP, SynFlow
-
-__version__ = "0.1.0"
 
 __all__ = [
     "SNIP",

@@ -30,6 +30,7 @@ from torch_synflow.model.parameters import (
     unwrap,
 )
 from torch_synflow.model.transaction import all_or_nothing
+from torch_synflow.model.zeros import warn_of_zeros
 from torch_synflow.reachability.losses import Losses, losses
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import Schedule
@@ -121,6 +122,7 @@ def global_iterative_unstructured(
     pairs = as_pairs(parameters)
     inner = unwrap(model) if model is not None else None
     entries = resolve(pairs, inner)
+    warn_of_zeros(entries)
     steps = _checked_iterations(rounds.iterations if iterations is None else iterations)
     alive = sum(entry.alive for entry in entries)
     kept = alive - to_remove(amount, alive)

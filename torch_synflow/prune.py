@@ -12,6 +12,12 @@ import torch.nn.utils.prune as _torch_prune
 
 from torch_synflow._warnings import EmptiedLayersWarning
 from torch_synflow.budget.densities import er, erk, layer_densities, proportional, uniform
+from torch_synflow.compact.checkpoints import load_pruned
+from torch_synflow.compact.copying import detach
+from torch_synflow.compact.folding import folded
+from torch_synflow.compact.mask_files import SavedMasks, load_masks, save_masks
+from torch_synflow.compact.masks import apply_masks, masks
+from torch_synflow.compact.removal import remove_all
 from torch_synflow.loop import global_iterative_unstructured
 from torch_synflow.methods.balanced import BalancedSynFlow, BalancedSynFlowUnstructured
 from torch_synflow.methods.base import SaliencyUnstructured
@@ -77,6 +83,7 @@ __all__ = [
     "PruningReport",
     "SNIPUnstructured",
     "SaliencyUnstructured",
+    "SavedMasks",
     "Scores",
     "SynFlow",
     "SynFlowUnstructured",
@@ -84,17 +91,25 @@ __all__ = [
     "SynapticSaliencyUnstructured",
     "TaylorFO",
     "TaylorFOUnstructured",
+    "apply_masks",
     "class_balanced_batch",
+    "detach",
     "er",
     "erk",
     "exponential",
+    "folded",
     "global_iterative_unstructured",
     "grasp_scores",
     "grasp_unstructured",
     "layer_densities",
     "linear",
+    "load_masks",
+    "load_pruned",
+    "masks",
     "proportional",
     "prunable_parameters",
+    "remove_all",
+    "save_masks",
     "snip_scores",
     "snip_unstructured",
     "synflow_scores",

@@ -5,6 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from torch_synflow._drawing import axes, bar_positions, fractions
 
 
 @dataclass(frozen=True)
@@ -13,18 +17,26 @@ class LayerReport:
 
     Attributes:
         name: its qualified name, or its place in the list when no model was given.
-        kept: entries kept.
-        total: entries in all.
+        kept: elements kept.
+        total: elements in all.
+        zeros: elements that count as pruned because they are zero, though no mask holds them there, as
+            ``prune.remove`` leaves them.
     """
 
     name: str
     kept: int
     total: int
+    zeros: int = 0
 
     @property
     def density(self) -> float:
         """Kept / total, 1 for a tensor without entries."""
         return self.kept / self.total if self.total else 1.0
+
+    @property
+    def sparsity(self) -> float:
+        """1 - density."""
+        return 1.0 - self.density
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,11 @@ class PruningReport:
         return sum(layer.total for layer in self.layers)
 
     @property
+    def zeros(self) -> int:
+        """Elements that count as pruned because they are zero, without a mask."""
+        return sum(layer.zeros for layer in self.layers)
+
+    @property
     def density(self) -> float:
         """Kept / total."""
         return self.kept / self.total if self.total else 1.0
@@ -96,23 +113,87 @@ class PruningReport:
         """How much is kept and how many layers are empty, in one line."""
         kept = f"{self.kept:,} of {self.total:,} weights kept"
         empty = empty_in_words(len(self.layers), self.empty_layers, self.bypassed, self.collapsed)
-        return f"{kept} (density {self.density:.4f}, sparsity {self.sparsity:.4f}); {empty}"
+        zeros = f"; {self.zeros:,} are zero without a mask" if self.zeros else ""
+        return f"{kept} (density {self.density:.4f}, sparsity {self.sparsity:.4f}); {empty}{zeros}"
 
     def __str__(self) -> str:
         """The verdict, and a table: a line per tensor, then the sum."""
         name = max(len("layer"), len("all"), *(len(layer.name) for layer in self.layers))
         count = max(len("total"), len(f"{self.total:,}"))
-        states = dict.fromkeys(self.bypassed, ": bypassed") | dict.fromkeys(self.collapsed, ": layer collapse")
-
-        def row(label: str, part: LayerReport | PruningReport, note: str = "") -> str:
-            counts = f"{part.kept:>{count},}  {part.total:>{count},}"
-            return f"{label:<{name}}  {counts}  {part.density:>8.4f}  {1 - part.density:>8.4f}  {note}".rstrip()
-
         lines = [self.verdict, f"{'layer':<{name}}  {'kept':>{count}}  {'total':>{count}}   density  sparsity"]
+        for label, part, note in self._rows():
+            counts = f"{part.kept:>{count},}  {part.total:>{count},}"
+            line = f"{label:<{name}}  {counts}  {part.density:>8.4f}  {part.sparsity:>8.4f}  {note}"
+            lines.append(line.rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        cells = [
+            f"<tr><td>{escape(label)}</td><td>{part.kept:,}</td><td>{part.total:,}</td><td>{part.density:.4f}</td>"
+            f"<td>{part.sparsity:.4f}</td><td>{escape(note)}</td></tr>"
+            for label, part, note in self._rows()
+        ]
+        header = "".join(f"<th>{word}</th>" for word in ("layer", "kept", "total", "density", "sparsity", ""))
+        return f"<p>{escape(self.verdict)}</p><table><tr>{header}</tr>{''.join(cells)}</table>"
+
+    def _rows(self) -> list[tuple[str, LayerReport | PruningReport, str]]:
+        """What the tables show: a label, counts and a note for each tensor, then for all."""
+        states = dict.fromkeys(self.bypassed, ": bypassed") | dict.fromkeys(self.collapsed, ": layer collapse")
+        rows: list[tuple[str, LayerReport | PruningReport, str]] = []
         for layer in self.layers:
-            note = f"empty{states.get(layer.name, '')}" if layer.name in self.empty_layers else ""
-            lines.append(row(layer.name, layer, note))
-        return "\n".join([*lines, row("all", self, f"compression ratio {self.compression_ratio:.3g}")])
+            zeros = "zeros without a mask" if layer.zeros else ""
+            empty = f"empty{states.get(layer.name, '')}" if layer.name in self.empty_layers else ""
+            rows.append((layer.name, layer, empty or zeros))
+        return [*rows, ("all", self, f"compression ratio {self.compression_ratio:.3g}")]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as numbers, strings, lists and ``None``, ready for ``json.dumps``.
+
+        Returns:
+            The sums by the names of the attributes, and under ``"layers"`` the same of each tensor.
+            ``"compression_ratio"`` is ``None`` where nothing is kept.
+
+        Example:
+            >>> report = PruningReport((LayerReport("fc.weight", 1, 4),))
+            >>> report.to_dict()["layers"]
+            [{'name': 'fc.weight', 'kept': 1, 'total': 4, 'zeros': 0, 'density': 0.25, 'sparsity': 0.75}]
+        """
+        return {
+            **_counts(self),
+            "compression_ratio": self.compression_ratio if self.kept else None,
+            "bypassed": list(self.bypassed),
+            "collapsed": list(self.collapsed),
+            "layers": [{"name": layer.name, **_counts(layer)} for layer in self.layers],
+        }
+
+    def draw(self, ax: Any = None) -> Any:
+        """Draw the density of each layer from input to output, as figure 15 of Frankle et al. 2021.
+
+        Args:
+            ax: matplotlib axes; new ones by default.
+
+        Returns:
+            The axes.
+
+        Raises:
+            ImportError: if matplotlib is not installed.
+        """
+        ax = axes(ax)
+        places = bar_positions(ax, [layer.name.removesuffix(".weight") for layer in self.layers])
+        densities = [layer.density for layer in self.layers]
+        ax.bar(places, densities)
+        bottom = fractions(ax, densities, "density (dashed: of all)")
+        empty = [place for place, density in zip(places, densities, strict=True) if density == 0]
+        if empty:
+            ax.plot(empty, [bottom] * len(empty), "rx", label="empty", clip_on=False)
+            ax.legend()
+        ax.axhline(self.density, color="0.5", linestyle="--", linewidth=1)
+        return ax
+
+
+def _counts(part: LayerReport | PruningReport) -> dict[str, Any]:
+    return {name: getattr(part, name) for name in ("kept", "total", "zeros", "density", "sparsity")}
 
 
 def empty_in_words(layers: int, empty: Sequence[str], bypassed: Sequence[str], collapsed: Sequence[str]) -> str:

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.training.folding import folded
 from benchmarks.training.images import Images
 from benchmarks.training.recipes import Recipe
+from torch_synflow import prune
 
 EVALUATION_BATCH = 512
 
@@ -59,7 +59,7 @@ def train(
     if call_at == 0 and then is not None:
         then(model)
     with contextlib.ExitStack() as fold:
-        zero = fold.enter_context(folded(model))
+        fold.enter_context(prune.folded(model, optimiser))
         while step < last and not diverged:
             model.train()
             start, total = time.perf_counter(), torch.zeros((), device=device)
@@ -74,13 +74,12 @@ def train(
                     loss = F.cross_entropy(run(x), y)
                 loss.backward()
                 optimiser.step()
-                zero()
                 total += loss.detach()
                 step += 1
                 if step == call_at and then is not None:
                     fold.close()
                     then(model)
-                    zero = fold.enter_context(folded(model))
+                    fold.enter_context(prune.folded(model, optimiser))
                 if step == last:
                     break
             mean_loss = float(total) / (step - begun)  # the one wait for the device in an epoch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from docutils import nodes
@@ -148,6 +149,18 @@ def survived(found: dict[str, Any]) -> tuple[Rows, str]:
     return [header, *rows], f"``{found['command']}``; {_where(found)}"
 
 
+def pruned_training(found: dict[str, Any]) -> tuple[Rows, str]:
+    """The time of a training step in each way over that with torch's hooks, by network and size of batch."""
+    columns = list(dict.fromkeys((row["network"], row["batch"]) for row in found["rows"]))
+    rows: Rows = [["training", *(f"{network}, batches of {batch}" for network, batch in columns)]]
+    for variant in dict.fromkeys(row["variant"] for row in found["rows"]):
+        ratios = {(r["network"], r["batch"]): r["ratios"] for r in found["rows"] if r["variant"] == variant}
+        rows.append(
+            [variant, *(f"{median(r):.3f} ({min(r):.3f} to {max(r):.3f})" for r in map(ratios.get, columns) if r)]
+        )
+    return rows, _where(found)
+
+
 def _by_network(found: dict[str, Any], cell: Callable[[dict[str, Any]], str]) -> Rows:
     names = list(dict.fromkeys(row["network"] for row in found["rows"]))
     cells = {(row["variant"], row["network"]): cell(row) for row in found["rows"]}
@@ -171,6 +184,7 @@ TABLES = {
     "throughput": (throughput, "throughput"),
     "throughput_channels_last": (throughput, "throughput_channels_last"),
     "scaling": (scaling, "scaling"),
+    "pruned_training": (pruned_training, "pruned_training"),
     "architectures": (architectures, "architectures"),
     "injected": (survived, "faults/injected"),
     "signals": (survived, "faults/signals"),

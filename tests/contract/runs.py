@@ -54,7 +54,7 @@ def burden(model: nn.Module) -> None:
 
 
 def structure(model: nn.Module) -> dict[str, Any]:
-    """The names of everything that a model holds and the types of its hooks, in order."""
+    """The names of everything that a model holds and the types of its hooks, in order but for its parameters."""
 
     def kind(hook: object) -> object:
         return type(hook), [kind(method) for method in hook] if isinstance(hook, torch_prune.PruningContainer) else []
@@ -62,7 +62,7 @@ def structure(model: nn.Module) -> dict[str, Any]:
     return {
         path: (
             list(vars(module)),
-            list(module._parameters),
+            sorted(module._parameters),  # torch puts a pruned one last
             list(module._buffers),
             [kind(hook) for hook in module._forward_pre_hooks.values()],
             {name: len(value) for name, value in vars(module).items() if name.endswith("hooks")},

@@ -28,7 +28,7 @@ def test_what_is_left_is_what_torchs_global_unstructured_leaves(method: MethodCa
         parameter.data = parameter.data.contiguous()
     torch_prune.global_unstructured(places(theirs), torch_prune.L1Unstructured, amount=0.5)
     assert structure(ours) == structure(theirs)
-    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert sorted(ours.state_dict()) == sorted(theirs.state_dict())
     for module, name in places(ours):
         assert module._parameters[f"{name}_orig"] is before[id(module)]
         assert bits(before[id(module)]) == values[id(module)]
@@ -36,6 +36,16 @@ def test_what_is_left_is_what_torchs_global_unstructured_leaves(method: MethodCa
         assert torch.equal(getattr(module, name), dense((module, name)) * mask_of((module, name)))
         assert type(getattr(module, name)) is Tensor
     assert torch_prune.is_pruned(ours)
+
+
+@every_model
+@every_method
+def test_parameters_keep_their_places(method: MethodCase, case: ModelCase) -> None:
+    model = case.build()
+    before = [(name.removesuffix("_orig"), id(parameter)) for name, parameter in model.named_parameters()]
+    prune_case(method, case, model, 0.5)
+    after = [(name.removesuffix("_orig"), id(parameter)) for name, parameter in model.named_parameters()]
+    assert after == before
 
 
 @every_model

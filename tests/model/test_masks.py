@@ -99,3 +99,50 @@ def test_deepcopy_after_a_forward_pass_without_gradients() -> None:
     with torch.no_grad():
         model.eval()(X)
     assert torch.equal(copy.deepcopy(model)(X), model(X))
+
+
+@pytest.mark.parametrize("prune_layer", [prune.synflow_unstructured, None])
+def test_name_orig_has_the_place_of_name(prune_layer: Any) -> None:
+    model = Net()
+    before = [id(parameter) for parameter in model.parameters()]
+    if prune_layer is None:
+        prune.global_iterative_unstructured(model, SynFlow, 0.5, example_inputs=X)
+    else:
+        prune_layer(model[0], "weight", 4, model=model, example_inputs=X)
+    assert [id(parameter) for parameter in model.parameters()] == before
+    assert list(model[0]._parameters) == ["weight_orig", "bias"]
+
+
+def test_state_of_an_optimiser_and_an_average_from_before_pruning_go_on_after_it() -> None:
+    model = Net()
+    before = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    with torch.no_grad():
+        model(X)
+    for parameter in model.parameters():
+        parameter.grad = torch.rand_like(parameter)
+    before.step()
+    average = torch.optim.swa_utils.AveragedModel(model)
+    moments = [before.state[parameter]["momentum_buffer"] for parameter in model.parameters()]
+    prune.global_iterative_unstructured(model, SynFlow, 0.5, example_inputs=X)
+    after = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    after.load_state_dict(before.state_dict())
+    for parameter, moment in zip(model.parameters(), moments, strict=True):
+        assert torch.equal(after.state[parameter]["momentum_buffer"], moment)
+    prune.apply_masks(average.module, prune.masks(model))  # for the sake of BatchNorm's buffers: masks are such too
+    average.update_parameters(model)  # the first takes over the values
+    for mean, tensor in zip(average.module.state_dict().values(), model.state_dict().values(), strict=True):
+        assert torch.equal(mean, tensor)
+
+
+def test_a_failure_puts_the_order_back() -> None:
+    class Fails(nn.Linear):
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "weight" and not isinstance(value, nn.Parameter) and "weight_mask" in self._buffers:
+                raise RuntimeError("on purpose")
+            super().__setattr__(name, value)
+
+    model = nn.Sequential(Fails(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    with pytest.raises(RuntimeError, match="on purpose"):
+        prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5)
+    assert list(model[0]._parameters) == ["weight", "bias"]
+    assert not prune.is_pruned(model)

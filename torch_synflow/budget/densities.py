@@ -20,6 +20,7 @@ from torch_synflow.model.parameters import (
     resolve,
     unwrap,
 )
+from torch_synflow.model.zeros import zeros_as_pruned
 
 #: a layer, by its qualified name or its ``(module, name)`` pair
 LayerKey = str | Pair
@@ -27,6 +28,8 @@ LayerKey = str | Pair
 
 def layer_densities(parameters: Parameters) -> dict[LayerKey, float]:
     """The density of each layer of a model as it is: kept / total of its mask, 1 where it was never pruned.
+
+    Without a mask, what is zero counts as pruned, unless the whole tensor is.
 
     Args:
         parameters: a model, for all its prunable weights, or ``(module, name)`` pairs.
@@ -43,6 +46,7 @@ def layer_densities(parameters: Parameters) -> dict[LayerKey, float]:
         {'0.weight': 0.25, '2.weight': 1.0}
     """
     entries, named = _entries(parameters)
+    entries = zeros_as_pruned(entries)
     kept = [entry.alive for entry in entries]
     return _by_layer(entries, named, [k / e.total if e.total else 1.0 for e, k in zip(entries, kept, strict=True)])
 

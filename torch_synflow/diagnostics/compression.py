@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import nn
 
-from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.model.masks import entries_of, report_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.reachability.reached import reach
@@ -59,23 +58,12 @@ class Compression:
             ax: matplotlib axes; new ones by default.
 
         Returns:
-            The axes.
+            The axes, as ``report.draw`` does.
 
         Raises:
             ImportError: if matplotlib is not installed.
         """
-        ax = axes(ax)
-        names = [layer.name.removesuffix(".weight") for layer in self.report.layers]
-        places = bar_positions(ax, names)
-        densities = [layer.density for layer in self.report.layers]
-        ax.bar(places, densities)
-        bottom = fractions(ax, densities, "density (dashed: of all)")
-        empty = [place for place, density in zip(places, densities, strict=True) if density == 0]
-        if empty:
-            ax.plot(empty, [bottom] * len(empty), "rx", label="empty", clip_on=False)
-            ax.legend()
-        ax.axhline(self.report.density, color="0.5", linestyle="--", linewidth=1)
-        return ax
+        return self.report.draw(ax)
 
 
 def compression(

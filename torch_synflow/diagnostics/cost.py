@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 
-from torch_synflow.diagnostics.drawing import axes, bar_positions
+from torch_synflow._drawing import axes, bar_positions
 from torch_synflow.diagnostics.table import table
 from torch_synflow.flow.positive import positive_input
 from torch_synflow.methods.base import SaliencyUnstructured

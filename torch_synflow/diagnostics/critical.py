@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from torch_synflow._drawing import axes
 from torch_synflow._warnings import EmptiedLayersWarning
-from torch_synflow.diagnostics.drawing import axes
 from torch_synflow.diagnostics.table import table
-from torch_synflow.model.masks import entries_of, report_of
+from torch_synflow.model.masks import masked_entries_of, report_of
 from torch_synflow.model.parameters import Parameters, unwrap
 from torch_synflow.model.transaction import Snapshot, all_or_nothing
 
@@ -109,7 +109,7 @@ def critical_compression(
         raise TypeError(f"prune: expected a function that prunes a number of entries, got {prune!r}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance: expected a number of at least 0, in log10 of the ratio, got {tolerance}")
-    before = report_of(entries_of(model, parameters))
+    before = report_of(masked_entries_of(model, parameters))
     if before.empty_layers:
         raise ValueError(
             f"{before.empty_layers[0]}: expected a model whose layers all have entries, got one in which this is empty"
@@ -124,7 +124,7 @@ def critical_compression(
             with torch.random.fork_rng(), warnings.catch_warnings():
                 warnings.simplefilter("ignore", EmptiedLayersWarning)  # which is what is looked for
                 prune(before.kept - kept)
-                after = report_of(entries_of(unwrap(model), parameters))
+                after = report_of(masked_entries_of(unwrap(model), parameters))
         finally:
             snapshot.restore()
         if after.kept != kept:

@@ -17,6 +17,7 @@ from torch_synflow.model.parameters import (
     unwrap,
 )
 from torch_synflow.model.transaction import all_or_nothing
+from torch_synflow.model.zeros import zeros_as_pruned
 from torch_synflow.report import LayerReport, PruningReport
 
 
@@ -25,13 +26,17 @@ def attach(pair: Pair, prune: Callable[[], object], mask: Tensor | None = None) 
 
     Torch's mask of a parameter that was pruned before is contiguous whatever the parameter is, and the product
     in ``module.name`` carries a gradient, so that the module can not be copied. Here the mask has the
-    parameter's memory format (it is ``mask`` itself where given) and the product no gradient.
+    parameter's memory format (it is ``mask`` itself where given) and the product no gradient. Torch also moves the
+    parameter behind all others of the module; here ``name_orig`` has the place of ``name``, as what was made of
+    ``model.parameters()`` before (the state of an optimiser, an average of models) goes by that order.
     """
     module, name = pair
 
     def work() -> None:
         with torch.inference_mode(False), torch.no_grad():
+            order = list(module._parameters)
             prune()
+            take_the_place(module, name, order)
             parameter = module._parameters[f"{name}_orig"]
             assert parameter is not None  # torch has just put it there
             whole = torch.empty_like(parameter, requires_grad=False) if mask is None else mask
@@ -41,6 +46,13 @@ def attach(pair: Pair, prune: Callable[[], object], mask: Tensor | None = None) 
             setattr(module, name, whole * parameter)
 
     all_or_nothing([module], work)
+
+
+def take_the_place(module: nn.Module, old: str, order: list[str]) -> None:
+    """Move the last parameter of ``module`` to where ``old`` was in ``order``, if ``old`` is no parameter any more."""
+    if old in order and old not in module._parameters:
+        for later in order[order.index(old) + 1 :]:
+            module._parameters[later] = module._parameters.pop(later)
 
 
 def ones_where(kept: Tensor, parameter: nn.Parameter) -> Tensor:
@@ -81,19 +93,36 @@ def refresh(pair: Pair, mask: Tensor | None = None) -> None:
 
 def pruned_parameters(model: nn.Module) -> list[Pair]:
     """The ``(module, name)`` pairs that have a mask, in the order of ``model.modules()``."""
-    return [(module, name) for module, name, _, _ in held_parameters(model) if f"{name}_mask" in module._buffers]
+    return [
+        (module, name)
+        for module, name, _, _ in held_parameters(model)
+        if f"{name}_mask" in module._buffers and f"{name}_orig" in module._parameters
+    ]
 
 
 def entries_of(model: nn.Module, parameters: Parameters | None = None) -> list[Entry]:
-    """The checked entries of ``parameters``; by default all prunable weights, and whatever else has a mask."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
-    model = unwrap(model)
+    """The checked entries of ``parameters``; by default all prunable weights, and whatever else has a mask.
+
+    Zeros without a mask, as ``remove`` leaves them, count as pruned here.
+    """
+    return zeros_as_pruned(masked_entries_of(model, parameters))
+
+
+def masked_entries_of(model: nn.Module, parameters: Parameters | None = None) -> list[Entry]:
+    """The same by masks alone, as pruning counts."""
+    model = unwrapped_module(model)
     if parameters is None:
         parameters = list(dict.fromkeys([*weights_of(model), *pruned_parameters(model)]))
     return resolve(parameters, model)
 
 
+def unwrapped_module(model: object) -> nn.Module:
+    """What :func:`unwrap` gives of the module that a user passed, checked to be one."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
+    return unwrap(model)
+
+
 def report_of(entries: list[Entry]) -> PruningReport:
     """What the masks keep of each entry."""
-    return PruningReport(tuple(LayerReport(e.label, e.alive, e.total) for e in entries))
+    return PruningReport(tuple(LayerReport(e.label, e.alive, e.total, e.zeros) for e in entries))

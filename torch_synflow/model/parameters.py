@@ -34,6 +34,7 @@ class Entry:
         locations: every ``(module, name)`` that holds it.
         parameter: the dense parameter itself.
         mask: boolean, true where an earlier pruning left the entry.
+        zeros: how many elements count as pruned because they are zero, without a mask (:mod:`.zeros`).
     """
 
     label: str
@@ -41,6 +42,7 @@ class Entry:
     locations: tuple[Pair, ...]
     parameter: nn.Parameter
     mask: Tensor
+    zeros: int = 0
 
     @property
     def total(self) -> int:

@@ -28,6 +28,7 @@ COMMANDS = {
     "growth": "--factors 0.05 0.1 --iterations 1 --compression 2",
     "throughput": "--pair digits/vgg_small --images 100 --runs 1 --channels-last --device cpu",
     "architectures": "squeezenet1_1",
+    "pruned_training": "--networks resnet20 --batches 4 --steps 1 --runs 1 --device cpu",
 }
 
 
@@ -56,5 +57,5 @@ def test_every_command_that_measures_says_where_its_numbers_come_from(
     assert found["versions"]["torch_synflow"] == torch_synflow.__version__
     age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(found["date"])
     assert abs(age.total_seconds()) < 600
-    rows = {"growth": 2, "limits": 3, "ablation": 12}
+    rows = {"growth": 2, "limits": 3, "ablation": 12, "pruned_training": 5}
     assert len(found["models" if name == "architectures" else "rows"]) == rows.get(name, 1)

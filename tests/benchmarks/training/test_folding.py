@@ -1,4 +1,4 @@
-"""Training without pruning hooks gives the bits of training with them."""
+"""Training without pruning hooks, as trials train, gives the bits of training with them."""
 
 from __future__ import annotations
 

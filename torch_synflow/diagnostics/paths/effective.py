@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
+from torch_synflow._drawing import axes, bar_positions, fractions
 from torch_synflow.diagnostics.table import table
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Pair, Parameters

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
-from torch_synflow.diagnostics.drawing import axes
+from torch_synflow._drawing import axes
 from torch_synflow.diagnostics.table import table
 from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.surrogate.mode import Flow

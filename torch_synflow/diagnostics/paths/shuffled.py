@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from torch_synflow._drawing import axes, bar_positions, fractions
 from torch_synflow.ablations import shuffle_masks
-from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.diagnostics.paths.effective import EffectiveSparsity, effective_sparsity
 from torch_synflow.diagnostics.table import table
 from torch_synflow.model.parameters import ExampleInputs, Parameters

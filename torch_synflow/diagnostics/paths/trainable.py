@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from torch_synflow._drawing import axes, bar_positions, fractions
 from torch_synflow._warnings import warn_user
-from torch_synflow.diagnostics.drawing import axes, bar_positions, fractions
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.reachability.reached import Reached, reach

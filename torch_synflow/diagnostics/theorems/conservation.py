@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from torch_synflow.diagnostics.drawing import axes
+from torch_synflow._drawing import axes
 from torch_synflow.diagnostics.table import table
 from torch_synflow.diagnostics.theorems.cuts import Cut, cut_at
 from torch_synflow.diagnostics.theorems.hidden_neurons import HiddenNeurons, hidden_neurons

@@ -1,4 +1,4 @@
-"""The axes that diagnostics draw on."""
+"""The axes that reports draw on."""
 
 from __future__ import annotations
 

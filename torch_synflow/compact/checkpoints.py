@@ -1,0 +1,106 @@
+"""Loading the state of a pruned model into one that is not pruned yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.prune import custom_from_mask
+
+from torch_synflow.compact.masks import place_of
+from torch_synflow.model.masks import attach, overwriting, pruned_parameters, refresh, unwrapped_module
+from torch_synflow.model.parameters import Pair
+from torch_synflow.model.places import hook_of, pruned_tensors
+from torch_synflow.model.prunable import prunable
+from torch_synflow.model.transaction import all_or_nothing
+
+
+def load_pruned(model: nn.Module, state: Mapping[str, Any]) -> None:
+    """Load a ``state_dict`` with masks into a model that has none yet.
+
+    Afterwards the model is pruned where the state is, with its masks, weights and buffers, on the Parameter objects
+    that were there. What is pruned already takes the masks of the state in place of its own. The state of a model that
+    was never pruned loads into such a model as ``load_state_dict`` does.
+
+    Args:
+        model: of the same architecture, on any device and of any dtype. On an error it is as it was.
+        state: the ``state_dict`` of a model pruned through ``torch.nn.utils.prune``, the whole of it (strict).
+
+    Raises:
+        TypeError: if ``model`` or ``state`` is none.
+        ValueError: naming what is missing, unexpected or of another shape, or a parameter that the model has pruned and
+            the state has not. ``prune.remove_all(model)`` makes a model dense for such a state.
+
+    Example:
+        >>> model = nn.Linear(4, 2)
+        >>> _ = prune.l1_unstructured(model, "weight", amount=5)
+        >>> fresh = nn.Linear(4, 2)
+        >>> prune.load_pruned(fresh, model.state_dict())
+        >>> x = torch.rand(1, 4)
+        >>> torch.equal(fresh(x), model(x))
+        True
+    """
+    model = unwrapped_module(model)
+    if not isinstance(state, Mapping):
+        raise TypeError(f"state: expected a state_dict, got {type(state).__name__}; model.state_dict() is one")
+    to_prune = _to_prune(model, state)
+    for tensor in pruned_tensors(model):
+        for place in tensor.places:
+            if f"{place.label}_orig" not in state and place.label in state:
+                raise ValueError(
+                    f"{place.label}: expected a state in which it is pruned, as in the model, got a dense one; call "
+                    "prune.remove_all(model) first, and prune.apply_masks after, to keep the masks"
+                )
+
+    def load() -> None:
+        try:
+            model.load_state_dict(state, strict=True)
+        except RuntimeError as error:
+            raise ValueError(
+                f"state: expected that of a {type(model).__name__} of the same shapes, pruned or not, got another"
+                f"{_hint(state)}: {error}"
+            ) from error
+        for pair in pruned_parameters(model):
+            refresh(pair)
+
+    def work() -> None:
+        with torch.inference_mode(False):
+            for (module, name), parameter in to_prune.items():
+                ones = torch.ones_like(parameter, requires_grad=False)
+                attach((module, name), partial(custom_from_mask, module, name, ones), ones)
+            overwriting([*model.parameters(), *model.buffers()], load)
+
+    all_or_nothing([model], work)
+
+
+def _to_prune(model: nn.Module, state: Mapping[str, Any]) -> dict[Pair, nn.Parameter]:
+    """What the state has a mask for and the model has not."""
+    found = {}
+    for key in state:
+        label = key.removesuffix("_mask")
+        if label == key or f"{label}_orig" not in state:
+            continue
+        module, name = place_of(model, label)
+        if module is None:
+            raise ValueError(
+                f"state: expected that of a {type(model).__name__}, got one with a mask of {label}, which the model "
+                f"does not have{_hint(state)}"
+            )
+        parameter, mask = prunable((module, name), label), state[key]
+        if not isinstance(mask, Tensor) or mask.shape != parameter.shape:
+            got = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+            raise ValueError(f"{key}: expected a mask of shape {tuple(parameter.shape)}, got {got}")
+        if hook_of(module, name) is None:
+            found[module, name] = parameter
+    return found
+
+
+def _hint(state: Mapping[str, Any]) -> str:
+    """What to do about the prefixes that wrappers leave."""
+    for prefix in ("module.", "_orig_mod."):
+        if state and all(key.startswith(prefix) for key in state):
+            return f" (all its names begin with {prefix!r}, as a wrapped model's do: take that off)"
+    return ""

@@ -1,0 +1,94 @@
+"""Training without pruning hooks: masks are multiplied into the weights after each step, not in each pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from torch_synflow.model.masks import refresh, unwrapped_module
+from torch_synflow.model.places import PrunedPlace, hook_of, pruned_tensors
+from torch_synflow.model.transaction import all_or_nothing
+
+
+@contextmanager
+def folded(model: nn.Module, *optimizers: torch.optim.Optimizer) -> Iterator[Callable[[], None]]:
+    r"""Inside, pruned parameters are plain ones with zeros; afterwards masks and hooks are back, whatever happened.
+
+    After each step of the optimisers, what is pruned is set to zero again,
+
+    .. math:: w \leftarrow m \odot w,
+
+    instead of multiplying in each forward and backward pass as torch's hooks do. What is kept is trained to the same
+    bits as with hooks by every optimiser that treats elements one by one (SGD, Adam and their relatives), as the
+    gradients of what is kept are the same. Those of what is pruned are not zero here: a norm over all gradients, as
+    ``clip_grad_norm_`` takes, counts them, and so do optimisers that use norms of tensors.
+
+    A mask that is not of zeros and ones, and a parameter that has several masks or is somewhere without one, can not be
+    multiplied in and keep their hooks. A ``state_dict`` that is taken inside is that of a dense model.
+
+    Args:
+        model: a pruned model. The Parameter objects stay; what is pruned of them is zero afterwards.
+        optimizers: after whose steps to set what is pruned to zero.
+
+    Yields:
+        A function without arguments that does it, for weights that something else has changed.
+
+    Raises:
+        TypeError: if ``model`` is no module or one of ``optimizers`` no optimiser.
+
+    Example:
+        >>> model = nn.Linear(4, 2)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> _ = prune.l1_unstructured(model, "weight", amount=5)
+        >>> with prune.folded(model, optimizer):
+        ...     for _ in range(3):
+        ...         model(torch.rand(8, 4)).square().sum().backward()
+        ...         optimizer.step()
+        ...     int((model.weight != 0).sum()), prune.is_pruned(model)
+        (3, False)
+        >>> prune.is_pruned(model)
+        True
+    """
+    model = unwrapped_module(model)
+    for optimizer in optimizers:
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            raise TypeError(f"optimizers: expected torch.optim.Optimizer, got {type(optimizer).__name__}")
+    tensors = [tensor for tensor in pruned_tensors(model) if not tensor.obstacle]
+    places = [(tensor, place) for tensor in tensors for place in tensor.places]
+
+    @torch.no_grad()
+    def zero(*_: Any) -> None:
+        for tensor in tensors:
+            tensor.parameter.mul_(tensor.places[0].mask)
+
+    def take_off() -> None:
+        for tensor, place in places:
+            place.take_off(tensor.parameter)
+
+    all_or_nothing([model], take_off)
+    try:
+        with ExitStack() as stack:
+            for optimizer in optimizers:
+                stack.callback(optimizer.register_step_post_hook(zero).remove)
+            zero()
+            yield zero
+    finally:
+        try:
+            _put_back([place for _, place in places])
+        except BaseException:
+            _put_back([place for _, place in places])  # once more, as an interrupt may have ended it
+            raise
+
+
+def _put_back(places: list[PrunedPlace]) -> None:
+    for place in places:
+        hook = hook_of(place.module, place.name)
+        if hook is None:
+            place.put_back()
+        elif hook is not place.hook:  # pruned meanwhile
+            mask = place.module.get_buffer(f"{place.name}_mask")
+            refresh((place.module, place.name), mask * place.mask)

@@ -1,0 +1,52 @@
+"""Zeros without a mask, as ``remove`` leaves them: no element that was pruned is taken for one that is kept.
+
+A tensor that is zero throughout is none of these: layers can start at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from torch_synflow._warnings import listed, warn_user
+from torch_synflow.model.parameters import Entry
+
+#: the fraction of a tensor that has to be zero before it is worth a warning
+_MANY = 0.01
+
+
+def zeros_as_pruned(entries: Sequence[Entry]) -> list[Entry]:
+    """The same entries; of those without a mask, what is zero counts as pruned."""
+    zeros = _zeros(entries)
+    return [
+        replace(entry, mask=entry.parameter.detach() != 0, zeros=zeros[k]) if k in zeros else entry
+        for k, entry in enumerate(entries)
+    ]
+
+
+def warn_of_zeros(entries: Sequence[Entry]) -> None:
+    """Say which tensors have zeros that are about to count as kept, as no mask says that they were pruned."""
+    many = {k: count for k, count in _zeros(entries).items() if count >= _MANY * entries[k].total}
+    if many:
+        names = [f"{entries[k].label} ({count:,} of {entries[k].total:,})" for k, count in many.items()]
+        warn_user(
+            f"zeros without a mask, as prune.remove leaves them, count as not pruned yet: {listed(names)}; to prune "
+            "what is left, give them masks first: prune.apply_masks(model, {name: weight != 0, ...})"
+        )
+
+
+def _zeros(entries: Sequence[Entry]) -> dict[int, int]:
+    """How many elements are zero, by the place in the list, of those that have a few such and no mask."""
+    bare = [
+        k
+        for k, entry in enumerate(entries)
+        if entry.total and not any(f"{name}_mask" in module._buffers for module, name in entry.locations)
+    ]
+    counts: list[Tensor] = [torch.count_nonzero(entries[k].parameter.detach()) for k in bare]
+    if not counts:
+        return {}
+    kept = torch.stack([count.to(counts[0].device) for count in counts]).tolist()  # one wait for the device
+    return {k: entries[k].total - n for k, n in zip(bare, kept, strict=True) if 0 < n < entries[k].total}
