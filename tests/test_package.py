@@ -33,6 +33,7 @@ ROWS = (
     ("diagnostics.drawing", "diagnostics.table", "ablations", "loop"),
     ("reachability",),
     ("methods",),
+    ("compact",),
     ("flow",),
     ("flow.blame", "flow.positive"),
     ("flow.passes",),

@@ -12,6 +12,8 @@ import torch.nn.utils.prune as _torch_prune
 
 from torch_synflow._warnings import EmptiedLayersWarning
 from torch_synflow.budget.densities import er, erk, layer_densities, proportional, uniform
+from torch_synflow.compact.report import ShrinkReport, ShrunkLayer
+from torch_synflow.compact.shrink import shrink
 from torch_synflow.loop import global_iterative_unstructured
 from torch_synflow.methods.balanced import BalancedSynFlow, BalancedSynFlowUnstructured
 from torch_synflow.methods.base import SaliencyUnstructured
@@ -78,6 +80,8 @@ __all__ = [
     "SNIPUnstructured",
     "SaliencyUnstructured",
     "Scores",
+    "ShrinkReport",
+    "ShrunkLayer",
     "SynFlow",
     "SynFlowUnstructured",
     "SynapticSaliency",
@@ -95,6 +99,7 @@ __all__ = [
     "linear",
     "proportional",
     "prunable_parameters",
+    "shrink",
     "snip_scores",
     "snip_unstructured",
     "synflow_scores",

@@ -1,0 +1,1 @@
+"""What becomes of a pruned model: the same network without what carries nothing."""
