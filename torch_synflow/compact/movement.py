@@ -68,7 +68,7 @@ def _free_axis(tracer: Tracer, call: Operation, cells: Tensor, split: list[int])
     for name, module in reversed(tracer.modules[-1:]):
         for attribute in _HEADS:
             count = vars(module).get(attribute)
-            for axis in split:
+            for axis in (split[-2], *split):  # channels of a head come last
                 if isinstance(count, int) and count == cells.shape[axis]:
                     heads = cells.movedim(axis, 0).reshape(count, -1)
                     tracer.heads.append((name, attribute, heads[:, 0]))

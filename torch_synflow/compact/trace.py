@@ -59,6 +59,8 @@ def follow(
             tracer.modules.append((name, module))
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
+            for tensor in tensors_of(output):
+                tracer.check(tensor)
             tracer.modules.pop()
 
         handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 
 from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.pytree import tree_leaves
@@ -150,17 +151,22 @@ class Tracer(FunctionMode):
 
     def of(self, tensor: Tensor) -> Tensor:
         """The cells of a tensor."""
+        self.check(tensor)
         if id(tensor) in self._known:
             return self._known[id(tensor)][1]
         held = self.held.get(id(tensor))
         if held is not None and held.trained:
             return self._elements(held)
-        if tensor.requires_grad and tensor.grad_fn is not None and held is None:
+        return torch.full((1,) * tensor.dim(), CONSTANT)
+
+    def check(self, tensor: Tensor) -> None:
+        """Raise if no operation of torch made a tensor: its gradient is whatever the author of that operation wrote."""
+        unseen = tensor.grad_fn is not None and id(tensor) not in self._known
+        if unseen or isinstance(tensor.grad_fn, BackwardCFunction):
             raise ValueError(
-                f"{self.module or 'the model'}: expected operations of torch between its layers, got a tensor that "
+                f"{self.module or 'model'}: expected operations of torch between its layers, got a tensor that "
                 f"{type(tensor.grad_fn).__name__} made, a custom operation; shrink can not follow channels through it"
             )
-        return torch.full((1,) * tensor.dim(), CONSTANT)
 
     def _elements(self, held: Held) -> Tensor:
         if held.elements is None:
