@@ -59,8 +59,10 @@ def follow(
             tracer.modules.append((name, module))
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
+            tracer.paused = True  # what is read here is no operation of the model
             for tensor in tensors_of(output):
                 tracer.check(tensor)
+            tracer.paused = False
             tracer.modules.pop()
 
         handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]

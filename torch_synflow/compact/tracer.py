@@ -79,6 +79,7 @@ class Tracer(FunctionMode):
         held: parameters and buffers by identity.
         module: the name of the innermost module that runs.
         touched: for each operation in turn: what it is, and the cells that it read or made.
+        paused: whether operations are run without a look at them.
         heads: attributes of modules that count heads: module, attribute, and the cells of each head.
     """
 
@@ -88,6 +89,7 @@ class Tracer(FunctionMode):
         self.modules: list[tuple[str, nn.Module]] = []
         self.touched: list[tuple[str, list[Tensor]]] = []
         self.heads: list[tuple[str, str, Tensor]] = []
+        self.paused = False
         self._known: dict[int, tuple[Tensor, Tensor]] = {}
 
     @property
@@ -98,6 +100,8 @@ class Tracer(FunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation, then find the cells of its results."""
         kwargs = kwargs or {}
+        if self.paused:
+            return func(*args, **kwargs)
         name = getattr(func, "__name__", "?")
         touched: list[Tensor] = []
         self.touched.append((f"{name} in {self.module or 'the model'}", touched))

@@ -28,6 +28,7 @@ COMMANDS = {
     "growth": "--factors 0.05 0.1 --iterations 1 --compression 2",
     "throughput": "--pair digits/vgg_small --images 100 --runs 1 --channels-last --device cpu",
     "architectures": "squeezenet1_1",
+    "smaller": "--networks ResNet-20 --methods SynFlow --amounts 0.9 --runs 1 --batch 2 --iterations 2 --device cpu",
 }
 
 
