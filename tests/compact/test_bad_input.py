@@ -130,3 +130,18 @@ def test_a_model_shrinks_after_a_step_of_training_and_keeps_its_gradients() -> N
     assert all(p.grad is gradient for p, gradient in zip(model.parameters(), gradients, strict=True))
     assert all(parameter.grad is None for parameter in small.parameters())
     torch.testing.assert_close(small(x), model(x))
+
+
+def test_random_states_and_inputs_stay_as_they_are() -> None:
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Dropout(), *pruned())
+    x = torch.randn(2, 3)
+    before, random = x.clone(), torch.get_rng_state()
+    prune.shrink(model, x)
+    assert torch.equal(x, before)
+    assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_wrappers_are_left_off() -> None:
+    small = prune.shrink(nn.DataParallel(pruned()), torch.rand(1, 3))
+    assert isinstance(small, nn.Sequential)
+    assert small[0].out_features == 2

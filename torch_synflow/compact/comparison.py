@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.pytree import tree_leaves
-from torch_synflow.compact.copies import batch_of_two, copied, run, tensors_of
+from torch_synflow.compact.copies import batch_of_two, copied, own_random_numbers, run, tensors_of
 from torch_synflow.model.parameters import ExampleInputs
 
 #: of the largest output, in float64; rounding alone gives 1e-13 or so
@@ -43,7 +43,7 @@ def compare(model: nn.Module, small: nn.Module, example_inputs: ExampleInputs) -
     Raises:
         ValueError: if the smaller one does not run, or if outputs differ, naming the module.
     """
-    with torch.random.fork_rng(), torch.no_grad():
+    with own_random_numbers(), torch.no_grad():
         try:
             wide = _doubled(example_inputs)
             first = copied(model).double()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
+from torch_synflow._torch.pytree import tree_map
 from torch_synflow.model.masks import pruned_parameters
 from torch_synflow.model.parameters import ExampleInputs, held_parameters
 
@@ -50,6 +52,18 @@ def dense(model: nn.Module) -> dict[int, Tensor]:
         if isinstance(module, nn.RNNBase):
             setattr(module, name, parameter)  # which puts it among the weights that the layer passes on
     return masks
+
+
+def own_random_numbers() -> AbstractContextManager[None]:
+    """Leave torch's random states as they are, on all devices that are in use."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    return torch.random.fork_rng(devices)
+
+
+def cloned(inputs: ExampleInputs) -> ExampleInputs:
+    """Copies of what a model is called with, as it may write to them."""
+    found: ExampleInputs = tree_map(lambda leaf: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf, inputs)
+    return found
 
 
 def run(model: nn.Module, inputs: ExampleInputs) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_synflow.compact.choice import Choice
-from torch_synflow.compact.copies import copied, run
+from torch_synflow.compact.copies import copied, own_random_numbers, run
 from torch_synflow.compact.nodes import Shift, Weighted
 from torch_synflow.compact.report import ShrinkReport, ShrunkLayer
 from torch_synflow.compact.tracer import Tracer
@@ -23,7 +23,7 @@ def macs_of(model: nn.Module, example_inputs: ExampleInputs) -> dict[str, int]:
     model = copied(model).eval()
     spent: Counter[str] = Counter()
     started: list[tuple[int, int]] = []  # the count at the start, and that of modules inside
-    with FlopCounterMode(display=False) as counter, torch.random.fork_rng():
+    with FlopCounterMode(display=False) as counter, own_random_numbers():
 
         def enter(module: nn.Module, args: Any) -> None:
             started.append((counter.get_total_flops(), 0))

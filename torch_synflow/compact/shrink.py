@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_synflow._warnings import warn_user
 from torch_synflow.compact.choice import Choice, choose
 from torch_synflow.compact.comparison import compare
-from torch_synflow.compact.copies import copied, dense
+from torch_synflow.compact.copies import cloned, copied, dense, own_random_numbers
 from torch_synflow.compact.costs import report_of_shrinking
 from torch_synflow.compact.optimizer import at_rest, carried
 from torch_synflow.compact.probe import failing_operation
@@ -49,8 +49,9 @@ def shrink(
             momentum and other state of the elements that are left.
 
     Returns:
-        The smaller network; its ``shrink_report`` says what was saved per layer, and why channels stayed. A model
-        without masks is returned as it is, with a warning.
+        The smaller network, without ``DataParallel`` or ``torch.compile`` around it, and without gradients. Its
+        ``shrink_report`` says what was saved per layer, and why channels stayed. A model without masks is returned as
+        it is, with a warning.
 
     Raises:
         TypeError: if ``model`` or ``optimizer`` is none.
@@ -82,8 +83,8 @@ def shrink(
     if not pruned_parameters(model):
         warn_user("shrink: the model has no masks, and is returned as it is; prune it first")
         return model
-    with ONE_AT_A_TIME, torch.random.fork_rng(), torch.inference_mode(False):
-        small, put = _shrunk(model, example_inputs, optimizer)
+    with ONE_AT_A_TIME, own_random_numbers(), torch.inference_mode(False):
+        small, put = _shrunk(model, cloned(example_inputs), optimizer)
     put()
     return small
 

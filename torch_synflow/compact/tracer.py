@@ -115,7 +115,7 @@ class Tracer(FunctionMode):
             return result
         bare = name if name.startswith("__") else name.rstrip("_")
         rule = self.rules.get(bare)
-        if rule is None or not rule(self, call):
+        if rule is None or not args or not rule(self, call):
             self.give_up(call, results)
         tensors = [leaf for leaf in (*call.tensors(), *results) if id(leaf) in self._known]
         touched += [self._known[id(leaf)][1].reshape(-1) for leaf in tensors]
