@@ -38,7 +38,8 @@ def network(name: str) -> tuple[nn.Module, int]:
     torch.manual_seed(0)
     key, side = SHOWN[name]
     model = NETWORKS[key](CLASSES, 3, side)
-    return (initialise(model) if key.startswith(("vgg", "resnet")) else model), side
+    # as Frankle et al. 2021: uniform gammas, by which SynFlow empties more neurons than by ones
+    return (initialise(model, uniform_gamma=True) if key.startswith(("vgg", "resnet")) else model), side
 
 
 def pruned(name: str, method: str, amount: float, iterations: int, device: torch.device) -> nn.Module:
