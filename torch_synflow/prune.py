@@ -18,6 +18,8 @@ from torch_synflow.compact.folding import folded
 from torch_synflow.compact.mask_files import SavedMasks, load_masks, save_masks
 from torch_synflow.compact.masks import apply_masks, masks
 from torch_synflow.compact.removal import remove_all
+from torch_synflow.compact.report import ShrinkReport, ShrunkLayer
+from torch_synflow.compact.shrink import shrink
 from torch_synflow.loop import global_iterative_unstructured
 from torch_synflow.methods.balanced import BalancedSynFlow, BalancedSynFlowUnstructured
 from torch_synflow.methods.base import SaliencyUnstructured
@@ -85,6 +87,8 @@ __all__ = [
     "SaliencyUnstructured",
     "SavedMasks",
     "Scores",
+    "ShrinkReport",
+    "ShrunkLayer",
     "SynFlow",
     "SynFlowUnstructured",
     "SynapticSaliency",
@@ -110,6 +114,7 @@ __all__ = [
     "prunable_parameters",
     "remove_all",
     "save_masks",
+    "shrink",
     "snip_scores",
     "snip_unstructured",
     "synflow_scores",

@@ -19,7 +19,7 @@ from torch_synflow import prune
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *(f"docs/{page}.rst" for page in (
     "adding", "diagnostics", "faq", "flow", "from_authors", "from_torch", "guide", "index", "lightning", "methods",
-    "quickstart", "saving", "theory",
+    "quickstart", "saving", "smaller", "theory",
 ))]  # fmt: skip
 
 
@@ -43,7 +43,8 @@ class Net(nn.Module):
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("page", PAGES)
-def test_snippets_run(page: str) -> None:
+def test_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # where some write files
     torch.manual_seed(0)
     model = Net()
     train_set = TensorDataset(torch.rand(60, 1, 4, 4), torch.arange(60) % 3)
@@ -66,6 +67,11 @@ def test_snippets_run(page: str) -> None:
         if "ModelPruning" in code:
             callbacks = pytest.importorskip("lightning.pytorch.callbacks")
             names["ModelPruning"] = callbacks.ModelPruning
+        for library in ("torchvision", "onnxruntime"):
+            if f"import {library}" in code or f"from {library}" in code:
+                pytest.importorskip(library)
+        if "torch.onnx" in code:
+            pytest.importorskip("onnxscript")
         exec(compile(code, page, "exec"), names)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks.faults.fingerprint import bits, fingerprint
 from tests.cases import MODELS, ModelCase
-from tests.masks import distinct, mask_of
+from tests.masks import distinct, listed, mask_of
 from torch_synflow import prune, rewinding
 from torch_synflow.model import training_state
 
@@ -31,7 +31,7 @@ def test_rewinding_undoes_training_and_keeps_what_was_pruned_meanwhile(case: Mod
     momentum = copy.deepcopy(optimizer.state_dict())
     start = rewinding.take_snapshot(model, optimizer)
     step(model, optimizer, case)
-    prune.global_iterative_unstructured(prune.prunable_parameters(model), prune.L1Unstructured, 0.5)
+    prune.global_iterative_unstructured(listed(model), prune.L1Unstructured, 0.5)
     parameters = [id(parameter) for parameter in model.parameters()]
     masks = [mask_of(pair).clone() for pair in distinct(model)]
     step(model, optimizer, case)

@@ -1,0 +1,88 @@
+"""Which channels go: those that carry nothing, as far as shapes allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from torch_synflow.compact.cells import INPUT
+from torch_synflow.compact.nodes import Flags
+from torch_synflow.compact.tracer import Held, Tracer
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is removed.
+
+    Attributes:
+        flags: what is known of each cell.
+        classes: which cells go together.
+        removed: which go.
+        pinned: of those that stay, which do for a reason among ``Cells.pins``.
+    """
+
+    flags: Flags
+    classes: Tensor
+    removed: Tensor
+    pinned: Tensor
+
+    def indices(self, held: Held) -> dict[int, Tensor]:
+        """For each axis of a parameter or buffer that gets shorter, the indices that are kept."""
+        found = {axis: ~self.removed[cells] for axis, cells in held.axes.items() if axis >= 0}
+        if held.elements is not None:
+            for axis, kept in _axes_of(self.removed[held.elements]).items():
+                found[axis] = found[axis] & kept if axis in found else kept
+        return {axis: kept.nonzero()[:, 0] for axis, kept in found.items() if not bool(kept.all())}
+
+
+def choose(tracer: Tracer, flags: Flags, fixed: Iterable[Tensor] = ()) -> Choice:
+    """Remove all cells that carry nothing, together with all that they are tied to, or none of these.
+
+    Args:
+        tracer: after a pass.
+        flags: of its cells.
+        fixed: cells that have to stay besides.
+    """
+    classes = tracer.cells.classes()
+    stays = torch.zeros_like(flags.zero)
+    stays[classes[flags.used & ~flags.zero]] = True
+    pinned = torch.zeros_like(stays)
+    for cells in [torch.tensor([INPUT]), *(cells for cells, _ in tracer.cells.pins), *fixed]:
+        pinned[classes[cells]] = True
+    stays |= pinned
+    held = list(tracer.held.values())
+    while True:
+        removed = ~stays[classes]
+        back = [cells for one in held for cells in _too_much(one, removed)]
+        if not back:
+            return Choice(flags, classes, removed, pinned[classes])
+        stays[classes[torch.cat(back)]] = True
+
+
+def _too_much(held: Held, removed: Tensor) -> list[Tensor]:
+    """Cells that have to stay so that a tensor keeps at least one index, and stays a whole block."""
+    back = [cells[:1] for axis, cells in held.axes.items() if axis >= 0 and len(cells) and bool(removed[cells].all())]
+    if held.elements is not None:
+        gone = removed[held.elements]
+        block = torch.zeros_like(gone)
+        for axis, kept in _axes_of(gone).items():
+            block |= ~kept.view([-1 if other == axis else 1 for other in range(gone.dim())])
+        alone = gone & ~block
+        if bool(alone.any()):
+            back.append(held.elements[alone])
+        elif gone.numel() and bool(gone.all()):
+            back.append(held.elements.reshape(-1)[:1])
+    return back
+
+
+def _axes_of(gone: Tensor) -> dict[int, Tensor]:
+    """For each axis along which elements are gone as whole slices: the indices that are kept."""
+    found = {}
+    for axis in range(gone.dim()):
+        whole = gone.movedim(axis, 0).reshape(gone.shape[axis], -1).all(1)
+        if bool(whole.any()):
+            found[axis] = ~whole
+    return found

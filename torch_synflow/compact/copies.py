@@ -1,0 +1,93 @@
+"""Copies of a pruned model: with its masks, and with the dense parameters behind them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.prune import BasePruningMethod
+
+from torch_synflow._torch.pytree import tree_map
+from torch_synflow.model.masks import pruned_parameters
+from torch_synflow.model.parameters import ExampleInputs, held_parameters
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy, of a model too whose pruned weights carry the gradient graph of the last step."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        for value in vars(module).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    return copy.deepcopy(model, memo)
+
+
+def dense(model: nn.Module) -> dict[int, Tensor]:
+    """Take the masks off a copy, and give the dense parameters their names back.
+
+    Returns:
+        The masks by the identity of the parameter; of one that is tied, where any place keeps an element.
+    """
+    masks: dict[int, Tensor] = {}
+    whole = {id(p) for module, name, _, p in held_parameters(model) if f"{name}_mask" not in module._buffers}
+    for module, name in pruned_parameters(model):
+        parameter = module._parameters[f"{name}_orig"]
+        mask = module._buffers.pop(f"{name}_mask")
+        assert parameter is not None
+        assert mask is not None
+        kept = mask != 0
+        if id(parameter) not in whole:
+            masks[id(parameter)] = kept | masks[id(parameter)] if id(parameter) in masks else kept
+        module.__dict__.pop(name, None)
+        held = {key.removesuffix("_orig") if key == f"{name}_orig" else key: p for key, p in module._parameters.items()}
+        module._parameters.clear()
+        module._parameters.update(held)
+        for key, hook in list(module._forward_pre_hooks.items()):
+            if isinstance(hook, BasePruningMethod):
+                del module._forward_pre_hooks[key]
+        if isinstance(module, nn.RNNBase):
+            setattr(module, name, parameter)  # which puts it among the weights that the layer passes on
+    return masks
+
+
+def own_random_numbers() -> AbstractContextManager[None]:
+    """Leave torch's random states as they are, on all devices that are in use."""
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
+    return torch.random.fork_rng(devices)
+
+
+def cloned(inputs: ExampleInputs) -> ExampleInputs:
+    """Copies of what a model is called with, as it may write to them."""
+    found: ExampleInputs = tree_map(lambda leaf: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf, inputs)
+    return found
+
+
+def run(model: nn.Module, inputs: ExampleInputs) -> Any:
+    """Operation a model."""
+    if isinstance(inputs, Mapping):
+        return model(**inputs)
+    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
+
+
+def tensors_of(value: Any) -> list[Tensor]:
+    """All tensors of what a model returns: in tuples, lists, mappings and objects."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    elif not isinstance(value, (tuple, list)):
+        value = list(vars(value).values()) if hasattr(value, "__dict__") else []
+    return [tensor for part in value for tensor in tensors_of(part)]
+
+
+def batch_of_two(inputs: Any) -> Any:
+    """The inputs, twice where the batch has one example: BatchNorm needs two while it trains."""
+    if isinstance(inputs, Tensor):
+        return torch.cat([inputs, inputs]) if inputs.dim() and len(inputs) == 1 else inputs
+    if isinstance(inputs, Mapping):
+        return {name: batch_of_two(value) for name, value in inputs.items()}
+    return type(inputs)(map(batch_of_two, inputs)) if type(inputs) in (tuple, list) else inputs

@@ -1,0 +1,125 @@
+"""What the layers of a model cost before and after, and why channels stay that nothing of the input comes through."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torch_synflow.compact.choice import Choice
+from torch_synflow.compact.copies import copied, own_random_numbers, run
+from torch_synflow.compact.nodes import Shift, Weighted
+from torch_synflow.compact.report import ShrinkReport, ShrunkLayer
+from torch_synflow.compact.tracer import Tracer
+from torch_synflow.model.parameters import ExampleInputs
+
+
+def macs_of(model: nn.Module, example_inputs: ExampleInputs) -> dict[str, int]:
+    """Multiplications with additions of each module, without those of the modules inside; by torch's own counter."""
+    from torch.utils.flop_counter import FlopCounterMode  # here, as it imports a lot
+
+    model = copied(model).eval()
+    spent: Counter[str] = Counter()
+    started: list[tuple[int, int]] = []  # the count at the start, and that of modules inside
+    with FlopCounterMode(display=False) as counter, own_random_numbers():
+
+        def enter(module: nn.Module, args: Any) -> None:
+            started.append((counter.get_total_flops(), 0))
+
+        for name, module in model.named_modules():
+
+            def leave(module: nn.Module, args: Any, output: Any, name: str = name) -> None:
+                begin, inside = started.pop()
+                all_of_it = counter.get_total_flops() - begin
+                spent[name] += all_of_it - inside
+                if started:
+                    around, before = started[-1]
+                    started[-1] = around, before + all_of_it
+
+            module.register_forward_pre_hook(enter)
+            module.register_forward_hook(leave)
+        run(model, example_inputs)
+    return {name: count // 2 for name, count in spent.items()}
+
+
+def report_of_shrinking(
+    model: nn.Module,
+    small: nn.Module,
+    example_inputs: ExampleInputs,
+    tracer: Tracer,
+    choice: Choice,
+    notes: tuple[str, ...],
+) -> ShrinkReport:
+    """Both models, layer by layer."""
+    macs, macs_kept = macs_of(model, example_inputs), macs_of(small, example_inputs)
+    after = dict(small.named_modules())
+    reasons = _reasons(tracer, choice)
+    layers = []
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        before, now = (_own(one, seen) for one in (module, after[name]))
+        if before:
+            seen.update(map(id, before))
+            seen.update(map(id, now))
+            layers.append(
+                ShrunkLayer(
+                    name, _channels(before), _channels(now), _count(before), _count(now), macs.get(name, 0),
+                    macs_kept.get(name, 0), tuple(reasons.get(name, ())),
+                )
+            )  # fmt: skip
+    return ShrinkReport(
+        tuple(layers), _bytes(model), _bytes(small), sum(macs.values()), sum(macs_kept.values()), notes
+    )  # fmt: skip
+
+
+def _own(module: nn.Module, seen: set[int]) -> list[Tensor]:
+    return [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in seen]
+
+
+def _channels(parameters: list[Tensor]) -> int:
+    largest = max(parameters, key=Tensor.numel)
+    return len(largest) if largest.dim() else 1
+
+
+def _count(parameters: list[Tensor]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def _bytes(model: nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in [*model.parameters(), *model.buffers()])
+
+
+def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
+    """For each layer how many of its channels stay although nothing of the input comes through them, and why."""
+    flags, classes = choice.flags, choice.classes
+    living = torch.zeros_like(flags.used)
+    living[classes[flags.used & flags.moving]] = True
+    constant: dict[int, str] = {}
+    for node in tracer.cells.nodes:
+        if isinstance(node, Shift):
+            cells = node.target[flags.used[node.target] & ~flags.zero[node.target] & ~flags.moving[node.target]]
+            for one in set(classes[cells].tolist()):
+                constant.setdefault(one, node.label)
+    pinned: dict[int, str] = {}
+    for cells, reason in reversed(tracer.cells.pins):
+        pinned.update(dict.fromkeys(classes[cells].tolist(), reason))
+    found: dict[str, Counter[str]] = {}
+    for node in tracer.cells.nodes:
+        name = node.label.rpartition(".")[0] if isinstance(node, Weighted) else ""
+        if not isinstance(node, Weighted) or name in found:
+            continue
+        counts = found.setdefault(name, Counter())
+        for cell, one in zip(node.target.tolist(), classes[node.target].tolist(), strict=True):
+            if bool(choice.removed[cell]) or bool(flags.used[cell] & flags.moving[cell]):
+                continue
+            if one in constant and not bool(living[one]):
+                counts[f"pass on a constant, {constant[one]}, that is trained"] += 1
+            elif one in pinned:
+                counts[f"stay because of {pinned[one]}"] += 1
+            elif bool(living[one]):
+                counts["stay because other channels that they belong to do"] += 1
+            else:
+                counts["stay so that the layer has a channel"] += 1
+    return {name: [f"{count} {reason}" for reason, count in counts.items()] for name, counts in found.items()}

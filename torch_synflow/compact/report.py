@@ -1,0 +1,92 @@
+"""What shrinking saved, layer by layer, and which channels stay although little or nothing comes through them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ShrunkLayer:
+    """One layer before and after.
+
+    Attributes:
+        name: of its module.
+        channels: outputs before.
+        channels_kept: outputs after.
+        parameters: elements of its own parameters before.
+        parameters_kept: after.
+        macs: multiplications with additions before, of the example inputs.
+        macs_kept: after.
+        notes: how many channels stay although nothing of the input comes through them, and why.
+    """
+
+    name: str
+    channels: int
+    channels_kept: int
+    parameters: int
+    parameters_kept: int
+    macs: int
+    macs_kept: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShrinkReport:
+    """What :func:`~torch_synflow.prune.shrink` did; ``print`` shows a table.
+
+    Attributes:
+        layers: one a module with parameters of its own.
+        bytes: of all parameters and buffers before, masks included.
+        bytes_kept: after.
+        macs: multiplications with additions of all layers before, of the example inputs.
+        macs_kept: after.
+        notes: modules whose code does not let channels go.
+
+    Example:
+        >>> layer = ShrunkLayer("fc", 8, 2, 80, 20, 640, 160, ("1 passes on fc.bias",))
+        >>> report = ShrinkReport((layer,), 320, 80, 640, 160)
+        >>> report.parameters_kept
+        20
+        >>> print(report)
+        20 of 80 parameters (0.250), 80 of 320 bytes (0.250), 160 of 640 MACs (0.250)
+        layer  channels  kept  parameters  kept  MACs  kept
+        fc            8     2          80    20   640   160  1 passes on fc.bias
+    """
+
+    layers: tuple[ShrunkLayer, ...]
+    bytes: int
+    bytes_kept: int
+    macs: int
+    macs_kept: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """Elements of all parameters before."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def parameters_kept(self) -> int:
+        """After."""
+        return sum(layer.parameters_kept for layer in self.layers)
+
+    def __str__(self) -> str:
+        """The sums, then a line per layer, then what stood in the way."""
+        sums = {
+            "parameters": (self.parameters_kept, self.parameters),
+            "bytes": (self.bytes_kept, self.bytes),
+            "MACs": (self.macs_kept, self.macs),
+        }
+        lines = [", ".join(f"{a:,} of {b:,} {name} ({a / max(b, 1):.3f})" for name, (a, b) in sums.items())]
+        rows = [["layer", "channels", "kept", "parameters", "kept", "MACs", "kept", ""]]
+        for layer in self.layers:
+            numbers = (
+                layer.channels, layer.channels_kept, layer.parameters, layer.parameters_kept, layer.macs,
+                layer.macs_kept,
+            )  # fmt: skip
+            rows.append([layer.name, *(f"{number:,}" for number in numbers), "; ".join(layer.notes)])
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for first, *middle, last in rows:
+            cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(middle, widths[1:-1], strict=True)), last]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join([*lines, *self.notes])
