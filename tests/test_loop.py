@@ -209,3 +209,29 @@ def test_the_methods_own_iterations_are_the_default(method: Any, iterations: int
         callback=lambda step, report: steps.append(step),
     )
     assert steps == list(range(1, iterations + 1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"sparsity": 0.9}, TypeError, r"unexpected keyword argument 'sparsity'; amount is the fraction to remove"),
+        ({"densty": 0.9}, TypeError, r"unexpected keyword argument 'densty'$"),
+        ({"callback": "print"}, TypeError, r"callback: expected a function callback\(step, report\), got 'print'"),
+    ],
+)
+def test_arguments_that_are_none(arguments: Any, error: type[Exception], message: str) -> None:
+    model = Net()
+    with pytest.raises(error, match=message):
+        prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5, **arguments)
+    assert not hasattr(model[0], "weight_mask")
+
+
+def test_the_name_of_a_method_is_no_method() -> None:
+    with pytest.raises(TypeError, match=r"pruning_method: .* got 'SynFlow', a name; pass the class itself"):
+        prune.global_iterative_unstructured(Net(), "SynFlow", 0.5)  # type: ignore[arg-type]
+
+
+def test_a_count_that_looks_like_per_cent_is_pointed_out() -> None:
+    with pytest.warns(UserWarning, match=r"amount: 95 is a count, of 10,000 elements; for 95 per cent write 0\.95"):
+        report = prune.global_iterative_unstructured(nn.Linear(100, 100), prune.L1Unstructured, 95)
+    assert report.kept == 9_905

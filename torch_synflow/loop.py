@@ -6,7 +6,7 @@ import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -34,7 +34,7 @@ from torch_synflow.model.zeros import warn_of_zeros
 from torch_synflow.reachability.losses import Losses, losses
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import Schedule
-from torch_synflow.scoring.task import Data, LossFunction, Task
+from torch_synflow.scoring.task import Data, LossFunction, Outputs, Task
 from torch_synflow.selection.survivors import OfEach, Quota, Survivors, Together
 
 Callback = Callable[[int, PruningReport], object]
@@ -49,11 +49,13 @@ def global_iterative_unstructured(
     example_inputs: ExampleInputs | None = None,
     data: Data | None = None,
     loss_fn: LossFunction | None = None,
+    outputs: Outputs | None = None,
     iterations: int | None = None,
     schedule: Schedule | None = None,
     layer_densities: LayerDensities | None = None,
     progress: bool = False,
     callback: Callback | None = None,
+    **unexpected: NoReturn,
 ) -> PruningReport:
     r"""Prune many parameters together, in several rounds of scoring and removing the lowest scores.
 
@@ -71,9 +73,17 @@ def global_iterative_unstructured(
         amount: what to remove, as in torch: a float between 0 and 1 is the fraction of the entries not yet
             pruned, an int their number.
         model: the model to score, where ``parameters`` does not remember it.
-        example_inputs: what the model is called with (SynFlow).
-        data: one batch ``(inputs, targets)`` or an iterable of batches such as a ``DataLoader`` (SNIP, GraSP).
-        loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch (SNIP, GraSP).
+        example_inputs: what the model is called with (SynFlow): a tensor, a tuple of positional arguments, or a
+            mapping of keyword arguments; one whose only argument is a mapping ``d`` is given ``(d,)``. The first
+            dimension is the batch, unless those of several tensors differ.
+        data: one batch ``(inputs, targets)`` or an iterable of batches such as a ``DataLoader`` (SNIP, GraSP). A
+            batch that is a mapping is the model's keyword arguments, and its own targets.
+        loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch (SNIP, GraSP). One of three
+            arguments is given the rest of a batch ``(inputs, targets, rest)``. Without it a batch that is a mapping
+            is scored by the ``loss`` that the model returns.
+        outputs: which of the model's outputs count, for SynFlow's R and for ``loss_fn``: a key or attribute such as
+            ``"logits"``, an index, or a function of what the model returns; by default all of them, of which R is the
+            sum. Hidden states and auxiliary heads are outputs too.
         iterations: how many rounds; by default the method's own: 100 for SynFlow and IterativeSNIP, 60 for FORCE and
             GraSPIt, 1 for all others.
         schedule: a function ``schedule(step, steps, density) -> density`` such as those of
@@ -85,6 +95,7 @@ def global_iterative_unstructured(
         progress: show a progress bar (needs tqdm).
         callback: called as ``callback(step, report)`` after each iteration, ``step`` from 1. These reports do not tell
             bypassed layers from layer collapse, as paths are looked at once, at the end.
+        **unexpected: nothing; other names are refused with what they may stand for.
 
     Returns:
         A report of what is kept of each tensor, which prints as a table.
@@ -112,12 +123,17 @@ def global_iterative_unstructured(
         >>> prune.is_pruned(model)
         True
     """
+    for name in unexpected:
+        hint = "; amount is the fraction to remove, or how many" if name in ("sparsity", "density") else ""
+        raise TypeError(f"global_iterative_unstructured() got an unexpected keyword argument {name!r}{hint}")
     check_amount(amount)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback: expected a function callback(step, report), got {callback!r}")
     if isinstance(parameters, nn.Module):
         parameters = prunable_parameters(parameters)
         model = parameters.model if model is None else model
     remembered = Task(**vars(parameters)) if isinstance(parameters, PrunableParameters) else Task()
-    rounds = rounds_of(pruning_method, Task(model, example_inputs, data, loss_fn), remembered)
+    rounds = rounds_of(pruning_method, Task(model, example_inputs, data, loss_fn, outputs), remembered)
     model = rounds.task.model
     pairs = as_pairs(parameters)
     inner = unwrap(model) if model is not None else None
@@ -126,6 +142,8 @@ def global_iterative_unstructured(
     steps = _checked_iterations(rounds.iterations if iterations is None else iterations)
     alive = sum(entry.alive for entry in entries)
     kept = alive - to_remove(amount, alive)
+    if isinstance(amount, numbers.Integral) and 1 < amount <= 100 and alive > 100 * amount:
+        warn_user(f"amount: {amount} is a count, of {alive:,} elements; for {amount} per cent write {amount / 100}")
     density_after = rounds.schedule if schedule is None else schedule
     quotas: list[Quota]
     if layer_densities is None:

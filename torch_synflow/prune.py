@@ -52,7 +52,7 @@ from torch_synflow.methods.synflow import SynFlow, SynFlowUnstructured, synflow_
 from torch_synflow.model.parameters import ExampleInputs, Parameters, PrunableParameters, prunable_parameters
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import exponential, linear
-from torch_synflow.scoring.data import class_balanced_batch
+from torch_synflow.scoring.class_balanced import class_balanced_batch
 from torch_synflow.scoring.marked import Scores
 from torch_synflow.scoring.task import Data, LossFunction
 

@@ -83,3 +83,36 @@ def test_a_failure_after_scoring_leaves_torchs_random_state(scores_alone: bool) 
         with pytest.raises(KeyboardInterrupt), Operations(Fuse(place, call, KeyboardInterrupt)):
             run(model)
         assert fingerprint(model) == before
+
+
+@pytest.mark.parametrize(
+    ("scores", "error", "message"),
+    [
+        (lambda weights: list(weights.values()), TypeError, r"Own\.saliency: expected a mapping .* got list"),
+        (lambda weights: {}, ValueError, r"Own\.saliency: .* got none for weight$"),
+        (lambda weights: {"weight": 3}, TypeError, r"Own\.saliency: expected a real tensor for weight, got int"),
+        (lambda weights: {"weight": weights["weight"] > 0}, TypeError, r"expected a real tensor .* got torch\.bool"),
+        (
+            lambda weights: {"weight": weights["weight"].T},
+            ValueError,
+            r"shape \(3, 4\) .* got \(4, 3\); these are t",
+        ),
+        (
+            lambda weights: {"weight": weights["weight"][0]},
+            ValueError,
+            r"shape \(3, 4\) for weight, got \(4,\)",
+        ),
+    ],
+)
+def test_scores_of_a_users_method_are_checked(scores: Any, error: type[Exception], message: str) -> None:
+    class Own(prune.SaliencyUnstructured):
+        needs = ()
+
+        @classmethod
+        def saliency(cls, network: Any) -> Any:
+            return scores(network.weights)
+
+    model = nn.Linear(4, 3)
+    with pytest.raises(error, match=message):
+        prune.global_iterative_unstructured(model, Own, 0.5)
+    assert not hasattr(model, "weight_mask")

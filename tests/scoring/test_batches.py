@@ -22,11 +22,17 @@ def test_data_that_is_empty_or_no_data() -> None:
     refuses(ValueError, "data: expected at least one batch, got none", model, run([]))
     refuses(ValueError, "data: expected at least one batch, got none", model, run(iter(())))
     refuses(ValueError, "data: expected at least one example", model, run((X[:0], Y[:0])))
-    for wrong in (X, "cifar10", {"x": X}, 3):
+    for wrong in (X, "cifar10", 3):
         refuses(TypeError, r"data: expected a batch \(inputs, targets\)", model, run(wrong))
-    for wrong in ([X], [(X, Y, Y)], [None]):
+    for wrong in ([X], [(X,)], [None]):
         refuses(TypeError, "data: expected a batch .* as batch 0", model, run(wrong))
     refuses(TypeError, "data: expected inputs that hold tensors", model, run([("text", Y)]))
+
+
+def test_a_dataset_is_no_data() -> None:
+    dataset = TensorDataset(X, Y)
+    message = r"data: expected a batch .*got the dataset TensorDataset, whose items are single examples; .*DataLoader"
+    refuses(TypeError, message, model := Net(), lambda: SNIP.scores(model, data=dataset, loss_fn=F.cross_entropy))
 
 
 def test_data_that_holds_one_batch_in_every_form() -> None:

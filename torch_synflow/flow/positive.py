@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from torch_synflow._torch.classes import BatchNorm
-from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow.flow.engine.replay import Replay
 from torch_synflow.flow.passes import record, synflow_by_definition
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.model.parameters import Entry
+from torch_synflow.scoring.inputs import check_example, one_example
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.opening import opened
 from torch_synflow.scoring.precision import wider
@@ -186,19 +186,8 @@ def _block(tensor: Tensor, channels: Channels | None) -> Tensor:
 
 def positive_input(example_inputs: Any) -> Any:
     """One example of ones in the shape of ``example_inputs``; integers and booleans (token ids, masks) as given."""
-
-    def one(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor):
-            return leaf
-        example = leaf[:1] if leaf.dim() else leaf
-        return torch.ones_like(example) if example.is_floating_point() else example
-
-    if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(example_inputs)):
-        raise TypeError(
-            "example_inputs: expected a tensor, or a tuple or mapping of what the model is called with, "
-            f"got {type(example_inputs).__name__} without a tensor; torch.ones(1, 3, 32, 32) for example"
-        )
-    return tree_map(one, example_inputs)
+    check_example(example_inputs)
+    return one_example(example_inputs)
 
 
 def _is_given(name: str) -> bool:

@@ -11,19 +11,19 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow.budget.counts import check_amount, to_remove
 from torch_synflow.methods.binding import bound_class, parameters_of, survivors_of
-from torch_synflow.methods.refusal import call_that_works, refusal
+from torch_synflow.methods.refusal import checked_task, refusal
 from torch_synflow.model.listing import weights_of
 from torch_synflow.model.masks import attach
 from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters, resolve, unwrap
 from torch_synflow.model.threads import ONE_AT_A_TIME
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.schedules import Schedule, exponential
-from torch_synflow.scoring.data import checked_batch_size, rereadable
-from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero, require_shape
+from torch_synflow.scoring.data import checked_batch_size
+from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero, require_scores, require_shape
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.noise import require_no_noise
 from torch_synflow.scoring.opening import opened
-from torch_synflow.scoring.task import Data, LossFunction, Task, Weights
+from torch_synflow.scoring.task import Data, LossFunction, Outputs, Task, Weights
 from torch_synflow.selection.stream import ScoreStream
 from torch_synflow.selection.survivors import keep_highest
 
@@ -59,7 +59,6 @@ class SaliencyUnstructured(BasePruningMethod):
     batch_size: ClassVar[int | None] = None
     #: the arguments that scoring needs besides the model
     needs: ClassVar[tuple[str, ...]] = ("data", "loss_fn")
-
     _task: ClassVar[Task] = Task()
     _bound_parameters: ClassVar[Any] = None
 
@@ -80,6 +79,7 @@ class SaliencyUnstructured(BasePruningMethod):
         example_inputs: ExampleInputs | None = None,
         data: Data | None = None,
         loss_fn: LossFunction | None = None,
+        outputs: Outputs | None = None,
         parameters: Iterable[Pair] | None = None,
     ) -> type[Method]:
         """Make a class that carries its model, for callers that can pass only a class.
@@ -92,6 +92,7 @@ class SaliencyUnstructured(BasePruningMethod):
             example_inputs: what it is called with (SynFlow).
             data: a batch ``(inputs, targets)`` or an iterable of batches (SNIP, GraSP).
             loss_fn: ``loss_fn(outputs, targets)``, the mean over a batch (SNIP, GraSP).
+            outputs: which of the model's outputs count.
             parameters: the ``(module, name)`` pairs that will be pruned, in their order. Needed only when the
                 model has several parameters of the same values, such as BatchNorm's ones.
 
@@ -108,7 +109,7 @@ class SaliencyUnstructured(BasePruningMethod):
             24
         """
         pairs = None if parameters is None else list(parameters)
-        return bound_class(cls, cls.require(Task(model, example_inputs, data, loss_fn)), pairs)
+        return bound_class(cls, cls.require(Task(model, example_inputs, data, loss_fn, outputs)), pairs)
 
     @classmethod
     def scores(
@@ -119,6 +120,7 @@ class SaliencyUnstructured(BasePruningMethod):
         example_inputs: ExampleInputs | None = None,
         data: Data | None = None,
         loss_fn: LossFunction | None = None,
+        outputs: Outputs | None = None,
     ) -> dict[Pair, Tensor]:
         """Score parameters of a model, which is only read.
 
@@ -128,6 +130,7 @@ class SaliencyUnstructured(BasePruningMethod):
             example_inputs: what the model is called with (SynFlow).
             data: a batch ``(inputs, targets)`` or an iterable of batches (SNIP, GraSP).
             loss_fn: ``loss_fn(outputs, targets)``, the mean over a batch (SNIP, GraSP).
+            outputs: which of the model's outputs count.
 
         Returns:
             For each pair a tensor of its parameter's shape, higher meaning keep, zero where already pruned.
@@ -136,7 +139,7 @@ class SaliencyUnstructured(BasePruningMethod):
             ValueError: if scores are not finite, or zero or rounding noise for a whole tensor of a model not yet
                 pruned; the message names the tensor.
         """
-        task = cls.require(Task(model, example_inputs, data, loss_fn).or_else(cls._task))
+        task = cls.require(Task(model, example_inputs, data, loss_fn, outputs).or_else(cls._task))
         assert task.model is not None  # require saw to it
         model = task.model
         entries = resolve(weights_of(model) if parameters is None else parameters, unwrap(model))
@@ -158,6 +161,7 @@ class SaliencyUnstructured(BasePruningMethod):
     def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreStream:
         """Score checked entries: the step of the loop that reads the model. What is pruned scores zero."""
         saliency = opened(network, lambda: cls.saliency(network), training=cls.training)
+        require_scores(saliency, network.weights, cls.__name__)
         scores = [saliency[entry.key].detach() for entry in entries]
         require_finite(entries, scores, f"{cls.__name__} scores")
         if network.unpruned:
@@ -172,19 +176,7 @@ class SaliencyUnstructured(BasePruningMethod):
     @classmethod
     def require(cls, task: Task) -> Task:
         """Check that ``task`` has what the method needs; data that can be read once only is listed."""
-        missing = [name for name in ("model", *cls.needs) if getattr(task, name) is None]
-        if missing:
-            raise ValueError(
-                f"{cls.__name__} needs {' and '.join(missing)}, got none; for example "
-                f"{call_that_works(cls.__name__, cls.needs)}"
-            )
-        if not isinstance(task.model, nn.Module):
-            raise TypeError(f"model: expected an nn.Module, got {type(task.model).__name__}")
-        if "loss_fn" in cls.needs and not callable(task.loss_fn):
-            raise TypeError(f"loss_fn: expected a function loss_fn(outputs, targets), got {task.loss_fn!r}")
-        size = checked_batch_size(cls.__name__, cls.batch_size)
-        data = rereadable(task.data, size) if "data" in cls.needs else None
-        return Task(task.model, task.example_inputs, data, task.loss_fn)
+        return checked_task(task, cls.__name__, cls.needs, checked_batch_size(cls.__name__, cls.batch_size))
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         """Keep the highest scores of what ``default_mask`` has kept.
@@ -198,7 +190,7 @@ class SaliencyUnstructured(BasePruningMethod):
                 scores are not finite.
         """
         alive = default_mask.reshape(-1) != 0
-        scores = (t if isinstance(t, Scores) else self._scores_of(t)).as_subclass(Tensor).reshape(-1)[alive]
+        scores = (t if isinstance(t, Scores) else self._of_bound_model(t)).as_subclass(Tensor).reshape(-1)[alive]
         if not bool(torch.isfinite(scores).all()):
             raise ValueError(f"scores: expected finite ones for {type(self).__name__}, got NaN or infinity")
         keep = scores.numel() - to_remove(self.amount, scores.numel())
@@ -241,11 +233,10 @@ class SaliencyUnstructured(BasePruningMethod):
         return next(hook for hook in module._forward_pre_hooks.values() if getattr(hook, "_tensor_name", "") == name)  # type: ignore[return-value]
 
     @classmethod
-    def _scores_of(cls, raw: Tensor) -> Tensor:
+    def _of_bound_model(cls, raw: Tensor) -> Tensor:
         """The scores of the bound model for the raw weights that torch concatenated."""
-        model = cls._task.model
-        if model is None:
+        if cls._task.model is None:
             raise ValueError(refusal(cls.__name__, cls.needs))
-        pairs = parameters_of(raw, model, cls._bound_parameters)
+        pairs = parameters_of(raw, cls._task.model, cls._bound_parameters)
         scores = cls.scores(parameters=pairs)
         return torch.cat([survivors_of(pair, scores[pair]) for pair in pairs]).as_subclass(Scores)

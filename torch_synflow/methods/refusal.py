@@ -1,8 +1,15 @@
-"""What is said to a call that lacks what a method scores with: the call that would work."""
+"""What a method needs to score, and what is said to a call that lacks it: the call that would work."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+from torch import nn
+
+from torch_synflow.scoring.data import check_loss, has_own_loss, rereadable
+from torch_synflow.scoring.outputs import check_outputs
+from torch_synflow.scoring.task import Task
 
 _ARGUMENTS = {
     "example_inputs": "example_inputs=x",
@@ -25,3 +32,17 @@ def refusal(name: str, needs: Sequence[str]) -> str:
         f"importance_scores from {name}.scores(...) (tensors of your own: "
         f"tensor.as_subclass(prune.Scores)), or use {call_that_works(name, needs)}"
     )
+
+
+def checked_task(task: Task, name: str, needs: Sequence[str], batch_size: int | None) -> Task:
+    """The task of a method of this class name, checked to have what it needs; data that can be read once is listed."""
+    optional = ("loss_fn",) if task.data is not None and has_own_loss(task.data) else ()
+    missing = [argument for argument in ("model", *needs) if getattr(task, argument) is None]
+    missing = [argument for argument in missing if argument not in optional]
+    if missing:
+        raise ValueError(f"{name} needs {' and '.join(missing)}, got none; for example {call_that_works(name, needs)}")
+    if not isinstance(task.model, nn.Module):
+        raise TypeError(f"model: expected an nn.Module, got {type(task.model).__name__}")
+    check_outputs(task.outputs)
+    check_loss(task.loss_fn if "loss_fn" in needs else None)
+    return replace(task, data=rereadable(task.data, batch_size) if "data" in needs else None)

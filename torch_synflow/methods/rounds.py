@@ -54,7 +54,10 @@ def rounds_of(method: Any, given: Task, remembered: Task) -> Rounds:
         TypeError, ValueError: if it is no class of an unstructured method, or lacks what it scores with.
     """
     if not (isinstance(method, type) and issubclass(method, BasePruningMethod)):
-        raise TypeError(f"pruning_method: expected a BasePruningMethod class such as prune.SynFlow, got {method!r}")
+        named = ", a name; pass the class itself" if isinstance(method, str) else ""
+        raise TypeError(
+            f"pruning_method: expected a BasePruningMethod class such as prune.SynFlow, got {method!r}{named}"
+        )
     if getattr(method, "PRUNING_TYPE", None) != "unstructured":
         raise TypeError(
             f"pruning_method: expected a class whose PRUNING_TYPE is 'unstructured', got {method.__name__} with "

@@ -15,7 +15,7 @@ from torch_synflow.flow.surrogate.operations import CONVOLUTIONS
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.parameters import Entry, ExampleInputs
 from torch_synflow.scoring.network import Network
-from torch_synflow.scoring.task import Task
+from torch_synflow.scoring.task import Outputs, Task
 
 _JOINS = frozenset(
     ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "where", "masked_fill", "setitem")
@@ -37,18 +37,18 @@ class Inspection(SaliencyUnstructured):
 
     @classmethod
     def positive_network_of(
-        cls, model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry]
+        cls, model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry], outputs: Outputs | None = None
     ) -> PositiveNetwork:
         """The same of the absolute values of all parameters, on one input of ones."""
-        task = cls._task_of(model, example_inputs)
+        task = cls._task_of(model, example_inputs, outputs)
         with torch.inference_mode(False), torch.no_grad():
             return PositiveNetwork(task, entries, [entry.mask for entry in entries], cls.dtype)
 
     @classmethod
-    def _task_of(cls, model: nn.Module, example_inputs: ExampleInputs) -> Task:
+    def _task_of(cls, model: nn.Module, example_inputs: ExampleInputs, outputs: Outputs | None = None) -> Task:
         if example_inputs is None:
             raise ValueError("example_inputs: expected what the model is called with, got None; for example x[:1]")
-        return cls.require(Task(model, example_inputs))
+        return cls.require(Task(model, example_inputs, outputs=outputs))
 
 
 class FromInputs(Flow):

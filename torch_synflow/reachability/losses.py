@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torch_synflow.model.parameters import Entry
 from torch_synflow.reachability.reached import Reached, reach
-from torch_synflow.scoring.data import is_batch
+from torch_synflow.scoring.data import batches
 from torch_synflow.scoring.task import Task
 
 _log = logging.getLogger("torch_synflow")
@@ -42,8 +42,8 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
         ``None`` where the model or its inputs are not known, or it fails to run under the surrogate. The log says so.
     """
     model, inputs = task.model, task.example_inputs
-    if inputs is None and isinstance(task.data, (tuple, list)) and task.data:
-        inputs = task.data[0] if is_batch(task.data) else task.data[0][0]
+    if inputs is None and isinstance(task.data, list) and task.data:
+        inputs, _ = next(batches(task.data))
     if model is None or inputs is None:
         _log.info("paths are not looked at after pruning, as there is no %s", "model" if model is None else "input")
         return None
@@ -52,9 +52,11 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
     try:
         # a forward that draws random numbers draws none of the user's here
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            after = reach(model, inputs, pruned)
+            after = reach(model, inputs, pruned, task.outputs)
             whole = all(bool(output.all()) for output in after.outputs) and all(after.inputs.values())
-            return Losses(after, () if whole else tuple(_cut_off(reach(model, inputs, list(entries)), after)))
+            return Losses(
+                after, () if whole else tuple(_cut_off(reach(model, inputs, list(entries), task.outputs), after))
+            )
     except Exception as error:  # whatever a model does that can not be traced is no reason not to prune it
         _log.info("paths are not looked at after pruning, as that failed: %s: %s", type(error).__name__, error)
         return None

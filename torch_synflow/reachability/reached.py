@@ -16,7 +16,7 @@ from torch_synflow.reachability.boolean_pass import Reachability
 from torch_synflow.reachability.from_inputs import Inspection
 from torch_synflow.scoring.gradients import as_leaves, gradients
 from torch_synflow.scoring.opening import opened
-from torch_synflow.scoring.task import Weights
+from torch_synflow.scoring.task import Outputs, Weights
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ class Reached:
         return found
 
 
-def reach(model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry]) -> Reached:
+def reach(
+    model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry], outputs: Outputs | None = None
+) -> Reached:
     """Find the entries that some path from an input to an output uses.
 
     Kept weights are set to ones and all else that only scales too, biases are left out. The gradient of the sum
@@ -92,8 +94,9 @@ def reach(model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry])
         model: any model; it is only read.
         example_inputs: what it is called with; only shapes matter.
         entries: the tensors to look at, with the masks to look at them under.
+        outputs: which of the model's outputs count, all by default.
     """
-    network = Inspection.positive_network_of(model, example_inputs, entries)
+    network = Inspection.positive_network_of(model, example_inputs, entries, outputs)
     last: list[Reachability] = []
 
     def mode(plan: Plan) -> Reachability:

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
+from torch.utils.data import Dataset
 
 from torch_synflow._torch.pytree import tree_flatten, tree_unflatten
-from torch_synflow.scoring.task import Batch
+from torch_synflow.scoring.inputs import as_dicts, is_list_of_images, note_on_loss, noting
+from torch_synflow.scoring.task import Batch, LossFunction
 
-EXPECTED = "expected a batch (inputs, targets) or an iterable of such batches, as a DataLoader is"
+EXPECTED = (
+    "expected a batch (inputs, targets), a mapping that is one, or an iterable of such batches, as a DataLoader is"
+)
+
+
+class Targets(NamedTuple):
+    """What follows the inputs in a batch of more than two parts."""
+
+    parts: tuple[Any, ...]
 
 
 def is_batch(data: object) -> bool:
-    """Whether ``data`` is one batch, ``(inputs, targets)`` with a tensor of targets, not a sequence of batches."""
-    return isinstance(data, (tuple, list)) and len(data) == 2 and isinstance(data[1], Tensor)
+    """Whether ``data`` is one batch, not a sequence of batches: tensors first, or a pair of inputs and targets."""
+    if isinstance(data, Mapping):
+        return True
+    if not isinstance(data, (tuple, list)) or len(data) < 2:
+        return False
+    pair = len(data) == 2 and (data[1] is None or isinstance(data[1], Tensor))
+    return pair or isinstance(data[0], Tensor) or (isinstance(data, tuple) and _are_mappings(data))
+
+
+def _are_mappings(data: Sequence[Any]) -> bool:
+    return len(data) == 2 and all(isinstance(part, Mapping) for part in data)
 
 
 def rereadable(data: Any, at_most: int | None = None) -> Iterable[Any]:
@@ -27,12 +44,65 @@ def rereadable(data: Any, at_most: int | None = None) -> Iterable[Any]:
     With ``at_most``, larger batches are cut into ones of so many examples.
     """
     if is_batch(data):
-        data = [tuple(data)]
-    elif isinstance(data, (str, Mapping, Tensor)) or not isinstance(data, Iterable):
+        data = [data]
+    elif isinstance(data, Dataset):
+        raise TypeError(
+            f"data: {EXPECTED}, got the dataset {type(data).__name__}, whose items are single examples; "
+            "torch.utils.data.DataLoader(dataset, batch_size=64) makes batches of it, and "
+            "prune.class_balanced_batch(dataset) one that has examples of each class"
+        )
+    elif isinstance(data, (str, Tensor)) or not isinstance(data, Iterable):
         raise TypeError(f"data: {EXPECTED}, got {type(data).__name__}")
     elif isinstance(data, Iterator):
         data = list(data)
     return data if at_most is None or isinstance(data, Rebatched) else Rebatched(data, at_most)
+
+
+def has_own_loss(data: Any) -> bool:
+    """Whether a model may compute its own loss of ``data``: of mappings, so far as can be told without reading."""
+    first = data[0] if isinstance(data, list) and data else data
+    return not isinstance(first, (tuple, list))
+
+
+def check_loss(loss_fn: Any) -> None:
+    """Raise unless ``loss_fn``, where there is one, is a function of outputs and targets."""
+    if isinstance(loss_fn, type):
+        raise TypeError(
+            f"loss_fn: expected a function loss_fn(outputs, targets), got the class {loss_fn.__name__}; "
+            f"an instance is one: {loss_fn.__name__}()"
+        )
+    if loss_fn is not None and not callable(loss_fn):
+        raise TypeError(f"loss_fn: expected a function loss_fn(outputs, targets), got {loss_fn!r}")
+
+
+def loss_of_batch(loss_fn: LossFunction | None, outputs: Any, targets: Any) -> Any:
+    """The loss of a batch: by ``loss_fn``, or the model's own, which its outputs hold.
+
+    Of a batch ``(inputs, y, z)`` a function of three arguments is given all that follows the inputs, any other ``y``.
+    """
+    if loss_fn is None:
+        own = outputs.get("loss") if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
+        if own is None:
+            raise ValueError(
+                f"loss_fn: expected a function loss_fn(outputs, targets), got none, and the model's outputs "
+                f"({type(outputs).__name__}) hold no loss of their own; a batch with labels makes models of "
+                "transformers compute theirs"
+            )
+        return own
+    given = (targets,)
+    if isinstance(targets, Targets):
+        given = targets.parts[: max(_required(loss_fn) - 1, 1)]
+    return noting(lambda: note_on_loss(outputs, given[0]), lambda: loss_fn(outputs, *given))
+
+
+def _required(function: Callable[..., Any]) -> int:
+    """How many arguments a function needs."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return 2
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters)
 
 
 def checked_batch_size(method: str, size: Any) -> int | None:
@@ -83,96 +153,25 @@ def batches(data: Iterable[Any]) -> Iterator[Batch]:
     """
     index = -1
     for index, batch in enumerate(data):
-        if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+        if isinstance(batch, Mapping):
+            inputs, targets = as_dicts(batch), as_dicts(batch)
+        elif isinstance(batch, (tuple, list)) and len(batch) > 1:
+            inputs, targets = batch[0], batch[1] if len(batch) == 2 else Targets(tuple(batch[1:]))
+        else:
             raise TypeError(f"data: {EXPECTED}, got {type(batch).__name__} as batch {index}")
-        if batch_size(batch[0]) == 0:
+        if batch_size(inputs) == 0:
             raise ValueError(f"data: expected at least one example in a batch, got none in batch {index}")
-        yield batch[0], batch[1]
+        yield inputs, targets
     if index < 0:
         raise ValueError("data: expected at least one batch, got none; an empty loader or dataset has no gradient")
 
 
 def batch_size(inputs: Any) -> int:
     """The number of examples in a batch: the first dimension of the first tensor of its inputs."""
-    tensors = [leaf for leaf in tree_flatten(inputs)[0] if isinstance(leaf, Tensor)]
+    for part in inputs if isinstance(inputs, tuple) else (inputs,):
+        if is_list_of_images(part):
+            return len(part)
+    tensors = [leaf for leaf in tree_flatten(as_dicts(inputs))[0] if isinstance(leaf, Tensor)]
     if not tensors or tensors[0].dim() == 0:
         raise TypeError(f"data: expected inputs that hold tensors with a batch dimension, got {type(inputs).__name__}")
     return tensors[0].shape[0]
-
-
-def class_balanced_batch(
-    dataset: Dataset[Any], examples_per_class: int = 10, *, generator: torch.Generator | None = None
-) -> Batch:
-    """Draw a batch with the same number of random examples of each class.
-
-    Args:
-        dataset: a map-style dataset of ``(input, label)`` items with integer labels. Labels are read from
-            its ``targets`` (as torchvision's datasets have) where there are such, else item by item.
-        examples_per_class: how many examples of each class.
-        generator: draws the examples, on whichever device it is; torch's global one of the CPU by default.
-
-    Returns:
-        ``(inputs, targets)``, collated as a ``DataLoader`` does, ordered by class.
-
-    Raises:
-        TypeError: if the dataset has no length or its items are not pairs.
-        ValueError: if a class has fewer examples, or ``examples_per_class`` is less than 1.
-
-    Source: ten examples of each class is what Frankle et al. 2021, appendices B.2 and C.2, score SNIP and
-    GraSP with.
-
-    Example:
-        >>> dataset = TensorDataset(torch.rand(30, 5), torch.arange(30) % 3)
-        >>> inputs, targets = class_balanced_batch(dataset, 2)
-        >>> inputs.shape, targets.tolist()
-        (torch.Size([6, 5]), [0, 0, 1, 1, 2, 2])
-    """
-    if isinstance(examples_per_class, bool) or not isinstance(examples_per_class, int):
-        raise TypeError(f"examples_per_class: expected an int, got {examples_per_class!r}")
-    if examples_per_class < 1:
-        raise ValueError(f"examples_per_class: expected at least 1, got {examples_per_class}")
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
-    if not hasattr(dataset, "__len__"):
-        raise TypeError(
-            f"dataset: expected a map-style dataset, got {type(dataset).__name__}, which has no length; "
-            "collect a batch from it yourself"
-        )
-    members: dict[int, list[int]] = defaultdict(list)
-    for index, label in enumerate(_labels(dataset)):
-        members[int(label)].append(index)
-    if not members:
-        raise ValueError("dataset: expected at least one example, got none")
-    chosen = []
-    for label in sorted(members):
-        indices = members[label]
-        if len(indices) < examples_per_class:
-            raise ValueError(
-                f"dataset: expected at least {examples_per_class} examples of class {label}, got {len(indices)}; "
-                "lower examples_per_class"
-            )
-        device = "cpu" if generator is None else generator.device
-        order = torch.randperm(len(indices), generator=generator, device=device)[:examples_per_class]
-        chosen += [indices[i] for i in order.tolist()]
-    inputs, targets = default_collate([_item(dataset, i) for i in chosen])
-    return inputs, targets
-
-
-def _item(dataset: Dataset[Any], index: int) -> tuple[Any, Any]:
-    item = dataset[index]
-    if not (isinstance(item, (tuple, list)) and len(item) == 2):
-        raise TypeError(f"dataset: expected items (input, label), got {type(item).__name__} as item {index}")
-    return item[0], item[1]
-
-
-def _labels(dataset: Any) -> Sequence[Any]:
-    """The label of every item, without loading the items where the dataset keeps its labels apart."""
-    if isinstance(dataset, Subset):
-        labels = _labels(dataset.dataset)
-        return [labels[i] for i in dataset.indices]
-    if isinstance(dataset, TensorDataset):
-        return list(dataset.tensors[-1].tolist())
-    targets = getattr(dataset, "targets", None)
-    if targets is not None:
-        return list(targets.tolist() if isinstance(targets, Tensor) else targets)
-    return [_item(dataset, i)[1] for i in range(len(dataset))]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from torch_synflow._torch.subclasses import as_plain_tensors
+from torch_synflow._warnings import listed
 from torch_synflow.model.parameters import Entry
+from torch_synflow.scoring.task import Weights
 
 
 class Scores(Tensor):
@@ -56,6 +58,27 @@ def require_shape(entry: Entry, tensor: Tensor, what: str) -> None:
         raise ValueError(
             f"{what}: expected shape {tuple(entry.parameter.shape)}, that of {entry.label}, got {tuple(tensor.shape)}"
         )
+
+
+def require_scores(scores: Any, weights: Weights, method: str) -> None:
+    """Raise unless what a method of a user's own returned has a real tensor of the right shape for each weight."""
+    if not isinstance(scores, Mapping):
+        raise TypeError(f"{method}.saliency: expected a mapping from names to scores, got {type(scores).__name__}")
+    missing = [name for name in weights if name not in scores]
+    if missing:
+        raise ValueError(
+            f"{method}.saliency: expected scores for each name in network.weights, got none for {listed(missing)}"
+        )
+    for name, weight in weights.items():
+        score = scores[name]
+        if not isinstance(score, Tensor) or score.is_complex() or score.dtype == torch.bool:
+            kind = score.dtype if isinstance(score, Tensor) else type(score).__name__
+            raise TypeError(f"{method}.saliency: expected a real tensor for {name}, got {kind}")
+        if score.shape != weight.shape:
+            turned = "; these are transposed" if score.shape == weight.shape[::-1] else ""
+            raise ValueError(
+                f"{method}.saliency: expected shape {tuple(weight.shape)} for {name}, got {tuple(score.shape)}{turned}"
+            )
 
 
 def require_finite(entries: Sequence[Entry], tensors: Sequence[Tensor], what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy as shallow_copy
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,10 @@ from torch_synflow._torch.checkpointing import NoCheckpoints
 from torch_synflow._torch.pytree import tree_map
 from torch_synflow.model.parameters import Entry, unwrap
 from torch_synflow.model.randomness import Draws
+from torch_synflow.scoring.data import loss_of_batch
 from torch_synflow.scoring.gradients import as_leaves, as_scalar, gradients, mean_over_examples
+from torch_synflow.scoring.inputs import as_dicts, called_with, note_on_call, noting
+from torch_synflow.scoring.outputs import selected
 from torch_synflow.scoring.precision import materialised, widened
 from torch_synflow.scoring.second_derivatives import TwiceDifferentiable, without_second_derivative
 from torch_synflow.scoring.task import Task, Weights
@@ -25,13 +28,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _log = logging.getLogger("torch_synflow")
-
-
-def called_with(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The positional and the keyword arguments of a model: tuples and mappings of inputs are spread."""
-    if isinstance(inputs, Mapping):
-        return (), dict(inputs)
-    return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,), {}
 
 
 class Network:
@@ -100,9 +96,16 @@ class Network:
         for module, name, constant in self._constants:
             module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
-        args, kwargs = called_with(inputs)
+        args, kwargs = called_with(self.model, inputs)
         with NoCheckpoints():
-            return functional_call(self.model, state, args, kwargs)
+            found = noting(lambda: self._note(inputs), lambda: functional_call(self.model, state, args, kwargs))
+        return found if self.task.outputs is None else selected(found, self.task.outputs)
+
+    def _note(self, inputs: Any) -> str:
+        """What is said beside an error of the model's own."""
+        if self.task.data is None:
+            return note_on_call("example_inputs", self.task.example_inputs, inputs)
+        return note_on_call("data", inputs, inputs)
 
     def copy(self) -> Self:
         """The same network with weights of its own."""
@@ -133,19 +136,23 @@ class Network:
                 leaf = leaf.clone()
             return leaf.to(self.device, self.dtype) if leaf.is_floating_point() else leaf.to(self.device)
 
-        return tree_map(prepare, tree)
+        return tree_map(prepare, as_dicts(tree))
 
     def loss(self, weights: Weights, inputs: Any, targets: Any, *, temperature: float = 1.0) -> Tensor:
         """The loss of a prepared batch, its outputs divided by ``temperature``; checked to be a usable scalar."""
-        assert self.task.loss_fn is not None  # SaliencyUnstructured.require saw to it
         outputs = self(weights, inputs)
+        if temperature != 1.0 and self.task.loss_fn is None:
+            raise ValueError(
+                f"loss_fn: expected a function loss_fn(outputs, targets), got none; the method divides outputs by "
+                f"{temperature:g}, and the model's own loss is of outputs that are not divided"
+            )
         if temperature != 1.0:
 
             def divided(out: Any) -> Any:
                 return out / temperature if isinstance(out, Tensor) and out.is_floating_point() else out
 
             outputs = tree_map(divided, outputs)
-        return as_scalar(self.task.loss_fn(outputs, targets), "loss_fn")
+        return as_scalar(loss_of_batch(self.task.loss_fn, outputs, targets), "loss_fn")
 
     def finite_loss(
         self, index: int, weights: Weights, inputs: Any, targets: Any, *, temperature: float = 1.0

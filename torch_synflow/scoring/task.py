@@ -14,7 +14,9 @@ Batch = tuple[Any, Any]
 #: one batch, or an iterable of batches as a ``DataLoader`` is
 Data = Batch | Iterable[Batch]
 #: ``loss_fn(outputs, targets)``, the mean over the examples of a batch
-LossFunction = Callable[[Any, Any], Tensor]
+LossFunction = Callable[..., Tensor]
+#: which of a model's outputs count: a key, an index or attribute, or a function of what the model returns
+Outputs = str | int | Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class Task:
         example_inputs: what it is called with, the first dimension being the batch.
         data: one batch ``(inputs, targets)`` or an iterable of such batches.
         loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch.
+        outputs: which of the model's outputs count, all by default.
     """
 
     model: nn.Module | None = None
     example_inputs: Any = None  # which of these are there depends on what a method needs
     data: Any = None
     loss_fn: LossFunction | None = None
+    outputs: Outputs | None = None
 
     def or_else(self, other: Task) -> Task:
         """This task, with what it lacks taken from another."""

@@ -1,0 +1,114 @@
+"""Batches as people have them: mappings, more than two parts, nested targets, none, a model's own loss."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from torch_synflow import prune
+
+X, Y = torch.rand(6, 4, generator=torch.Generator().manual_seed(1)), torch.arange(6) % 3
+
+
+def net() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+@dataclass
+class Output:
+    logits: Tensor
+    loss: Tensor | None = None
+
+
+class ByName(nn.Module):
+    """Called by keyword, as models of transformers are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = net()
+
+    def forward(self, x: Tensor, labels: Tensor | None = None) -> Output:
+        logits = self.body(x)
+        return Output(logits, None if labels is None else F.cross_entropy(logits, labels))
+
+
+EXPECTED = list(prune.SNIP.scores(net(), data=(X, Y), loss_fn=F.cross_entropy).values())
+
+
+def same(scores: Any) -> None:
+    for score, expected in zip(scores.values(), EXPECTED, strict=True):
+        torch.testing.assert_close(score, expected)
+
+
+@pytest.mark.parametrize("kind", [dict, UserDict])
+def test_a_mapping_is_the_arguments_and_its_own_targets(kind: Any) -> None:
+    batch = kind({"x": X, "labels": Y})
+    loss = lambda outputs, batch: F.cross_entropy(outputs.logits, batch["labels"])  # noqa: E731
+    same(prune.SNIP.scores(ByName(), data=batch, loss_fn=loss))
+    same(prune.SNIP.scores(ByName(), data=[batch], loss_fn=loss))
+
+
+def test_a_mapping_is_scored_by_the_models_own_loss() -> None:
+    batch = {"x": X, "labels": Y}
+    same(prune.SNIP.scores(ByName(), data=batch))
+    same(prune.SNIP.scores(ByName(), data=DataLoader([{"x": x, "labels": y} for x, y in zip(X, Y, strict=True)], 6)))
+
+
+def test_a_model_without_a_loss_of_its_own_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"loss_fn: expected .* got none, and the model's outputs \(Output\) hold no"):
+        prune.SNIP.scores(ByName(), data={"x": X})
+
+
+def test_grasp_divides_outputs_and_so_needs_a_loss_of_them() -> None:
+    with pytest.raises(ValueError, match=r"loss_fn: expected .* divides outputs by 200"):
+        prune.GraSP.scores(ByName(), data={"x": X, "labels": Y})
+
+
+def test_more_than_two_parts() -> None:
+    weights = torch.ones(6)
+    for data in ((X, Y, weights), [X, Y, weights], [(X, Y, weights)], DataLoader(TensorDataset(X, Y, weights), 6)):
+        same(prune.SNIP.scores(net(), data=data, loss_fn=F.cross_entropy))
+
+    def weighted(outputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        return (F.cross_entropy(outputs, targets, reduction="none") * weights).mean()
+
+    same(prune.SNIP.scores(net(), data=(X, Y, weights), loss_fn=weighted))
+
+
+def test_nested_targets_and_none() -> None:
+    same(prune.SNIP.scores(net(), data=(X, (Y, Y)), loss_fn=lambda outputs, pair: F.cross_entropy(outputs, pair[1])))
+    same(prune.SNIP.scores(net(), data=(X, {"y": Y}), loss_fn=lambda outputs, d: F.cross_entropy(outputs, d["y"])))
+    same(prune.SNIP.scores(net(), data=(X, None), loss_fn=lambda outputs, _: F.cross_entropy(outputs, Y)))
+    same(prune.SNIP.scores(net(), data=[(X, None)], loss_fn=lambda outputs, _: F.cross_entropy(outputs, Y)))
+
+
+@pytest.mark.parametrize(
+    ("targets", "loss_fn", "note"),
+    [
+        (
+            Y.float(),
+            F.cross_entropy,
+            r"and targets float32 \(6,\); classes are integers: targets",
+        ),
+        (Y[:4], F.cross_entropy, r"targets int64 \(4,\); expected a target for each of 6 examples, got 4"),
+        (Y + 1, F.cross_entropy, r"targets int64 \(6,\); expected classes from 0 to 2, got 1 to 3"),
+    ],
+)
+def test_targets_that_do_not_fit_are_noted_beside_the_error(targets: Tensor, loss_fn: Any, note: str) -> None:
+    model = net()
+    with pytest.raises((RuntimeError, ValueError, IndexError), match=f"loss_fn: called with .*{note}"):
+        prune.SNIP.scores(model, data=(X, targets), loss_fn=loss_fn)
+    assert not any(hasattr(module, "weight_mask") for module in model)
+
+
+def test_a_class_of_losses_is_no_loss() -> None:
+    with pytest.raises(TypeError, match=r"loss_fn: .* got the class CrossEntropyLoss; .*: CrossEntropyLoss\(\)"):
+        prune.SNIP.scores(net(), data=(X, Y), loss_fn=nn.CrossEntropyLoss)

@@ -1,0 +1,179 @@
+"""What a model is called with, and what is said when the call fails."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from torch_synflow._torch.pytree import tree_leaves, tree_map
+
+Returned = TypeVar("Returned")
+
+
+def as_dicts(tree: Any) -> Any:
+    """The tree with any mapping at its top, such as the encoding of a tokenizer, as a dict."""
+    if isinstance(tree, Mapping):
+        return {key: as_dicts(value) for key, value in tree.items()}
+    if type(tree) in (tuple, list):
+        return type(tree)(as_dicts(value) for value in tree)
+    return tree
+
+
+def is_list_of_images(value: Any) -> bool:
+    """Whether a value is a list of images, of three dimensions each, as models of detection take them."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, Tensor) and v.dim() == 3 for v in value)
+
+
+def called_with(model: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The positional and the keyword arguments of a model.
+
+    A tuple is spread, and so is a mapping, by keyword; a list is too, but for one of images where the model has one
+    argument without a default.
+    """
+    if isinstance(inputs, Mapping):
+        return (), dict(inputs)
+    if isinstance(inputs, tuple) or (
+        isinstance(inputs, list) and not (is_list_of_images(inputs) and _takes_one(model))
+    ):
+        return tuple(inputs), {}
+    return (inputs,), {}
+
+
+def _takes_one(model: nn.Module) -> bool:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        parameters = inspect.signature(model.forward).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters) == 1
+
+
+def one_example(inputs: Any) -> Any:
+    """The first example of some inputs, ones where they hold floating-point numbers; the rest as given.
+
+    Where the first dimensions of tensors differ, as those of a graph's nodes and edges do, they are no batch, and
+    all is kept.
+    """
+    inputs = _first_images(as_dicts(inputs))
+    tensors = [leaf for leaf in _outside_images(inputs) if leaf.dim()]
+    batched = len({len(tensor) for tensor in tensors}) == 1
+
+    def one(leaf: Any) -> Any:
+        if is_list_of_images(leaf):
+            return [_ones(image.shape, image) if image.is_floating_point() else image for image in leaf]
+        if not isinstance(leaf, Tensor):
+            return leaf
+        shape = (1, *leaf.shape[1:]) if batched and leaf.dim() else leaf.shape
+        return _ones(shape, leaf) if leaf.is_floating_point() else leaf[: shape[0]] if leaf.dim() else leaf
+
+    return _map(one, inputs)
+
+
+def _ones(shape: Any, like: Tensor) -> Tensor:
+    """Ones, which a tensor without values has the shape for."""
+    return torch.ones(shape, dtype=like.dtype, device="cpu" if like.is_meta else like.device)
+
+
+def _first_images(tree: Any) -> Any:
+    """The tree with the first image of each list of images."""
+    return _map(lambda leaf: leaf[:1] if is_list_of_images(leaf) else leaf, tree)
+
+
+def _map(function: Callable[[Any], Any], tree: Any) -> Any:
+    """As ``tree_map``, a list of images being a leaf."""
+    if is_list_of_images(tree):
+        return function(tree)
+    if isinstance(tree, Mapping):
+        return {key: _map(function, value) for key, value in tree.items()}
+    if type(tree) in (tuple, list):
+        return type(tree)(_map(function, value) for value in tree)
+    return tree_map(function, tree)
+
+
+def _outside_images(tree: Any) -> Iterator[Tensor]:
+    found: list[Tensor] = []
+    _map(lambda leaf: found.append(leaf) if isinstance(leaf, Tensor) else None, tree)
+    yield from found
+
+
+def check_example(inputs: Any) -> None:
+    """Raise unless some inputs hold a tensor, with at least one example and values where these matter."""
+    tensors = [leaf for leaf in tree_leaves(as_dicts(inputs)) if isinstance(leaf, Tensor)]
+    if not tensors:
+        raise TypeError(
+            "example_inputs: expected a tensor, or a tuple or mapping of what the model is called with, "
+            f"got {type(inputs).__name__} without a tensor; torch.ones(1, 3, 32, 32) for example"
+        )
+    for tensor in tensors:
+        if tensor.dim() and not len(tensor):
+            raise ValueError(
+                f"example_inputs: expected at least one example, got none in a tensor of shape {tuple(tensor.shape)}; "
+                "the first dimension is the batch"
+            )
+        if tensor.is_meta and not tensor.is_floating_point():
+            raise ValueError(
+                f"example_inputs: expected values, got a tensor of shape {tuple(tensor.shape)} on the meta device; "
+                "ones of floating-point numbers are made by their shape, integers are passed on as they are"
+            )
+
+
+def described(value: Any) -> str:
+    """Shapes and dtypes of what is in a value, for messages."""
+    if isinstance(value, Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {described(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, (tuple, list)):
+        few = [described(part) for part in value[:4]] + ["..."] * (len(value) > 4)
+        return f"[{', '.join(few)}]" if isinstance(value, list) else f"({', '.join(few)})"
+    return type(value).__name__
+
+
+def noting(note: Callable[[], str], work: Callable[[], Returned]) -> Returned:
+    """The result of ``work``; an error of it stays what it is, with a note on what led to it."""
+    try:
+        return work()
+    except Exception as error:
+        text = note()
+        if text and text not in getattr(error, "__notes__", ()):
+            if hasattr(error, "add_note"):
+                error.add_note(text)
+            elif len(error.args) == 1 and isinstance(error.args[0], str):  # before Python 3.11
+                error.args = (f"{error.args[0]}\n{text}",)
+        raise
+
+
+def note_on_call(argument: str, given: Any, seen: Any) -> str:
+    """What is said of a model's failed call: what it was called with, and what may be wrong with that."""
+    floating = [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
+    hints = []
+    if isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, Tensor) for part in given):
+        hints.append("a tuple is the arguments of the model: of a batch (x, y) pass x")
+    if any(leaf.dtype == torch.uint8 and leaf.dim() > 2 for leaf in floating):
+        hints.append("images of integers are passed on as they are: pass x.float() / 255")
+    if isinstance(given, Tensor) and given.dim() in (1, 3):
+        hints.append("the first dimension is the batch: of one example pass x[None]")
+    if isinstance(given, Mapping):
+        hints.append("a mapping is the model's keyword arguments: one that is an argument itself is written (d,)")
+    said = f"{argument}: the model was called with {described(seen)}, made of {described(given)}"
+    return "; ".join([said, *hints])
+
+
+def note_on_loss(outputs: Any, targets: Any) -> str:
+    """What is said of a loss that failed: what it was given, and what may be wrong with that."""
+    hints = []
+    if isinstance(outputs, Tensor) and isinstance(targets, Tensor) and outputs.dim() > 1:
+        if targets.is_floating_point() and targets.dim() < outputs.dim():
+            hints.append("classes are integers: targets.long()")
+        elif len(targets) != len(outputs):
+            hints.append(f"expected a target for each of {len(outputs)} examples, got {len(targets)}")
+        elif targets.numel() and not targets.is_floating_point() and targets.dim() < outputs.dim():
+            low, high = int(targets.min()), int(targets.max())
+            if low < 0 or high >= outputs.shape[1]:
+                hints.append(f"expected classes from 0 to {outputs.shape[1] - 1}, got {low} to {high}")
+    said = f"loss_fn: called with outputs {described(outputs)} and targets {described(targets)}"
+    return "; ".join([said, *hints])
