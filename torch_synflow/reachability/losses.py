@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torch_synflow.model.parameters import Entry
 from torch_synflow.reachability.reached import Reached, reach
-from torch_synflow.scoring.data import batches
+from torch_synflow.scoring.data import batches, rereadable
 from torch_synflow.scoring.task import Task
 
 _log = logging.getLogger("torch_synflow")
@@ -42,8 +42,8 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
         ``None`` where the model or its inputs are not known, or it fails to run under the surrogate. The log says so.
     """
     model, inputs = task.model, task.example_inputs
-    if inputs is None and isinstance(task.data, list) and task.data:
-        inputs, _ = next(batches(task.data))
+    if inputs is None and isinstance(task.data, (list, tuple, Mapping)) and task.data:
+        inputs, _ = next(batches(rereadable(task.data)))
     if model is None or inputs is None:
         _log.info("paths are not looked at after pruning, as there is no %s", "model" if model is None else "input")
         return None
