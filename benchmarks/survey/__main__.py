@@ -1,10 +1,10 @@
 """The survey of networks that people use: ``python -m benchmarks.survey``.
 
-A line for each network: the share of its weights that is listed, whether SynFlow's scores are positive, the greatest total
-of a layer over the last one's (1 where flow is counted once; 3 for a fused projection of queries, keys and values), whether
-the pass is recorded, layers emptied at 0.9 in 100 iterations by SynFlow and BalancedSynFlow and whether every output still
-has a path from the input, and whether SNIP and GraSP score it. What fails stands there with its error. Networks are as they
-are initialised. Rows that the file has already are not made again.
+A line for each network: the share of its weights that is listed, whether SynFlow's scores are positive, the greatest
+total of a layer over the last one's (1 where flow is counted once; 3 for a fused projection of queries, keys and
+values), whether the pass is recorded, layers emptied at 0.9 by SynFlow and BalancedSynFlow and whether every output
+still has a path from the input, and whether SNIP and GraSP score it. What fails stands there with its error. Networks
+are as they are initialised. Rows that the file has already are not made again.
 """
 
 from __future__ import annotations

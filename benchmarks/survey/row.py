@@ -38,6 +38,7 @@ def measure(subject: Subject, iterations: int = ITERATIONS) -> dict[str, Any]:
     torch.manual_seed(0)
     start = time.perf_counter()
     row: dict[str, Any] = {"library": subject.library, "family": subject.family, "model": subject.name}
+    row["iterations"] = iterations
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = subject.build().eval()

@@ -11,29 +11,11 @@ from torch import Tensor, nn
 
 from benchmarks.survey.subject import Subject, images
 
-CLASSIFIERS = [
-    "alexnet",
-    "convnext_tiny",
-    "densenet121",
-    "efficientnet_b0",
-    "efficientnet_v2_s",
-    "googlenet",
-    "inception_v3",
-    "maxvit_t",
-    "mnasnet0_5",
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "regnet_y_400mf",
-    "resnet18",
-    "resnext50_32x4d",
-    "shufflenet_v2_x0_5",
-    "squeezenet1_1",
-    "swin_t",
-    "swin_v2_t",
-    "vgg11_bn",
-    "vit_b_32",
-    "wide_resnet50_2",
-]
+_CLASSIFIERS = (
+    "alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t "
+    "mnasnet0_5 mobilenet_v2 mobilenet_v3_small regnet_y_400mf resnet18 resnext50_32x4d shufflenet_v2_x0_5 "
+    "squeezenet1_1 swin_t swin_v2_t vgg11_bn vit_b_32 wide_resnet50_2 "
+)
 
 
 def video(frames: int, size: int) -> Callable[[int], Tensor]:
@@ -50,7 +32,7 @@ def subjects() -> Iterator[Subject]:
     """Networks of all four kinds."""
     models = torchvision.models
     kinds = [
-        ("classification", CLASSIFIERS),
+        ("classification", _CLASSIFIERS.split()),
         ("segmentation", models.list_models(module=models.segmentation)),
         ("detection", models.list_models(module=models.detection)),
         ("video", models.list_models(module=models.video)),
