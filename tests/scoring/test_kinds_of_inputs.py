@@ -115,7 +115,7 @@ def test_what_a_model_does_not_take_is_described(inputs: Any, error: type[Except
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (torch.ones(3, 8, 8), r"float64 \(1, 8, 8\), made of float32 \(3, 8, 8\); .* of one example pass x\[None\]"),
+        (torch.ones(3, 8, 8), r"float64 \(1, 8, 8\), made of float32 \(3, 8, 8\); .* one example, pass x\[None\]"),
         (torch.ones(2, 1, 8, 8), r"float64 \(1, 1, 8, 8\), made of float32 \(2, 1, 8, 8\)"),
         (torch.ones(2, 3, 8, 8, dtype=torch.uint8), r"uint8 \(1, 3, 8, 8\).*images of integers .* x\.float\(\) / 255"),
     ],

@@ -156,7 +156,7 @@ def note_on_call(argument: str, given: Any, seen: Any) -> str:
     if any(leaf.dtype == torch.uint8 and leaf.dim() > 2 for leaf in floating):
         hints.append("images of integers are passed on as they are: pass x.float() / 255")
     if isinstance(given, Tensor) and given.dim() in (1, 3):
-        hints.append("the first dimension is the batch: of one example pass x[None]")
+        hints.append("the first dimension is the batch: if this is one example, pass x[None]")
     if isinstance(given, Mapping):
         hints.append("a mapping is the model's keyword arguments: one that is an argument itself is written (d,)")
     said = f"{argument}: the model was called with {described(seen)}, made of {described(given)}"

@@ -109,7 +109,8 @@ def _is_leaf(value: Any) -> bool:
 def cast(call: Call) -> Any:
     """To another device only: in a narrower precision the flow would lose digits, or meet wider weights."""
     x, result = call.get(0, "self"), call.run()
-    return result.to(x.dtype) if isinstance(result, Tensor) and result.is_floating_point() else result
+    wide = isinstance(result, Tensor) and result.is_floating_point() and result.dtype != x.dtype
+    return x.to(result.device) if wide else result
 
 
 def of_weights(call: Call) -> Any:

@@ -204,10 +204,11 @@ class Flow(FunctionMode):
         node = Node(name, kind, tuple(label.node for label in labels), call.gate_slots, flow)
         flows = frozenset(k for k, label in enumerate(labels) if label.flow)
         gate, mean = nature_of(name, [label for label in labels if label.flow])
+        means = name in ("std_mean", "var_mean")
         for number, leaf in enumerate(leaves):
             if isinstance(leaf, Tensor) and leaf.is_floating_point():
                 place = (index, number)
-                label = Label(place, flow, self.trace, gate, mean, exponent=call.exponent)
+                label = Label(place, flow, self.trace, gate, mean or (means and number == 1), exponent=call.exponent)
                 label.stacked, label.branches = call.stacked, call.branches
                 self._mark(leaf, node, place, label)
                 if place in self.plan.twins:

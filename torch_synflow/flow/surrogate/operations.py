@@ -57,7 +57,12 @@ LINEAR = words(
     "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices boolean_dispatch fn fold cumsum gather "
     "index_select take scatter index_add index_copy scatter_add setitem copy interpolate upsample upsample_nearest "
     "upsample_bilinear grid_sample tril triu diagonal diag_embed trace norm item "
-    "tolist size dim numel new_zeros new_ones zeros_like ones_like min minimum amin argmax"
+    "tolist size dim numel new_zeros new_ones zeros_like ones_like min minimum amin argmax "
+    "masked_select take_along_dim masked_scatter index_put scatter_reduce slice_scatter select_scatter "
+    "diagonal_scatter as_strided atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors column_stack "
+    "row_stack meshgrid fliplr flipud diag diagflat nan_to_num cummax cummin aminmax kthvalue median nanmean msort "
+    "positive put linalg_vector_norm linalg_norm frobenius_norm linalg_diagonal std std_mean fmax fmin full_like "
+    "empty_like"
 )
 #: through what a gate stays a gate
 THROUGH = SHAPE | SELECT | _DROPOUT | words("add sub mul div neg where masked_fill mean")

@@ -1,0 +1,204 @@
+"""Weights that are normalised, cast or grouped before they multiply."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from torch_synflow import prune
+
+
+class Standardised(nn.Conv2d):
+    """Weight standardisation, as ResNet-V2 of Big Transfer has it."""
+
+    def weights(self) -> Tensor:
+        flat = self.weight.reshape(1, len(self.weight), -1)
+        return F.batch_norm(flat, None, None, training=True, momentum=0.0, eps=1e-8).reshape_as(self.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weights(), self.bias, padding=1)
+
+
+class ByHand(Standardised):
+    """The same, written out."""
+
+    def weights(self) -> Tensor:
+        mean = self.weight.mean((1, 2, 3), keepdim=True)
+        std = self.weight.std((1, 2, 3), keepdim=True)
+        return (self.weight - mean) / (std + 1e-5)
+
+
+class InOne(Standardised):
+    def weights(self) -> Tensor:
+        std, mean = torch.std_mean(self.weight, (1, 2, 3), keepdim=True)
+        return (self.weight - mean) / (std + 1e-5)
+
+
+class OverItsLength(Standardised):
+    def weights(self) -> Tensor:
+        return F.normalize(self.weight, dim=1)
+
+
+@pytest.mark.parametrize("layer", [Standardised, ByHand, InOne, OverItsLength])
+def test_normalised_weights_conserve_the_flow(layer: Any) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        layer(3, 6, 3, bias=False), nn.ReLU(), layer(6, 6, 3, bias=False), nn.Flatten(), nn.Linear(96, 2, bias=False)
+    )
+    scores = prune.synflow_scores(model, torch.ones(1, 3, 4, 4))
+    totals = [float(score.sum()) for score in scores.values()]
+    assert all(bool((score > 0).all()) for score in scores.values())
+    assert totals == pytest.approx([totals[-1]] * 3, rel=1e-9)
+    report = prune.global_iterative_unstructured(model, prune.SynFlow, 0.7, example_inputs=torch.ones(1, 3, 4, 4))
+    assert report.empty_layers == ()
+
+
+class Casts(nn.Module):
+    """Computes in float32 whatever the model is in, and makes tensors of its own."""
+
+    def __init__(self, cast: Any) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.cast = cast
+        self.first, self.last = nn.Linear(4, 4, bias=False), nn.Linear(4, 3, bias=False)
+        self.table = [torch.eye(4)]  # a list, which no buffer knows
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.cast(torch.relu(self.first(x)))
+        return self.last(self.cast(x @ self.table[0]) @ torch.eye(4, dtype=torch.float32))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "cast",
+    [
+        lambda x: x,
+        lambda x: x.float(),
+        lambda x: x.to(torch.float32),
+        lambda x: x.type(torch.float32),
+        lambda x: x.to(dtype=torch.float32),
+        lambda x: x.half(),
+    ],
+)
+def test_casts_and_tensors_of_other_precisions_are_widened(cast: Any) -> None:
+    expected = prune.synflow_scores(Casts(lambda x: x), torch.ones(1, 4)).values()
+    found = prune.synflow_scores(Casts(cast), torch.ones(1, 4)).values()
+    for score, value in zip(found, expected, strict=True):
+        torch.testing.assert_close(score, value, rtol=1e-12, atol=0)
+
+
+class Experts(nn.Module):
+    """Rows in groups, each of which has a matrix of its own."""
+
+    def __init__(self, *, grouped: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.grouped = grouped
+        self.first, self.last = nn.Linear(4, 8, bias=False), nn.Linear(8, 3, bias=False)
+        self.experts = nn.Parameter(torch.rand(3, 8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))[0]
+        ends = torch.tensor([2, 2, 5], dtype=torch.int32)
+        if self.grouped:
+            x = torch._grouped_mm(x, self.experts, offs=ends)
+        else:
+            x = torch.cat([x[:2] @ self.experts[0], x[2:5] @ self.experts[2], torch.zeros_like(x[5:])])
+        return self.last(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this torch has no grouped products")
+def test_grouped_products_are_products_by_weights() -> None:
+    x = torch.ones(1, 6, 4)
+    models = [Experts(grouped=grouped) for grouped in (True, False)]
+    params = [prune.prunable_parameters(model) for model in models]
+    assert (models[0], "experts") in params[0]
+    found, expected = (
+        list(prune.synflow_scores(model, x, listed).values()) for model, listed in zip(models, params, strict=True)
+    )
+    for score, value in zip(found, expected, strict=True):
+        torch.testing.assert_close(score, value, rtol=1e-12, atol=0)
+    experts = found[[name for _, name in params[0]].index("experts")]
+    assert float(experts.sum()) == pytest.approx(float(found[-1].sum()), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("operation", "homogeneous"),
+    [
+        (lambda x: torch.logsumexp(x, 1), lambda x: x.sum(1)),
+        (lambda x: x.logsumexp((1,), keepdim=True), lambda x: x.sum(1, keepdim=True)),
+        (lambda x: torch.logcumsumexp(x, 1), lambda x: x.cumsum(1)),
+    ],
+)
+def test_a_logarithm_of_a_sum_of_exponentials_is_the_sum(operation: Any, homogeneous: Any) -> None:
+    class Net(nn.Module):
+        def __init__(self, form: Any) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.form = nn.Linear(4, 5), form
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.form(self.first(x))  # type: ignore[no-any-return]
+
+    found, expected = (prune.synflow_scores(Net(form), torch.ones(1, 4)) for form in (operation, homogeneous))
+    for score, value in zip(found.values(), expected.values(), strict=True):
+        torch.testing.assert_close(score, value, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", ["cls_token", "cls_token1", "memory", "registers"])
+def test_a_token_that_is_joined_to_a_flow_starts_none_whatever_it_is_called(name: str) -> None:
+    class Tokens(nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last = nn.Linear(4, 6, bias=False), nn.Linear(6, 2, bias=False)
+            self.register_parameter(name, nn.Parameter(torch.full((1, 1, 6), value)))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            tokens = torch.cat([getattr(self, name).expand(len(x), -1, -1), x], 1)
+            return self.last(tokens + tokens.mean(1, keepdim=True))  # type: ignore[no-any-return]
+
+    for value in (0.0, 3.0):
+        with pytest.warns(UserWarning, match="read as ones") if value == 0 and name != "cls_token" else _quiet():
+            first, last = prune.synflow_scores(Tokens(value), torch.ones(1, 5, 4)).values()
+        assert float(first.sum()) == pytest.approx(float(last.sum()), rel=1e-12)
+
+
+def _quiet() -> Any:
+    from contextlib import nullcontext
+
+    return nullcontext()
+
+
+class ChoosesRows(nn.Module):
+    """Passes on the rows that are largest, of which there may be fewer once weights have gone."""
+
+    def __init__(self, choose: Any) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.choose = choose
+        self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.choose(self.first(x)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda x: x[0, (x.sum(-1) >= x.sum(-1).mean())[0]],
+        lambda x: x[0, (x.sum(-1) >= x.sum(-1).mean()).nonzero()[:, 1]],
+        lambda x: x[torch.where(x.sum(-1) >= x.sum(-1).mean())],
+        lambda x: torch.masked_select(x, x > x.mean()).sum() + x,
+    ],
+)
+def test_what_has_as_many_elements_as_values_say_is_not_recorded(choose: Any, caplog: pytest.LogCaptureFixture) -> None:
+    model, x = ChoosesRows(choose), torch.ones(1, 7, 4)
+    with caplog.at_level("INFO", "torch_synflow"), torch.no_grad():
+        model.first.weight.copy_(torch.rand(6, 4))
+        prune.synflow_scores(model, x)
+    assert "makes a tensor whose size depends on the weights" in caplog.text
