@@ -54,7 +54,7 @@ from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import exponential, linear
 from torch_synflow.scoring.class_balanced import class_balanced_batch
 from torch_synflow.scoring.marked import Scores
-from torch_synflow.scoring.task import Data, LossFunction
+from torch_synflow.scoring.task import Data, LossFunction, Outputs
 
 if TYPE_CHECKING:
     from torch.nn.utils.prune import *  # noqa: F403
@@ -80,6 +80,7 @@ __all__ = [
     "IterativeSNIPUnstructured",
     "LayerReport",
     "LossFunction",
+    "Outputs",
     "Parameters",
     "PrunableParameters",
     "PruningReport",

@@ -76,7 +76,7 @@ def _scores(subject: Subject, model: nn.Module, iterations: int) -> dict[str, An
                     parameter.zero_()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            scores = prune.synflow_scores(without, inputs)
+            scores = prune.SynFlow.scores(without, example_inputs=inputs, outputs=subject.outputs)
         totals = [float(score.sum()) for score in scores.values()]
         said = [str(w.message) for w in caught if "SynFlow" in str(w.message)]
         return {
@@ -104,7 +104,7 @@ def _pruned(subject: Subject, model: nn.Module, iterations: int) -> dict[str, An
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 report = prune.global_iterative_unstructured(
-                    pruned, method, AMOUNT, example_inputs=inputs, iterations=iterations
+                    pruned, method, AMOUNT, example_inputs=inputs, iterations=iterations, outputs=subject.outputs
                 )
                 found = diagnostics.trainability(pruned, inputs)
             return {name: len(report.empty_layers), f"{name} paths": found.verdict.partition(";")[0]}

@@ -22,6 +22,7 @@ class Subject:
         inputs: makes what it is called with, for so many examples.
         data: makes a batch of what it trains on, where SNIP and GraSP are to score it too.
         loss_fn: of its outputs and a batch's targets.
+        outputs: which of its outputs count in R.
     """
 
     library: str
@@ -31,6 +32,7 @@ class Subject:
     inputs: Callable[[int], Any]
     data: Callable[[], tuple[Any, Any]] | None = None
     loss_fn: Callable[[Any, Any], Tensor] | None = None
+    outputs: str | None = None
 
     @property
     def key(self) -> str:

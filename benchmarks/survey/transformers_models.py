@@ -128,4 +128,5 @@ def subjects() -> Iterator[Subject]:
             built: nn.Module = getattr(transformers, first + last)(config)
             return built
 
-        yield Subject("transformers", family, first + last, build, _inputs(family))
+        counts = "logits_per_image" if family == "clip" else "logits"
+        yield Subject("transformers", family, first + last, build, _inputs(family), outputs=counts)

@@ -10,6 +10,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
+from surveyed import survey
 from trained import accuracies
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
@@ -191,6 +192,7 @@ TABLES = {
     "invariants": (survived, "faults/invariants"),
     "kills": (survived, "faults/kills"),
     "balanced": (accuracies, "trials/*.jsonl"),
+    "survey": (survey, "survey"),
 }
 
 

@@ -50,7 +50,9 @@ def lacking(value: Any) -> list[str]:
         found.append("a first line that is a sentence")
     if inspect.isfunction(value):
         arguments = [name for name in inspect.signature(value).parameters if name[0] != "_"]
-        found += [f"argument {name}" for name in arguments if not any(li.startswith(f"{name}:") for li in lines)]
+        found += [
+            f"argument {name}" for name in arguments if not any(li.lstrip("*").startswith(f"{name}:") for li in lines)
+        ]
         returned = inspect.signature(value).return_annotation
         if returned not in (None, "None") and not any(line.startswith(("Returns:", ".. math::")) for line in lines):
             found.append("Returns")

@@ -26,9 +26,12 @@ class _Watch(ScaledFlow):
         self.unknown: list[str] = []
         self.wrong_unknown: list[str] = []
         self.wrong: list[str] = []
+        self.without_flow: list[str] = []
 
     def note_operation(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
         """Note what an operation did to the flow."""
+        if kind == "weights" and inputs and all(_fault([flow]) == "zero throughout" for flow in inputs):
+            self.without_flow.append(self.modules[-1] if self.modules and self.modules[-1] else "the model itself")
         place = f"{name!r} in module {self.modules[-1] or 'the model itself'!r}" if self.modules else repr(name)
         after = _fault(outputs)
         wrong = after if after and not _fault(inputs) else ""
@@ -41,7 +44,7 @@ class _Watch(ScaledFlow):
 
 
 def explain(network: Network, weights: Weights, inputs: Any) -> str:
-    """Run the forward pass once more and say where the flow first went wrong; empty if no operation is to blame."""
+    """Run the forward pass once more and say where the flow first went wrong."""
     watches: list[_Watch] = []
 
     def watch(plan: Plan) -> _Watch:
@@ -58,7 +61,17 @@ def explain(network: Network, weights: Weights, inputs: Any) -> str:
                 f"the first operation without a surrogate is {found[0]}; expected a positively homogeneous one; say "
                 "what SynFlow is to run instead by torch_synflow.flow.register(operation)(lambda x: torch.relu(x))"
             )
-    return f"it went wrong first at {last.wrong[0]}" if last.wrong else ""
+    if last.wrong:
+        return f"it went wrong first at {last.wrong[0]}"
+    if last.without_flow:
+        return (
+            f"no flow arrives at module {last.without_flow[0]!r}, as where it reads a class token alone, which starts "
+            "none; leave it out of the parameters (prune.prunable_parameters(model, exclude=...)), or use prune.SNIP"
+        )
+    return (
+        "each operation passes a positive flow on, so what the tensor multiplies has no say in the outputs; leave it "
+        "out of the parameters, or say by outputs= which of the model's outputs count"
+    )
 
 
 def _fault(tensors: Sequence[Tensor]) -> str:

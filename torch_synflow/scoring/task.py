@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,7 +12,7 @@ Weights = dict[str, Tensor]
 #: ``(inputs, targets)``
 Batch = tuple[Any, Any]
 #: one batch, or an iterable of batches as a ``DataLoader`` is
-Data = Batch | Iterable[Batch]
+Data = Batch | Mapping[str, Any] | Iterable[Any]
 #: ``loss_fn(outputs, targets)``, the mean over the examples of a batch
 LossFunction = Callable[..., Tensor]
 #: which of a model's outputs count: a key, an index or attribute, or a function of what the model returns

@@ -1,0 +1,57 @@
+"""The table of networks that were scored and pruned: a row each, what fails with its reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Rows = list[list[str]]
+#: columns whose text is an error unless it is one of the words that say that all is well
+WORKS = ("positive", "yes")
+
+
+def survey(found: dict[str, Any]) -> tuple[Rows, str]:
+    """What share of the weights is listed, what the scores are, what is emptied, and what does not work and why."""
+    header = (
+        "family, model, listed, greatest / last, recorded, emptied by SynFlow, by BalancedSynFlow, SNIP, GraSP, why"
+    )
+    rows: Rows = [header.split(", ")]
+    order = sorted(found["rows"], key=lambda row: (row["library"], row["family"], row["model"]))
+    for row in order:
+        reasons = [row["error"]] if "error" in row else []
+        cells = []
+        for column in ("plain", "balanced", "SNIP", "GraSP"):
+            value = row.get(column, "")
+            works = isinstance(value, int) or value in WORKS
+            cells.append(str(value) if works else "no")
+            if not works and value and value not in reasons:
+                reasons.append(value)
+        recorded = row.get("recorded", "")
+        if recorded not in ("yes", ""):
+            reasons.append(f"not recorded: {recorded}")
+        greatest = row.get("greatest / last")
+        rows.append(
+            [
+                f"{row['library']}, {row['family']}",
+                f"``{row['model']}``",
+                f"{row['listed']:.0%}" if "listed" in row else "",
+                "" if greatest is None else f"{greatest:.2f}",
+                "yes" if recorded == "yes" else "no",
+                *cells,
+                "; ".join(_short(reason) for reason in reasons),
+            ]
+        )
+    iterations = sorted({row["iterations"] for row in found["rows"]})
+    revisions = sorted({row["git"] for row in found["rows"]})
+    positive = sum(row.get("scores") == "positive" for row in found["rows"])
+    where = (
+        f"{len(found['rows'])} networks, of {positive} of which all scores are positive; pruned in "
+        f"{' or '.join(map(str, iterations))} iterations, torch {found['versions']['torch']}, "
+        f"code of {', '.join(revisions)}"
+    )
+    return rows, where
+
+
+def _short(reason: str) -> str:
+    text = reason.replace("*", "\\*").replace("`", "'").replace("|", "\\|").replace("_ ", "\\_ ")
+    text = text if len(text) <= 160 else f"{text[:157]}..."
+    return f"``{text}``"
