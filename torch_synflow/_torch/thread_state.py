@@ -15,6 +15,8 @@ from torch import _C, overrides
 from torch._C import _functorch
 from torch.utils import _python_dispatch
 
+from torch_synflow._torch.transforms import active_transforms
+
 #: files whose frames may hold what is still open
 _OURS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent), contextlib.__file__)
 _AUTOCAST = ("cpu", "cuda")
@@ -46,7 +48,7 @@ class ThreadState:
             overrides._pop_mode()
         while _C._len_torch_dispatch_stack() > dispatch:
             _python_dispatch._pop_mode()
-        while _transforms() > transforms:
+        while active_transforms() > transforms:
             _leave_transform()
         torch.set_grad_enabled(grad)
         while _nesting() > nesting:
@@ -75,13 +77,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _state() -> tuple[int, int, int, bool, int, tuple[bool, ...]]:
-    stacks = _C._len_torch_function_stack(), _C._len_torch_dispatch_stack(), _transforms()
+    stacks = _C._len_torch_function_stack(), _C._len_torch_dispatch_stack(), active_transforms()
     return *stacks, torch.is_grad_enabled(), _nesting(), tuple(_autocast(device) for device in _AUTOCAST)
-
-
-def _transforms() -> int:
-    top = _functorch.peek_interpreter_stack()
-    return 0 if top is None else int(top.level())
 
 
 def _leave_transform() -> None:

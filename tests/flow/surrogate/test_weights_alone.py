@@ -202,3 +202,36 @@ def test_what_has_as_many_elements_as_values_say_is_not_recorded(choose: Any, ca
         model.first.weight.copy_(torch.rand(6, 4))
         prune.synflow_scores(model, x)
     assert "makes a tensor whose size depends on the weights" in caplog.text
+
+
+def test_a_transform_of_torch_func_within_a_model_is_refused_by_name() -> None:
+    class Mapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            return self.last(torch.vmap(lambda row: row * torch.sigmoid(row))(x))  # type: ignore[no-any-return]
+
+    model = Mapped()
+    message = r"model: expected operations on whole tensors, got '\w+' within .* torch\.vmap"
+    with pytest.raises(ValueError, match=message):
+        prune.global_iterative_unstructured(model, prune.SynFlow, 0.5, example_inputs=torch.ones(1, 4))
+    assert not hasattr(model.first, "weight_mask")
+    data = (torch.rand(3, 4), torch.arange(3))
+    assert prune.SNIP.scores(model, data=data, loss_fn=F.cross_entropy)
+
+
+def test_a_transform_that_makes_a_mask_is_none_of_the_flow() -> None:
+    class Masked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 4), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            causal = torch.vmap(lambda i: torch.arange(5) <= i)(torch.arange(5))
+            x = self.first(x)
+            return self.last(F.scaled_dot_product_attention(x, x, x, attn_mask=causal))  # type: ignore[no-any-return]
+
+    assert all(bool((s > 0).all()) for s in prune.synflow_scores(Masked(), torch.ones(1, 5, 4)).values())

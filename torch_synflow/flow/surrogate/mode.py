@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.functions import autograd_function
 from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
+from torch_synflow._torch.transforms import active_transforms, depends_on_leaves
 from torch_synflow.flow.surrogate.call import Call, in_one_precision, in_place, is_flow, label_of
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.flow.surrogate.operations import (
@@ -64,6 +65,11 @@ class Flow(FunctionMode):
         name = name_of(key)
         flat, spec = tree_flatten((args, kwargs))
         slots = self._slots(flat)
+        if active_transforms() and (slots or any(map(depends_on_leaves, flat))):
+            raise ValueError(
+                f"model: expected operations on whole tensors, got {name!r} within a transform of torch.func such as "
+                "torch.vmap, where flow cannot be followed; write it out for all examples at once, as matmul does"
+            )
         if not slots and name not in LAYERS:
             return func(*args, **kwargs)
         flow = any(is_flow(flat[slot]) for slot in slots)
