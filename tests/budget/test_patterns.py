@@ -113,6 +113,17 @@ def test_the_counts_on_the_way_are_those_of_the_schedule() -> None:
     assert kept == [round(144 * 0.5 ** (step / 4)) for step in (1, 2, 3, 4)]
 
 
+def test_layers_that_are_computed_on_their_living_channels_keep_their_groups() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 2))
+    report = prune.global_iterative_unstructured(
+        model, prune.SynFlow, 7 / 8, example_inputs=torch.ones(1, 64), pattern=prune.n_of_m(1, 8), iterations=30
+    )
+    assert 8 * report.kept == report.total
+    assert all(set(groups_of(mask, 8)) == {1} for mask in masks_of(model))
+    assert bool((model[2].weight_mask.sum(0) == 0).any())  # inputs that nothing reads, left out on the way
+
+
 def test_a_tied_weight_counts_once() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
     model[2].weight = model[0].weight
