@@ -13,8 +13,10 @@ from torch import nn
 from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
 
 from torch_synflow._warnings import EmptiedLayersWarning, listed, warn_user
-from torch_synflow.budget.allocation import LayerDensities, kept_of_layers
-from torch_synflow.budget.counts import check_amount, kept_counts, to_remove
+from torch_synflow.budget.allocation import LayerDensities
+from torch_synflow.budget.counts import check_amount
+from torch_synflow.budget.patterns import Pattern
+from torch_synflow.budget.quotas import quotas_of
 from torch_synflow.methods.balanced import BalancedSynFlowUnstructured
 from torch_synflow.methods.rounds import rounds_of
 from torch_synflow.methods.synflow import SynFlowUnstructured
@@ -35,7 +37,7 @@ from torch_synflow.reachability.losses import Losses, losses
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import Schedule
 from torch_synflow.scoring.task import Data, LossFunction, Outputs, Task
-from torch_synflow.selection.survivors import OfEach, Quota, Survivors, Together
+from torch_synflow.selection.survivors import Survivors
 
 Callback = Callable[[int, PruningReport], object]
 
@@ -53,6 +55,7 @@ def global_iterative_unstructured(
     iterations: int | None = None,
     schedule: Schedule | None = None,
     layer_densities: LayerDensities | None = None,
+    pattern: Pattern | None = None,
     progress: bool = False,
     callback: Callback | None = None,
     **unexpected: NoReturn,
@@ -92,6 +95,8 @@ def global_iterative_unstructured(
             ``densities`` of a report, or a rule ``rule(parameters, density)`` that gives them, such as ``prune.erk``.
             The lowest scores of each layer are then pruned rather than those of all together, and the schedule is
             each layer's own. Together they must keep what ``amount`` leaves; by default there is no such limit.
+        pattern: ``prune.n_of_m(n, m)`` keeps the best n of every m consecutive elements of a row, as sparse
+            tensor cores read them. ``amount`` is then ``1 - n / m``.
         progress: show a progress bar (needs tqdm).
         callback: called as ``callback(step, report)`` after each iteration, ``step`` from 1. These reports do not tell
             bypassed layers from layer collapse, as paths are looked at once, at the end.
@@ -141,23 +146,16 @@ def global_iterative_unstructured(
     warn_of_zeros(entries)
     steps = _checked_iterations(rounds.iterations if iterations is None else iterations)
     alive = sum(entry.alive for entry in entries)
-    kept = alive - to_remove(amount, alive)
     if isinstance(amount, numbers.Integral) and 1 < amount <= 100 and alive > 100 * amount:
         warn_user(f"amount: {amount} is a count, of {alive:,} elements; for {amount} per cent write {amount / 100}")
     density_after = rounds.schedule if schedule is None else schedule
-    quotas: list[Quota]
-    if layer_densities is None:
-        quotas = [Together(keep) for keep in kept_counts(density_after, steps, alive, kept)]
-    else:
-        goals = kept_of_layers(layer_densities, entries, pairs, inner, kept)
-        columns = (kept_counts(density_after, steps, e.alive, goal) for e, goal in zip(entries, goals, strict=True))
-        quotas = [OfEach(keeps) for keeps in zip(*columns, strict=True)]
+    quotas = quotas_of(entries, pairs, inner, amount, steps, density_after, layer_densities, pattern)
+    removes = sum(quotas[-1].numbers) < alive
     modules = [module for entry in entries for module, _ in entry.locations]
 
     def work() -> PruningReport:
         nonlocal rounds
         survivors = Survivors([entry.mask for entry in entries])
-        removes = kept < alive
         bar = _bar(steps, pruning_method.__name__) if progress else None
         try:
             if removes:

@@ -12,6 +12,7 @@ import torch.nn.utils.prune as _torch_prune
 
 from torch_synflow._warnings import EmptiedLayersWarning
 from torch_synflow.budget.densities import er, erk, layer_densities, proportional, uniform
+from torch_synflow.budget.patterns import Pattern, n_of_m
 from torch_synflow.compact.checkpoints import load_pruned
 from torch_synflow.compact.copying import detach
 from torch_synflow.compact.folding import folded
@@ -82,6 +83,7 @@ __all__ = [
     "LossFunction",
     "Outputs",
     "Parameters",
+    "Pattern",
     "PrunableParameters",
     "PruningReport",
     "SNIPUnstructured",
@@ -111,6 +113,7 @@ __all__ = [
     "load_masks",
     "load_pruned",
     "masks",
+    "n_of_m",
     "proportional",
     "prunable_parameters",
     "remove_all",

@@ -20,10 +20,10 @@ from benchmarks.arguments import positive
 from benchmarks.origin import RESULTS, revision, save
 from benchmarks.survey import timm_models, torchvision_models, transformers_models
 from benchmarks.survey.row import ITERATIONS, measure
-from benchmarks.survey.subject import Subject
+from benchmarks.survey.subject import SurveyedNetwork
 
 OUT = RESULTS / "survey.json"
-LIBRARIES: dict[str, Callable[[], Iterator[Subject]]] = {
+LIBRARIES: dict[str, Callable[[], Iterator[SurveyedNetwork]]] = {
     "transformers": transformers_models.subjects,
     "timm": timm_models.subjects,
     "torchvision": torchvision_models.subjects,

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.survey.subject import Subject, mean_square
+from benchmarks.survey.subject import SurveyedNetwork, mean_square
 from torch_synflow import diagnostics, prune
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.masks import entries_of
@@ -33,7 +33,7 @@ class _Log(logging.Handler):
         self.messages.append(record.getMessage())
 
 
-def measure(subject: Subject, iterations: int = ITERATIONS) -> dict[str, Any]:
+def measure(subject: SurveyedNetwork, iterations: int = ITERATIONS) -> dict[str, Any]:
     """One line of the table; what fails stands in it as the error's text."""
     torch.manual_seed(0)
     start = time.perf_counter()
@@ -60,7 +60,7 @@ def _tried(name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return {name: f"{type(error).__name__}: {str(error).strip().splitlines()[0][:400]}"}
 
 
-def _scores(subject: Subject, model: nn.Module, iterations: int) -> dict[str, Any]:
+def _scores(subject: SurveyedNetwork, model: nn.Module, iterations: int) -> dict[str, Any]:
     """Finite, positive where a path leads, conserved, recorded."""
     log = logging.getLogger("torch_synflow")
     handler, level = _Log(), log.level
@@ -94,7 +94,7 @@ def _scores(subject: Subject, model: nn.Module, iterations: int) -> dict[str, An
     return {**found, "recorded": fallback[0] if fallback else "yes"}
 
 
-def _pruned(subject: Subject, model: nn.Module, iterations: int) -> dict[str, Any]:
+def _pruned(subject: SurveyedNetwork, model: nn.Module, iterations: int) -> dict[str, Any]:
     """Layers emptied at 0.9, plain and balanced, and whether every input and output is still on a path."""
     row: dict[str, Any] = {}
     for name, method in (("plain", prune.SynFlow), ("balanced", prune.BalancedSynFlow)):
@@ -113,7 +113,7 @@ def _pruned(subject: Subject, model: nn.Module, iterations: int) -> dict[str, An
     return row
 
 
-def _by_data(subject: Subject, model: nn.Module, iterations: int) -> dict[str, Any]:
+def _by_data(subject: SurveyedNetwork, model: nn.Module, iterations: int) -> dict[str, Any]:
     """SNIP and GraSP."""
     row: dict[str, Any] = {}
     for name, method in (("SNIP", prune.SNIP), ("GraSP", prune.GraSP)):

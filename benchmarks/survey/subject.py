@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
-class Subject:
+class SurveyedNetwork:
     """One network.
 
     Attributes:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks.survey.subject import Subject, images
+from benchmarks.survey.subject import SurveyedNetwork, images
 
 #: of timm 1.0.31, the smallest first; without encoders for other models (SAM, Gemma, Qwen, DeepSeek, MobileNetV5)
 _NAMES = (
@@ -28,7 +28,7 @@ _NAMES = (
 )
 
 
-def subjects() -> Iterator[Subject]:
+def subjects() -> Iterator[SurveyedNetwork]:
     """A network of each family."""
     import timm
 
@@ -41,4 +41,4 @@ def subjects() -> Iterator[Subject]:
             return model  # type: ignore[no-any-return]
 
         family = timm.models._registry._model_to_module[name]
-        yield Subject("timm", family, name, build, images(size))
+        yield SurveyedNetwork("timm", family, name, build, images(size))

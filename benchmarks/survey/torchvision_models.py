@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from benchmarks.survey.subject import Subject, images
+from benchmarks.survey.subject import SurveyedNetwork, images
 
 _CLASSIFIERS = (
     "alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t "
@@ -28,7 +28,7 @@ def list_of_images(count: int) -> Any:
     return (list(images(96)(count)),)
 
 
-def subjects() -> Iterator[Subject]:
+def subjects() -> Iterator[SurveyedNetwork]:
     """Networks of all four kinds."""
     models = torchvision.models
     kinds = [
@@ -51,4 +51,4 @@ def subjects() -> Iterator[Subject]:
                 inputs = list_of_images
             elif kind == "video":
                 inputs = video(16, 224) if name.startswith(("mvit", "swin3d")) else video(8, 112)
-            yield Subject("torchvision", kind, name, build, inputs)
+            yield SurveyedNetwork("torchvision", kind, name, build, inputs)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.survey.subject import Subject, images
+from benchmarks.survey.subject import SurveyedNetwork, images
 
 _TEXT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 50}
 _SMALL = {**_TEXT, "max_position_embeddings": 64, "pad_token_id": 0}
@@ -115,7 +115,7 @@ def _inputs(family: str) -> Callable[[int], dict[str, Tensor]]:
     return make
 
 
-def subjects() -> Iterator[Subject]:
+def subjects() -> Iterator[SurveyedNetwork]:
     """A network of each family."""
     import transformers
 
@@ -129,4 +129,4 @@ def subjects() -> Iterator[Subject]:
             return built
 
         counts = "logits_per_image" if family == "clip" else "logits"
-        yield Subject("transformers", family, first + last, build, _inputs(family), outputs=counts)
+        yield SurveyedNetwork("transformers", family, first + last, build, _inputs(family), outputs=counts)

@@ -114,7 +114,19 @@ class Bench:
     def accuracy(self) -> Numbers:
         """Train with the whole schedule what was pruned, and test it."""
         model, report = self.subnetwork()
-        return {**self.trained(model, *self.data()), **described(report)}
+        return {**self.trained(self.to_train(model), *self.data()), **described(report)}
+
+    def to_train(self, model: nn.Module) -> nn.Module:
+        """The pruned network, or the same without what its masks have emptied, as the recipe says."""
+        if not self.trial.recipe.shrink:
+            return model
+        start = time.perf_counter()
+        try:
+            small = prune.shrink(model, self.ones())
+        except ValueError as error:
+            raise ValueError(f"--shrink: {error}; leave out --shrink, or densities this low") from error
+        self.seconds["shrinking"] = round(time.perf_counter() - start, 3)
+        return small
 
     def subnetwork(self) -> tuple[nn.Module, PruningReport]:
         """Train as far as the trial says, prune, and perhaps rewind; as often as it says."""

@@ -21,7 +21,7 @@ MEASURES = {
     "magnitudes": "train; the mean square of each layer's weights before and after",
 }
 #: fields of ``Recipe`` that came later: at their defaults they are left out, so that trials keep their names
-_LATER_FIELDS = ("optimizer", "schedule", "warmup")
+_LATER_FIELDS = ("optimizer", "schedule", "warmup", "shrink")
 VERSION = 1  # rises when the same settings give another result; older results are then run again
 
 
@@ -70,6 +70,8 @@ class Trial:
             trial = replace(trial, recipe=replace(trial.recipe, gamma="uniform"))
         if self.network in FULLY_CONNECTED:
             trial = replace(trial, recipe=replace(trial.recipe, channels_last=False))
+        if self.density == 1 or self.measure != "accuracy":  # without masks there is nothing to leave out
+            trial = replace(trial, recipe=replace(trial.recipe, shrink=False))
         if not trial.recipe.drops:
             trial = replace(trial, recipe=replace(trial.recipe, drop_factor=0.1))
         if not trial.recipe.momentum:

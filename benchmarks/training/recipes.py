@@ -25,6 +25,7 @@ class Recipe:
         augmentation: "none", "shift" (by up to 4 pixels, mirrored) or "resized_crop".
         precision: "float32" or "bfloat16" (autocast).
         channels_last, compile: make some networks faster on some devices; results may change in their last bits.
+        shrink: trains a pruned network without what its masks have emptied; results change by rounding.
     """
 
     epochs: int
@@ -44,6 +45,7 @@ class Recipe:
     optimizer: str = "sgd"
     schedule: str = "drops"
     warmup: float = 0.0
+    shrink: bool = False
 
     def scaled(self, factor: float) -> Recipe:
         """The same schedule, shorter or longer: epochs, drops and warm-up times ``factor``."""

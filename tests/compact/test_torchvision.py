@@ -49,6 +49,9 @@ def test_outputs_are_the_same_in_evaluation_and_in_training(name: str, method: s
     print(f"{name} {method} {amount}: {str(small.shrink_report).splitlines()[0]}")
     assert small.shrink_report.notes == ()
     assert small.shrink_report.parameters_kept < small.shrink_report.parameters
-    model, small = copy.deepcopy(model).double().eval(), small.double().eval()
+    model = copy.deepcopy(model)
+    for one in (model, small):
+        prune.remove_all(one)  # Swin reads weights of layers that it does not call, whose products no hook converts
+        one.double().eval()
     found, expected = small(x.double()), model(x.double())
     assert (found - expected).abs().max() <= 1e-10 * expected.abs().max()

@@ -12,6 +12,7 @@ from torch import nn
 from tests.cases import METHODS, MODELS, MethodCase, ModelCase, prune_case
 from tests.contract.runs import equal, every_method, every_model
 from tests.masks import Pair, dense, distinct, listed, mask_of, masks_of
+from tests.models import TiedEmbedding
 from torch_synflow import prune
 
 
@@ -50,6 +51,8 @@ def test_parameters_may_be_a_list_a_generator_or_the_model(method: MethodCase, c
         lambda model: tuple([module, name] for module, name in listed(model)),
         lambda model: model,
     ]
+    if case.make is TiedEmbedding:
+        forms.pop()  # of which a weight that is an embedding's too is not listed unless it is asked for
     for form in forms:
         model = case.build()
         torch.manual_seed(3)
@@ -75,10 +78,10 @@ def test_unscored_methods_need_no_model(method: MethodCase) -> None:
 @every_method
 def test_only_what_is_listed_is_pruned(method: MethodCase, case: ModelCase) -> None:
     model = case.build()
-    listed, left = distinct(model)[0], distinct(model)[1:]
+    first, left = distinct(model)[0], distinct(model)[1:]
     before = [mask_of(pair).clone() for pair in left]
-    alive = int(mask_of(listed).sum(dtype=torch.int64))
-    pairs: list[Pair] = [listed]
+    alive = int(mask_of(first).sum(dtype=torch.int64))
+    pairs: list[Pair] = [first]
     report = prune.global_iterative_unstructured(
         pairs, method.method, 0.5, model=model, iterations=2, **method.arguments(case)
     )

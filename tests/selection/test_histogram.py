@@ -17,8 +17,9 @@ from tests.cases import METHODS, MODELS, MethodCase, ModelCase, prune_case
 from tests.masks import masks_of
 from torch_synflow import prune
 from torch_synflow.selection import histogram
+from torch_synflow.selection.quotas import Together
 from torch_synflow.selection.stream import ScoreStream
-from torch_synflow.selection.survivors import Survivors, Together
+from torch_synflow.selection.survivors import Survivors
 
 few = settings(deadline=None, max_examples=150, derandomize=True)
 INTEGERS = st.one_of(st.integers(-(1 << 63), (1 << 63) - 1), st.integers(-3, 3), st.sampled_from([1 << 16, 1 << 48]))

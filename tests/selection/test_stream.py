@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from torch_synflow.selection.quotas import Together
 from torch_synflow.selection.stream import RankedFirst, ScoreStream
-from torch_synflow.selection.survivors import Survivors, Together
+from torch_synflow.selection.survivors import Survivors
 
 TENSORS = [torch.tensor([[3.0, 1.0], [2.0, 0.0]]), torch.zeros(3), torch.tensor([5.0, 4.0])]
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from torch_synflow.selection import threshold
+from torch_synflow.selection.quotas import Together
 from torch_synflow.selection.stream import ScoreStream
-from torch_synflow.selection.survivors import Survivors, Together
+from torch_synflow.selection.survivors import Survivors
 from torch_synflow.selection.threshold import indices_of
 
 ERROR = 1e-3

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.prune import BasePruningMethod
+from torch.nn.utils.prune import BasePruningMethod, L1Unstructured, RandomUnstructured
 
 from torch_synflow._warnings import warn_user
 from torch_synflow.methods.base import SaliencyUnstructured
@@ -16,8 +16,9 @@ from torch_synflow.model.parameters import Entry
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scoring.marked import require_finite
 from torch_synflow.scoring.task import Task
-from torch_synflow.selection.stream import RankedFirst
-from torch_synflow.selection.survivors import Element, Quota, Survivors, Together
+from torch_synflow.selection.quotas import InGroups, Quota, Together
+from torch_synflow.selection.stream import RankedFirst, ScoreStream
+from torch_synflow.selection.survivors import Element, Survivors
 
 
 class Rounds(ABC):
@@ -111,6 +112,11 @@ class _KeepingLayers(_ByScores):
 
     def start(self, entries: Sequence[Entry], last: Quota) -> None:
         super().start(entries, last)
+        if isinstance(last, InGroups):
+            raise ValueError(
+                f"pattern: expected none, as {self._method.__name__}.keep_layers is set; leave out one of the "
+                "two, as a pattern keeps some of each layer"
+            )
         if not isinstance(last, Together):
             raise ValueError(
                 f"layer_densities: expected none, as {self._method.__name__}.keep_layers is set; leave out one of the "
@@ -160,6 +166,13 @@ class _KeepingLayers(_ByScores):
         )
 
 
+#: what torch's own methods keep the highest of, where they have to tell which of a group are the best
+_SCORES: dict[type[BasePruningMethod], Callable[[Tensor], Tensor]] = {
+    L1Unstructured: torch.abs,
+    RandomUnstructured: torch.rand_like,
+}
+
+
 class _ByMasks(Rounds):
     """A method of torch's kind, which computes the mask of a vector of weights."""
 
@@ -172,9 +185,19 @@ class _ByMasks(Rounds):
     def start(self, entries: Sequence[Entry], last: Quota) -> None:
         self._weights = [entry.parameter.detach() for entry in entries]
         require_finite(entries, self._weights, "weights")
+        if isinstance(last, InGroups) and self._method not in _SCORES:
+            raise ValueError(
+                "pattern: expected a method with scores such as prune.SynFlow, or prune.L1Unstructured or "
+                f"prune.RandomUnstructured, got {self._method.__name__}, which tells only what it keeps of a vector"
+            )
 
     def prune(self, survivors: Survivors, quota: Quota) -> Survivors:
-        if not survivors.meets(quota):
+        if survivors.meets(quota):
+            return survivors
+        if isinstance(quota, InGroups):
+            scores = [_SCORES[self._method](w) * mask for w, mask in zip(self._weights, survivors.masks, strict=True)]
+            survivors.keep_highest(ScoreStream(scores), quota)
+        else:
             parts = survivors.of(self._weights).split(survivors.sizes(quota))
             kept = [self._computed_mask(part, keep) for part, keep in zip(parts, quota.numbers, strict=True)]
             survivors.keep_marked(torch.cat(kept))

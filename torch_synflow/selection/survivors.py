@@ -6,46 +6,21 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from copy import copy as shallow_copy
-from dataclasses import dataclass
 from itertools import accumulate
 
 import torch
 from torch import Tensor
 
+from torch_synflow.selection.groups import best_of_groups
 from torch_synflow.selection.histogram import highest_of_scores, waits
-from torch_synflow.selection.stream import ScoreStream
+from torch_synflow.selection.quotas import InGroups, Quota, Together
+from torch_synflow.selection.stream import RankedFirst, ScoreStream
 from torch_synflow.selection.threshold import indices_of, mark_highest
 
 #: the output and input channels of a weight that have elements left, as indices
 Channels = tuple[Tensor, Tensor]
 #: the number of a tensor, and in it the output channel, the input channel, and the index within these
 Element = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class Together:
-    """Keep so many of the highest scores of all tensors together."""
-
-    keep: int
-
-    @property
-    def numbers(self) -> tuple[int, ...]:
-        """The one number."""
-        return (self.keep,)
-
-
-@dataclass(frozen=True)
-class OfEach:
-    """Keep so many of the highest scores of each tensor.
-
-    Attributes:
-        numbers: one per tensor.
-    """
-
-    numbers: tuple[int, ...]
-
-
-Quota = Together | OfEach
 
 
 def keep_highest(scores: Tensor, keep: int) -> Tensor:
@@ -147,6 +122,8 @@ class Survivors:
             scores: of tensors of the masks' shapes.
             quota: how many to keep: of all tensors together, or of each.
         """
+        if isinstance(quota, InGroups):
+            scores = RankedFirst(scores, self._first_in_groups(scores, quota))
         if isinstance(quota, Together):
             groups = [(range(len(self.masks)), self.total, quota.keep)]
         else:
@@ -166,6 +143,21 @@ class Survivors:
             else:
                 self._now[0][here] = self._next[0][here]
         self._counts = None
+
+    def _first_in_groups(self, scores: ScoreStream, quota: InGroups) -> Tensor:
+        """Where the elements lie that a quota puts before all others. Groups are those of the whole tensors."""
+        places = []
+        for number, mask in enumerate(self.masks):
+            score, channels = scores.whole(number).view(mask.shape), self.channels[number]
+            if channels is None:
+                marks = best_of_groups(score, mask, quota.n, quota.m)
+            else:
+                block = channels[0][:, None], channels[1]
+                whole = score.new_zeros(self._whole_shapes[number])
+                whole[block] = score
+                marks = best_of_groups(whole, self.whole(number), quota.n, quota.m)[block]
+            places.append(indices_of(marks).add_(self._starts[number]))
+        return torch.cat(places)
 
     def compact(self, tensors: Iterable[int]) -> dict[int, Channels]:
         """Hold tensors as the blocks of their living channels, where that saves enough.

@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.survey import __main__ as survey
 from benchmarks.survey.row import measure
-from benchmarks.survey.subject import Subject
+from benchmarks.survey.subject import SurveyedNetwork
 
 pytest.importorskip("transformers")
 pytest.importorskip("timm")
@@ -33,7 +33,7 @@ QUICK = [
 ]
 
 
-def check(subject: Subject) -> None:
+def check(subject: SurveyedNetwork) -> None:
     row = measure(subject, iterations=5)
     assert "error" not in row
     assert row["scores"] == "positive" or "zero" in row["scores"]
@@ -83,5 +83,5 @@ def test_an_error_is_a_row_with_its_text() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("no such thing")
 
-    row = measure(Subject("own", "own", "fails", lambda: Fails(3, 2), lambda count: torch.ones(count, 3)), 1)
+    row = measure(SurveyedNetwork("own", "own", "fails", lambda: Fails(3, 2), lambda count: torch.ones(count, 3)), 1)
     assert row["scores"] == row["plain"] == row["SNIP"] == "RuntimeError: no such thing"

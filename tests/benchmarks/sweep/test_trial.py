@@ -54,6 +54,16 @@ def test_training_does_not_change_trials_that_do_not_train() -> None:
     assert masks.canonical().name != other.canonical().name
 
 
+def test_shrinking_is_a_setting_where_a_pruned_network_is_trained() -> None:
+    shrunk = replace(TRIAL, recipe=replace(TRIAL.recipe, shrink=True))
+    assert shrunk.canonical() == shrunk
+    assert shrunk.name != TRIAL.name
+    assert trial_of(json.loads(json.dumps(shrunk.settings))) == shrunk
+    for settings in ({"density": 1.0}, {"measure": "masks"}, {"measure": "magnitudes"}):
+        alike: list[Trial] = [replace(trial, **settings).canonical() for trial in (TRIAL, shrunk)]  # type: ignore[arg-type]
+        assert alike[0].name == alike[1].name
+
+
 def test_schedules_scale_in_proportion() -> None:
     recipe = recipes.frankle("cifar10", "resnet20")
     assert (recipe.epochs, recipe.batch, recipe.rate, recipe.drops) == (160, 128, 0.1, (80, 120))
@@ -79,7 +89,7 @@ def test_other_epochs_come_with_their_share_of_the_drops_and_the_warm_up() -> No
 
 
 def test_trials_that_came_before_a_field_keep_their_names() -> None:
-    assert not {"optimizer", "schedule", "warmup"} & {*TRIAL.settings["recipe"]}
+    assert not {"optimizer", "schedule", "warmup", "shrink"} & {*TRIAL.settings["recipe"]}
     modern = replace(TRIAL, recipe=recipes.transformer())
     assert {"optimizer", "schedule", "warmup"} < {*modern.settings["recipe"]}
     assert trial_of(json.loads(json.dumps(modern.settings))) == modern

@@ -12,7 +12,8 @@ from tests.flow.engine.recorded import Body, ByMatmulToo, X, by_definition, netw
 from torch_synflow import prune
 from torch_synflow.flow.passes import record
 from torch_synflow.selection import threshold
-from torch_synflow.selection.survivors import Survivors, Together
+from torch_synflow.selection.quotas import Together
+from torch_synflow.selection.survivors import Survivors
 
 
 class Remembers(Body):
