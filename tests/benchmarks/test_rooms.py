@@ -9,7 +9,19 @@ from pathlib import Path
 from benchmarks.origin import ROOT
 
 #: from the bottom to the top; a room may import from itself and from those before it
-ROOMS = ("arguments", "origin", "training", "sweep", "figures", "fidelity", "speed", "faults", "survey", "demo", "__main__")
+ROOMS = (
+    "arguments",
+    "origin",
+    "training",
+    "sweep",
+    "figures",
+    "fidelity",
+    "speed",
+    "faults",
+    "survey",
+    "demo",
+    "__main__",
+)
 #: that stand side by side: no one of them knows another
 TOP = ("fidelity", "speed", "faults", "survey", "demo", "__main__")
 FILES = sorted((ROOT / "benchmarks").rglob("*.py"))
