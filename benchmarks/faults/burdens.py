@@ -17,7 +17,7 @@ Burden = Callable[[nn.Module, random.Random], None]
 
 
 def _layers(model: nn.Module) -> list[nn.Module]:
-    return list(dict.fromkeys(module for module, _ in prune.prunable_parameters(model)))
+    return [module for module, name in prune.prunable_parameters(model) if name == "weight"]
 
 
 def gradients(model: nn.Module, draw: random.Random) -> None:

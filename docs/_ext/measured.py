@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from docutils import nodes
+from shrunk import smaller
 from sphinx.util.docutils import SphinxDirective
 from surveyed import survey
 from trained import accuracies
@@ -171,31 +172,6 @@ def _by_network(found: dict[str, Any], cell: Callable[[dict[str, Any]], str]) ->
 
 
 #: what makes a table, and of which file
-def smaller(found: dict[str, Any]) -> tuple[Rows, str]:
-    """What is left of a network that is shrunk, and how many times faster it is than the dense one."""
-    rows: Rows = [
-        [
-            "network",
-            "method",
-            "compression",
-            "parameters left",
-            "MACs left",
-            "latency, dense / small",
-            "step, dense / small",
-        ]
-    ]
-    for row in found["rows"]:
-        left = [f"{row[part]['small'] / row[part]['dense']:.1%}" for part in ("parameters", "macs")]
-        faster = [
-            f"{row['speed_up'][part]['median']:.2f} ({row['speed_up'][part]['lowest']:.2f} to "
-            f"{row['speed_up'][part]['highest']:.2f})"
-            for part in ("latency", "training_step")
-        ]
-        rows.append([row["network"], row["method"], f"{1 / (1 - row['amount']):.0f}", *left, *faster])
-    runs = found["rows"][0]["runs"]
-    return rows, f"medians of {runs} runs, lowest and highest; {_where(found)}"
-
-
 TABLES = {
     "speed": (speed, "speed"),
     "overlaps": (overlaps, "speed"),

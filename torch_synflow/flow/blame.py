@@ -69,8 +69,9 @@ def explain(network: Network, weights: Weights, inputs: Any) -> str:
             "none; leave it out of the parameters (prune.prunable_parameters(model, exclude=...)), or use prune.SNIP"
         )
     return (
-        "each operation passes a positive flow on, so what the tensor multiplies has no say in the outputs; leave it "
-        "out of the parameters, or say by outputs= which of the model's outputs count"
+        "each operation passes a positive flow on, so it is what the model makes of this tensor before it multiplies, "
+        "or what it multiplies has no say in the outputs; leave it out of the parameters, or say by outputs= which of "
+        "the model's outputs count"
     )
 
 

@@ -120,6 +120,14 @@ def of_weights(call: Call) -> Any:
     return norms.get(call.func.__name__, layer_norm)(call) if bool((x >= 0).all()) else call.run()
 
 
+def weight_norm(call: Call) -> Any:
+    """Directions times magnitudes, over the lengths of the directions, which are constants."""
+    direction, magnitudes, dim = (call.get(place, name) for place, name in enumerate(("v", "g", "dim")))
+    dims = [d for d in range(direction.dim()) if dim in (-1, None) or d != dim % direction.dim()]
+    length = direction.detach().square().sum(dims, keepdim=True).sqrt()
+    return direction * (magnitudes / torch.where(length == 0, 1.0, length))
+
+
 def embedding(call: Call) -> Tensor:
     """Ones: what is embedded is the network's input."""
     return torch.ones_like(call.func(*call.args, **call.kwargs)).detach()

@@ -212,6 +212,11 @@ class Flow(FunctionMode):
         gate, mean = nature_of(name, [label for label in labels if label.flow])
         means = name in ("std_mean", "var_mean")
         for number, leaf in enumerate(leaves):
+            if flow and isinstance(leaf, Tensor) and leaf.is_complex():
+                raise ValueError(
+                    f"model: expected real numbers on the way from the input, got complex ones of {name!r}, where flow "
+                    "cannot be followed; use prune.SNIP, or leave out the layers before it and score what is after it"
+                )
             if isinstance(leaf, Tensor) and leaf.is_floating_point():
                 place = (index, number)
                 label = Label(place, flow, self.trace, gate, mean or (means and number == 1), exponent=call.exponent)

@@ -98,6 +98,7 @@ SURROGATES: dict[str, Callable[[Call], Any]] = {
 #: own size is a constant, as that of a flow is
 OF_WEIGHTS: dict[str, Callable[[Call], Any]] = {
     **dict.fromkeys(("batch_norm", "layer_norm", "rms_norm", "normalize"), layers_and_norms.of_weights),
+    "weight_norm": layers_and_norms.weight_norm,
     "sub": products.centred_weights,
     "div": products.weights_over,
 }

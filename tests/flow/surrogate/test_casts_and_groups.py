@@ -1,4 +1,4 @@
-"""Weights that are normalised, cast or grouped before they multiply."""
+"""Casts, tensors of other precisions, groups, tokens, and what cannot be followed or recorded."""
 
 from __future__ import annotations
 
@@ -12,49 +12,23 @@ from torch import Tensor, nn
 from torch_synflow import prune
 
 
-class Standardised(nn.Conv2d):
-    """Weight standardisation, as ResNet-V2 of Big Transfer has it."""
+@pytest.mark.parametrize(
+    ("transform", "name"),
+    [(lambda x: torch.fft.fft(x).real, "fft_fft"), (lambda x: torch.fft.irfft(torch.fft.rfft(x), n=8), "fft_rfft")],
+)
+def test_complex_numbers_on_the_way_are_refused_by_name(transform: Any, name: str) -> None:
+    class Transformed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 3)
 
-    def weights(self) -> Tensor:
-        flat = self.weight.reshape(1, len(self.weight), -1)
-        return F.batch_norm(flat, None, None, training=True, momentum=0.0, eps=1e-8).reshape_as(self.weight)
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(transform(self.first(x)))  # type: ignore[no-any-return]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weights(), self.bias, padding=1)
-
-
-class ByHand(Standardised):
-    """The same, written out."""
-
-    def weights(self) -> Tensor:
-        mean = self.weight.mean((1, 2, 3), keepdim=True)
-        std = self.weight.std((1, 2, 3), keepdim=True)
-        return (self.weight - mean) / (std + 1e-5)
-
-
-class InOne(Standardised):
-    def weights(self) -> Tensor:
-        std, mean = torch.std_mean(self.weight, (1, 2, 3), keepdim=True)
-        return (self.weight - mean) / (std + 1e-5)
-
-
-class OverItsLength(Standardised):
-    def weights(self) -> Tensor:
-        return F.normalize(self.weight, dim=1)
-
-
-@pytest.mark.parametrize("layer", [Standardised, ByHand, InOne, OverItsLength])
-def test_normalised_weights_conserve_the_flow(layer: Any) -> None:
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        layer(3, 6, 3, bias=False), nn.ReLU(), layer(6, 6, 3, bias=False), nn.Flatten(), nn.Linear(96, 2, bias=False)
-    )
-    scores = prune.synflow_scores(model, torch.ones(1, 3, 4, 4))
-    totals = [float(score.sum()) for score in scores.values()]
-    assert all(bool((score > 0).all()) for score in scores.values())
-    assert totals == pytest.approx([totals[-1]] * 3, rel=1e-9)
-    report = prune.global_iterative_unstructured(model, prune.SynFlow, 0.7, example_inputs=torch.ones(1, 3, 4, 4))
-    assert report.empty_layers == ()
+    model = Transformed()
+    with pytest.raises(ValueError, match=f"model: expected real numbers .* got complex ones of '{name}'"):
+        prune.global_iterative_unstructured(model, prune.SynFlow, 0.5, example_inputs=torch.ones(1, 4))
+    assert not hasattr(model.first, "weight_mask")
 
 
 class Casts(nn.Module):
