@@ -146,7 +146,7 @@ def global_iterative_unstructured(
     warn_of_zeros(entries)
     steps = _checked_iterations(rounds.iterations if iterations is None else iterations)
     alive = sum(entry.alive for entry in entries)
-    if isinstance(amount, numbers.Integral) and 1 < amount <= 100 and alive > 100 * amount:
+    if isinstance(amount, numbers.Integral) and 10 <= amount < 100 and alive > 100 * amount:
         warn_user(f"amount: {amount} is a count, of {alive:,} elements; for {amount} per cent write {amount / 100}")
     density_after = rounds.schedule if schedule is None else schedule
     quotas = quotas_of(entries, pairs, inner, amount, steps, density_after, layer_densities, pattern)

@@ -29,7 +29,8 @@ def smaller(found: dict[str, Any]) -> tuple[Rows, str]:
         ]
         rows.append([row["network"], row["method"], f"{1 / (1 - row['amount']):.0f}", *left, *faster])
     runs = found["rows"][0]["runs"]
+    torch = found["versions"]["torch"]
     return (
         rows,
-        f"medians of {runs} runs, lowest and highest; on {found['device']} with {found['threads']} thread, torch {found['versions']['torch']}",
+        f"medians of {runs} runs, lowest and highest; {found['device']}, {found['threads']} thread, torch {torch}",
     )

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch.nn.modules.conv import _ConvTransposeNd
-
+from torch_synflow._torch.classes import TransposedConvolution
 from torch_synflow.budget.counts import to_remove
 from torch_synflow.model.parameters import Entry
 
@@ -101,7 +100,7 @@ def _check_rows(entry: Entry, pattern: Pattern) -> None:
     advice = "leave it out of parameters"
     if len(shape) < 2:
         raise ValueError(f"{entry.label}: expected a weight of two or more dimensions, got shape {shape}; {advice}")
-    if isinstance(entry.locations[0][0], _ConvTransposeNd):
+    if isinstance(entry.locations[0][0], TransposedConvolution):
         raise ValueError(
             f"{entry.label}: expected no transposed convolution, whose inputs are not the rows that {pattern} reads, "
             f"got {type(entry.locations[0][0]).__name__}; {advice}"
