@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
+from torch_synflow._torch import checkpointing
 from torch_synflow._torch.checkpointing import NoCheckpoints, hooks_on_saved_tensors
 from torch_synflow._torch.functions import show_autograd_functions
 
@@ -44,6 +45,16 @@ def test_what_a_checkpoint_holds_runs_once(*, reentrant: bool) -> None:
     assert len(runs) == 1, f"the part ran {len(runs)} times: a checkpoint is no longer left out; {WHERE}"
 
 
+def test_a_checkpoint_is_left_out_where_torch_does_not_tell_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpointing, "INNERMOST", None)
+    test_what_a_checkpoint_holds_runs_once(reentrant=False)
+    test_what_a_checkpoint_holds_runs_once(reentrant=True)
+
+
+TELLS = pytest.mark.skipif(checkpointing.INNERMOST is None, reason="this torch does not tell hooks on saved tensors")
+
+
+@TELLS
 def test_hooks_from_outside_stay() -> None:
     packed = []
 
@@ -57,6 +68,7 @@ def test_hooks_from_outside_stay() -> None:
     assert len(packed) == 1
 
 
+@TELLS
 def test_the_innermost_hooks_are_known() -> None:
     assert hooks_on_saved_tensors() is None, WHERE
     with saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):

@@ -16,10 +16,21 @@ from torch.utils.checkpoint import CheckpointFunction
 from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.functions import autograd_function
 
+#: tells the innermost hooks; torch 2.7 and before have none
+INNERMOST: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+
 
 def hooks_on_saved_tensors() -> Any:
-    """The innermost hooks on what autograd saves, ``None`` where there are none."""
-    return torch._C._autograd._top_saved_tensors_default_hooks(True)
+    """The innermost hooks on what autograd saves, ``None`` where there are none.
+
+    Where torch does not tell, what is returned equals nothing, so that there may be hooks at any time.
+    """
+    if INNERMOST is None:
+        return object()
+    try:
+        return INNERMOST(True)
+    except TypeError:  # the first versions that tell
+        return INNERMOST()
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:
