@@ -86,6 +86,7 @@ def built(model: type[nn.Module]) -> nn.Module:
     return model()
 
 
+@pytest.mark.filterwarnings("ignore:SynFlow. without a homogeneous surrogate.*. Rectified")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(
     "model", [Checkpointed, ReentrantlyCheckpointed, CheckpointedAndDecides, ByAFunction, Compiled]
@@ -118,6 +119,7 @@ def test_a_compiled_model_is_compiled_again_afterwards() -> None:
     torch.testing.assert_close(model(BATCH[0]), plain(BATCH[0]))
 
 
+@pytest.mark.filterwarnings("ignore:SynFlow. without a homogeneous surrogate.*. roi_align")
 def test_torchvision_s_operations_of_detection_are_scored() -> None:
     ops = pytest.importorskip("torchvision.ops")
 

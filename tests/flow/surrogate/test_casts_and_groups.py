@@ -64,6 +64,18 @@ def test_casts_and_tensors_of_other_precisions_are_widened(cast: Any) -> None:
         torch.testing.assert_close(score, value, rtol=1e-12, atol=0)
 
 
+def test_constants_are_cast_to_the_precision_of_the_flow() -> None:
+    def scaled(x: Tensor) -> Tensor:
+        table = torch.full((4,), 2.0).to(x)
+        assert table.dtype == x.dtype
+        assert torch.ones(4).type_as(x).dtype == x.dtype
+        return x * table
+
+    expected = prune.synflow_scores(Casts(lambda x: 2 * x), torch.ones(1, 4)).values()
+    for score, value in zip(prune.synflow_scores(Casts(scaled), torch.ones(1, 4)).values(), expected, strict=True):
+        torch.testing.assert_close(score, value, rtol=1e-12, atol=0)
+
+
 class Experts(nn.Module):
     """Rows in groups, each of which has a matrix of its own."""
 

@@ -107,10 +107,12 @@ def _is_leaf(value: Any) -> bool:
 
 
 def cast(call: Call) -> Any:
-    """To another device only: in a narrower precision the flow would lose digits, or meet wider weights."""
+    """Never to a narrower precision, in which the flow would lose digits, or meet wider weights."""
     x, result = call.get(0, "self"), call.run()
-    wide = isinstance(result, Tensor) and result.is_floating_point() and result.dtype != x.dtype
-    return x.to(result.device) if wide else result
+    if not (isinstance(result, Tensor) and result.is_floating_point() and x.is_floating_point()):
+        return result
+    narrower = torch.finfo(result.dtype).bits < torch.finfo(x.dtype).bits
+    return x.to(result.device) if narrower else result
 
 
 def of_weights(call: Call) -> Any:

@@ -72,6 +72,8 @@ class Flow(FunctionMode):
             )
         if not slots and name not in LAYERS:
             return func(*args, **kwargs)
+        if slots and slots[0] > 0 and surrogate is None and kind_of(name, registered=False) in ("select", "shape"):
+            return func(*args, **kwargs)  # a constant that is moved or cast to be like a flow
         flow = any(is_flow(flat[slot]) for slot in slots)
         if surrogate is None and name in DECOMPOSED and flow:
             with self:
