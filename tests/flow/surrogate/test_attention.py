@@ -81,3 +81,44 @@ def test_masks_of_attention_block(mask: str) -> None:
     scores = prune.synflow_scores(without_biases(model), X)
     assert scores[model[0], "weight"][0].all()
     assert not scores[model[0], "weight"][1:].any()
+
+
+class FusedWithMore(nn.Module):
+    """Queries, keys and values of one projection, with more between it and where they part."""
+
+    def __init__(self, between: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.between = between
+        self.first, self.project, self.last = nn.Linear(6, 8), nn.Linear(8, 24), nn.Linear(8, 3)
+        self.again, self.norm, self.layer_norm = nn.Linear(24, 24), nn.BatchNorm1d(24), nn.LayerNorm(24)
+
+    def forward(self, x: Tensor) -> Tensor:
+        fused = self.project(torch.relu(self.first(x)))
+        if self.between == "batch norm":
+            fused = self.norm(fused.transpose(1, 2)).transpose(1, 2)
+        elif self.between == "layer norm":
+            fused = self.layer_norm(fused)
+        elif self.between == "activation":
+            fused = torch.nn.functional.gelu(fused)
+        heads = [fused]
+        if self.between == "joined":
+            heads.append(self.again(fused))
+        joined = torch.cat(heads, 0) if len(heads) > 1 else fused
+        query, key, value = joined.chunk(3, -1)
+        rows = (query @ key.transpose(-2, -1)).softmax(-1)
+        return self.last((rows @ value).mean(0))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("between", ["nothing", "batch norm", "layer norm", "activation", "joined"])
+def test_queries_and_keys_of_a_fused_projection_are_scored_through_what_lies_between(between: str) -> None:
+    model = without_biases(FusedWithMore(between))
+    params = prune.prunable_parameters(model, exclude=() if between == "joined" else "again")
+    scores = prune.synflow_scores(model, torch.ones(1, 5, 6), params)
+    whole = float(scores[model.last, "weight"].sum())
+    parts = [float(part.sum()) for part in scores[model.project, "weight"].chunk(3)]
+    assert all(part > 0 for part in parts)
+    if between == "joined":
+        assert all(float(part.sum()) > 0 for part in scores[model.again, "weight"].chunk(3))
+    else:
+        assert parts == pytest.approx([whole] * 3, rel=1e-9)

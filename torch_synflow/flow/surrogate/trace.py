@@ -79,7 +79,11 @@ class Plan:
 
 
 #: what may lie between a layer and the gate that reads a part of what it made
-_BETWEEN = ("add", "sub", "mul", "div", "neg", "sum", "mean")
+_BETWEEN = frozenset((
+    "add", "sub", "mul", "div", "neg", "sum", "mean", "batch_norm", "layer_norm", "rms_norm", "group_norm", "normalize",
+    "relu", "gelu", "silu", "hardswish", "cat", "concat", "stack",
+))  # fmt: skip
+_JOINS = ("cat", "concat", "stack")
 
 
 class Trace:
@@ -140,18 +144,22 @@ class Trace:
         return Plan(cuts, frozenset(twins))
 
     def _chain(self, place: Place) -> list[Place]:
-        """From a tensor back to the layer that made it, if only moves of entries, sums and factors lie between.
+        """From a tensor back to the layers that made it, if only moves of entries, norms, sums and factors lie between.
 
         A gate that reads its own part of what one layer made (the Q and K of a fused projection) still owes
         flow to that layer's weights. A product by scored weights is a layer, whatever operation it is.
         """
-        chain = [place]
-        while not self._is_layer(node := self.nodes[place]):
+        chain, waiting = [place], [place]
+        while waiting:
+            node = self.nodes[waiting.pop()]
+            if self._is_layer(node):
+                continue
             flows = [source for source in node.inputs if self.nodes[source].flow]
-            if len(flows) != 1 or not (node.kind in ("select", "shape") or node.name in _BETWEEN):
+            several = len(flows) != 1 and not (flows and node.name in _JOINS)
+            if several or not (node.kind in ("select", "shape") or node.name in _BETWEEN):
                 return []
-            (place,) = flows
-            chain.append(place)
+            chain += flows
+            waiting += flows
         return chain
 
     def _is_layer(self, node: Node) -> bool:
