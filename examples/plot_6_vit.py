@@ -45,9 +45,9 @@ plt.show()
 
 # %%
 # Queries, keys and values are one projection, ``in_proj_weight``, and each third of it carries what its block does.
-# ``prunable_parameters`` leaves out attention's output projections, which ``nn.MultiheadAttention`` reads without calling
-# a module. Where SynFlow has to choose it empties branches rather than the stream: at higher amounts the later MLPs go
-# whole. ``prune.BalancedSynFlow`` keeps them.
+# ``prunable_parameters`` leaves out attention's output projections, which ``nn.MultiheadAttention`` reads without
+# calling a module. Where SynFlow has to choose it empties branches rather than the stream: at higher amounts the later
+# MLPs go whole. ``prune.BalancedSynFlow`` keeps them.
 
 params = prune.prunable_parameters(vit, example_inputs=x)
 with warnings.catch_warnings():
