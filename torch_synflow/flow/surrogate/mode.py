@@ -44,6 +44,7 @@ class Flow(FunctionMode):
         super().__init__()
         self.plan = plan
         self.without_surrogate: list[str] = []
+        self._transforms = active_transforms()  # those that the pass itself is within
         self.trace = Trace()
         self._calls = 0
         self._made: dict[Any, Label] = {}
@@ -65,7 +66,7 @@ class Flow(FunctionMode):
         name = name_of(key)
         flat, spec = tree_flatten((args, kwargs))
         slots = self._slots(flat)
-        if active_transforms() and (slots or any(map(depends_on_leaves, flat))):
+        if active_transforms() > self._transforms and (slots or any(map(depends_on_leaves, flat))):
             raise ValueError(
                 f"model: expected operations on whole tensors, got {name!r} within a transform of torch.func such as "
                 "torch.vmap, where flow cannot be followed; write it out for all examples at once, as matmul does"
