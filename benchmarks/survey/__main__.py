@@ -19,8 +19,8 @@ from tqdm import tqdm
 from benchmarks.arguments import positive
 from benchmarks.origin import RESULTS, revision, save
 from benchmarks.survey import timm_models, torchvision_models, transformers_models
+from benchmarks.survey.network import SurveyedNetwork
 from benchmarks.survey.row import ITERATIONS, measure
-from benchmarks.survey.subject import SurveyedNetwork
 
 OUT = RESULTS / "survey.json"
 LIBRARIES: dict[str, Callable[[], Iterator[SurveyedNetwork]]] = {

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.survey.subject import SurveyedNetwork, mean_square
+from benchmarks.survey.network import SurveyedNetwork, mean_square
 from torch_synflow import diagnostics, prune
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.masks import entries_of
@@ -119,10 +119,9 @@ def _by_data(subject: SurveyedNetwork, model: nn.Module, iterations: int) -> dic
     for name, method in (("SNIP", prune.SNIP), ("GraSP", prune.GraSP)):
 
         def work(name: str = name, method: type[SaliencyUnstructured] = method) -> dict[str, Any]:
-            data = subject.data() if subject.data else (subject.inputs(2), torch.zeros(2))
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                method.scores(model, data=data, loss_fn=subject.loss_fn or mean_square)
+                method.scores(model, data=(subject.inputs(2), torch.zeros(2)), loss_fn=mean_square)
             return {name: "yes"}
 
         row.update(_tried(name, work))

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks.survey.subject import SurveyedNetwork, images
+from benchmarks.survey.network import SurveyedNetwork, images
 
 #: of timm 1.0.31, the smallest first; without encoders for other models (SAM, Gemma, Qwen, DeepSeek, MobileNetV5)
 _NAMES = (

@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from benchmarks.survey.subject import SurveyedNetwork, images
+from benchmarks.survey.network import SurveyedNetwork, images
 
 _CLASSIFIERS = (
     "alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 maxvit_t "

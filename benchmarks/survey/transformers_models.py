@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.survey.subject import SurveyedNetwork, images
+from benchmarks.survey.network import SurveyedNetwork, images
 
 _TEXT = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 50}
 _SMALL = {**_TEXT, "max_position_embeddings": 64, "pad_token_id": 0}

@@ -1,4 +1,4 @@
-"""At most n of every m neighbours: the best by any score, and what can not be kept so."""
+"""At most n of every m neighbours: the best by any score, and what cannot be kept so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pruned models traced, compiled and exported give the same outputs; what torch can not do has a way round."""
+"""Pruned models traced, compiled and exported give the same outputs; what torch cannot do has a way round."""
 
 from __future__ import annotations
 

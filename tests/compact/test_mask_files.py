@@ -153,7 +153,7 @@ def test_a_file_is_written_whole_or_not_at_all(path: Path) -> None:
     (path / "file").touch()
     model = pruned()
     before = state(model)
-    with pytest.raises(OSError, match=r"masks\.safetensors"):  # a folder can not be replaced
+    with pytest.raises(OSError, match=r"masks\.safetensors"):  # a folder cannot be replaced
         prune.save_masks(model, path)
     assert [file.name for file in path.parent.iterdir()] == ["masks.safetensors"]
     assert state(model) == before

@@ -17,7 +17,7 @@ from torch import nn
 from benchmarks.faults.fingerprint import fingerprint
 from tests.cases import MODELS, ModelCase
 from torch_synflow import diagnostics, prune
-from torch_synflow.diagnostics.table import table
+from torch_synflow._table import table
 
 Diagnostic = Callable[[nn.Module, Any], Any]
 

@@ -14,6 +14,7 @@ from torch.nn.utils.prune import BasePruningMethod
 from torch_synflow._torch.pytree import tree_map
 from torch_synflow.model.masks import pruned_parameters
 from torch_synflow.model.parameters import ExampleInputs, held_parameters
+from torch_synflow.scoring.inputs import as_dicts, called_with
 
 
 def copied(model: nn.Module) -> nn.Module:
@@ -67,10 +68,9 @@ def cloned(inputs: ExampleInputs) -> ExampleInputs:
 
 
 def run(model: nn.Module, inputs: ExampleInputs) -> Any:
-    """Operation a model."""
-    if isinstance(inputs, Mapping):
-        return model(**inputs)
-    return model(*inputs) if isinstance(inputs, (tuple, list)) else model(inputs)
+    """What a model returns for inputs in any of the forms that scoring takes."""
+    args, kwargs = called_with(model, as_dicts(inputs))
+    return model(*args, **kwargs)
 
 
 def tensors_of(value: Any) -> list[Tensor]:

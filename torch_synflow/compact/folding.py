@@ -27,7 +27,7 @@ def folded(model: nn.Module, *optimizers: torch.optim.Optimizer) -> Iterator[Cal
     gradients of what is kept are the same. Those of what is pruned are not zero here: a norm over all gradients, as
     ``clip_grad_norm_`` takes, counts them, and so do optimisers that use norms of tensors.
 
-    A mask that is not of zeros and ones, and a parameter that has several masks or is somewhere without one, can not be
+    A mask that is not of zeros and ones, and a parameter that has several masks or is somewhere without one, cannot be
     multiplied in and keep their hooks. A ``state_dict`` that is taken inside is that of a dense model.
 
     Args:

@@ -23,11 +23,8 @@ def carried(
         indices: which indices of each parameter were kept, by dense names.
 
     Raises:
-        TypeError, ValueError: if it is no optimizer, or has state that is neither a number nor has the shape
-            of its parameter.
+        ValueError: if it has state that is neither a number nor has the shape of its parameter.
     """
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {type(optimizer).__name__}")
     after = dict(small.named_parameters(remove_duplicate=False))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     groups = [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch_synflow._table import table
+
 
 @dataclass(frozen=True)
 class ShrunkLayer:
@@ -78,15 +80,13 @@ class ShrinkReport:
             "MACs": (self.macs_kept, self.macs),
         }
         lines = [", ".join(f"{a:,} of {b:,} {name} ({a / max(b, 1):.3f})" for name, (a, b) in sums.items())]
-        rows = [["layer", "channels", "kept", "parameters", "kept", "MACs", "kept", ""]]
+        rows = []
         for layer in self.layers:
             numbers = (
                 layer.channels, layer.channels_kept, layer.parameters, layer.parameters_kept, layer.macs,
                 layer.macs_kept,
             )  # fmt: skip
             rows.append([layer.name, *(f"{number:,}" for number in numbers), "; ".join(layer.notes)])
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for first, *middle, last in rows:
-            cells = [first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(middle, widths[1:-1], strict=True)), last]
-            lines.append("  ".join(cells).rstrip())
+        header = ["layer", "channels", "kept", "parameters", "kept", "MACs", "kept", ""]
+        lines.append(table(header, rows))
         return "\n".join([*lines, *self.notes])

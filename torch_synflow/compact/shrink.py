@@ -56,7 +56,7 @@ def shrink(
     Raises:
         TypeError: if ``model`` or ``optimizer`` is none.
         ValueError: if the model does not run on ``example_inputs``, has operations that are not torch's between its
-            layers, no path from the input to an output, or a state of the optimizer can not be cut. Nothing is changed
+            layers, no path from the input to an output, or a state of the optimizer cannot be cut. Nothing is changed
             then.
 
     Source: Frankle et al. 2021, section 5, on how many neurons SynFlow empties.

@@ -169,7 +169,7 @@ class Tracer(FunctionMode):
         if unseen or isinstance(tensor.grad_fn, BackwardCFunction):
             raise ValueError(
                 f"{self.module or 'model'}: expected operations of torch between its layers, got a tensor that "
-                f"{type(tensor.grad_fn).__name__} made, a custom operation; shrink can not follow channels through it"
+                f"{type(tensor.grad_fn).__name__} made, a custom operation; shrink cannot follow channels through it"
             )
 
     def _elements(self, held: Held) -> Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow._drawing import axes, bar_positions
-from torch_synflow.diagnostics.table import table
+from torch_synflow._table import table
 from torch_synflow.flow.positive import positive_input
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.masks import entries_of

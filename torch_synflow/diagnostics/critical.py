@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from torch_synflow._drawing import axes
+from torch_synflow._table import table
 from torch_synflow._warnings import EmptiedLayersWarning
-from torch_synflow.diagnostics.table import table
 from torch_synflow.model.masks import masked_entries_of, report_of
 from torch_synflow.model.parameters import Parameters, unwrap
 from torch_synflow.model.transaction import Snapshot, all_or_nothing

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from torch_synflow._drawing import axes
+from torch_synflow._table import table
 from torch_synflow._torch.classes import TransposedConvolution
-from torch_synflow.diagnostics.table import table
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import Parameters
 

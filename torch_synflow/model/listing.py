@@ -54,7 +54,7 @@ def prunable_parameters(
     """List the weights of a model that multiply: of linear, convolution and recurrent layers, attention and experts.
 
     Biases and normalisation are left out, and so are embeddings unless they are asked for. So is what a pruning hook
-    can not work on: the output projection of ``nn.MultiheadAttention``, which that module reads without calling it, a
+    cannot work on: the output projection of ``nn.MultiheadAttention``, which that module reads without calling it, a
     weight that a parametrization computes, one without values or of integers. A layer that is tied to an embedding is
     one with it.
 

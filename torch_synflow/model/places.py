@@ -71,7 +71,7 @@ class PrunedTensor:
 
     @property
     def obstacle(self) -> str:
-        """Why its masks can not be multiplied into it once and for all; empty if they can."""
+        """Why its masks cannot be multiplied into it once and for all; empty if they can."""
         first = self.places[0]
         if self.others:
             return f"it is tied to {self.others[0]}, which has no mask"

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_synflow._torch.attention import with_second_derivatives
 from torch_synflow._torch.function_modes import FunctionMode
 
-#: what torch says of an operation whose derivative it can not differentiate
+#: what torch says of an operation whose derivative it cannot differentiate
 _REFUSED = re.compile(r"derivative for '?(?:aten::)?_?(\w+?)(?:_backward)?'? is not implemented")
 
 

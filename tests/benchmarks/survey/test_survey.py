@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from benchmarks.survey import __main__ as survey
+from benchmarks.survey.network import SurveyedNetwork
 from benchmarks.survey.row import measure
-from benchmarks.survey.subject import SurveyedNetwork
 
 pytest.importorskip("transformers")
 pytest.importorskip("timm")
@@ -51,7 +51,7 @@ def test_networks_are_scored_and_pruned(key: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("key", sorted(set(SUBJECTS) - set(QUICK)))
 def test_every_network_of_the_survey_has_its_row(key: str) -> None:
-    """What can not work has a reason in its row."""
+    """What cannot work has a reason in its row."""
     row = measure(SUBJECTS[key], iterations=2)
     for column in ("scores", "plain", "balanced", "SNIP", "GraSP"):
         assert row.get("error") or row.get(column) is not None, column

@@ -1,4 +1,4 @@
-"""Trials that train the network without what the masks have emptied: the same results, and what can not be shrunk."""
+"""Trials that train the network without what the masks have emptied: the same results, and what cannot be shrunk."""
 
 from __future__ import annotations
 

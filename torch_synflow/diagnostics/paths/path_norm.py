@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from torch_synflow._drawing import axes
-from torch_synflow.diagnostics.table import table
+from torch_synflow._table import table
 from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.model.masks import entries_of

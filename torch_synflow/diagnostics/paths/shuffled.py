@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from torch_synflow._drawing import axes, bar_positions, fractions
+from torch_synflow._table import table
 from torch_synflow.ablations import shuffle_masks
 from torch_synflow.diagnostics.paths.effective import EffectiveSparsity, effective_sparsity
-from torch_synflow.diagnostics.table import table
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.model.transaction import unchanged
 

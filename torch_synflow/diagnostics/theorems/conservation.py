@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from torch_synflow._drawing import axes
-from torch_synflow.diagnostics.table import table
+from torch_synflow._table import table
 from torch_synflow.diagnostics.theorems.cuts import Cut, cut_at
 from torch_synflow.diagnostics.theorems.hidden_neurons import HiddenNeurons, hidden_neurons
 from torch_synflow.diagnostics.theorems.layer_graph import LayerGraph, Objective, layer_graph

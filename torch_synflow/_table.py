@@ -1,4 +1,4 @@
-"""The tables that diagnostics print."""
+"""The tables that reports print."""
 
 from __future__ import annotations
 

@@ -20,8 +20,6 @@ class SurveyedNetwork:
         name: of the network in its library.
         build: makes it, as it is initialised.
         inputs: makes what it is called with, for so many examples.
-        data: makes a batch of what it trains on, where SNIP and GraSP are to score it too.
-        loss_fn: of its outputs and a batch's targets.
         outputs: which of its outputs count in R.
     """
 
@@ -30,8 +28,6 @@ class SurveyedNetwork:
     name: str
     build: Callable[[], nn.Module]
     inputs: Callable[[int], Any]
-    data: Callable[[], tuple[Any, Any]] | None = None
-    loss_fn: Callable[[Any, Any], Tensor] | None = None
     outputs: str | None = None
 
     @property
