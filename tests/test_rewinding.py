@@ -74,15 +74,36 @@ def test_wrong_arguments_are_named_before_anything_is_trained(
     assert fingerprint(train.model) == before
 
 
-@pytest.mark.parametrize(("at", "calls"), [(0, [(0, None)]), (5, [(0, 5), (5, None)]), (None, [(0, None), (0, None)])])
-def test_pruning_at_a_step_of_training(at: int | None, calls: list[tuple[int, int | None]]) -> None:
+@pytest.mark.parametrize(
+    ("at", "remaining", "calls"),
+    [
+        (0, "from_start", [(0, None)]),
+        (5, "from_start", [(0, 5), (0, None)]),
+        (None, "from_start", [(0, None), (0, None)]),
+        (0, "from_step", [(0, None)]),
+        (5, "from_step", [(0, 5), (5, None)]),
+    ],
+)
+def test_pruning_at_a_step_of_training(at: int | None, remaining: str, calls: list[tuple[int, int | None]]) -> None:
     model = nn.Linear(4, 4)
     train = Loop(model)
     report = rewinding.prune_at_step(
-        train, lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5), step=at
+        train,
+        lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5),
+        step=at,
+        remaining=remaining,
     )
     assert train.calls == calls
     assert report.kept == 8
+
+
+def test_the_whole_schedule_follows_pruning_at_a_step_unless_told() -> None:
+    """Frankle et al. 2021, section 3: the training after pruning repeats the schedule from the start."""
+    train = Loop(nn.Linear(4, 4))
+    rewinding.prune_at_step(
+        train, lambda: prune.global_iterative_unstructured(train.model, prune.L1Unstructured, 0.5), step=5
+    )
+    assert train.calls == [(0, 5), (0, None)]
 
 
 def test_pruning_at_a_step_names_wrong_arguments() -> None:
@@ -90,6 +111,14 @@ def test_pruning_at_a_step_names_wrong_arguments() -> None:
         rewinding.prune_at_step(lambda start, stop: None, 0.5, step=0)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="step: expected an int"):
         rewinding.prune_at_step(lambda start, stop: None, lambda: None, step="end")  # type: ignore[arg-type, return-value]
+    for step, remaining, message in (
+        (3, "from_here", "remaining: expected 'from_start' or 'from_step', got 'from_here'"),
+        (None, "from_step", "remaining: 'from_step' would leave no training"),
+    ):
+        train = Loop(nn.Linear(4, 4))
+        with pytest.raises(ValueError, match=message):
+            rewinding.prune_at_step(train, lambda: None, step=step, remaining=remaining)  # type: ignore[arg-type, return-value]
+        assert train.calls == []
 
 
 def _accuracy(model: nn.Module, data: tuple[Tensor, Tensor]) -> float:

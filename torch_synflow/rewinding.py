@@ -24,6 +24,8 @@ from torch_synflow.report import PruningReport
 Train = Callable[[int, int | None], object]
 #: called after each level with its number, from 1, and the report
 LevelCallback = Callable[[int, PruningReport], object]
+#: where the training that follows pruning begins
+REMAINING = ("from_start", "from_step")
 
 __all__ = ["TrainingSnapshot", "iterative_magnitude_pruning", "prune_at_step", "rewind", "take_snapshot"]
 
@@ -94,14 +96,19 @@ def iterative_magnitude_pruning(
     return report
 
 
-def prune_at_step(train: Train, prune: Callable[[], PruningReport], *, step: int | None) -> PruningReport:
-    """Train to a step, prune, and train on: from pruning at initialisation (step 0) to after training (``None``).
+def prune_at_step(
+    train: Train, prune: Callable[[], PruningReport], *, step: int | None, remaining: str = "from_start"
+) -> PruningReport:
+    """Train to a step, prune, and train the pruned network: pruning at initialisation (step 0) to after training.
 
     Args:
         train: ``train(start, stop)``, trains the model from step ``start`` to ``stop``, to the end for ``None``.
         prune: prunes the model, such as ``lambda: prune.global_iterative_unstructured(params, prune.SynFlow, 0.9)``.
-        step: when to prune; ``None`` is at the end, and the training that follows is all of it once more, from
-            step 0 with the trained weights (learning rate rewinding).
+        step: when to prune; ``None`` is at the end.
+        remaining: the training after pruning. ``"from_start"`` repeats the whole schedule from step 0, with the
+            weights as they are, so that a network that was pruned late is trained as long as one that was pruned
+            early (learning rate rewinding). ``"from_step"`` goes on from ``step``, in as many steps in all as one
+            training has; at the end none would be left, so ``step=None`` is refused.
 
     Returns:
         What ``prune`` returned.
@@ -109,8 +116,8 @@ def prune_at_step(train: Train, prune: Callable[[], PruningReport], *, step: int
     Raises:
         TypeError, ValueError: naming the argument, before anything is trained.
 
-    Source: Frankle et al. 2021, figure 6 and section 6, pruning at a later iteration; after training as Renda et
-    al. 2020, "Comparing rewinding and fine-tuning in neural network pruning".
+    Source: Frankle et al. 2021, section 3 ("repeating the entire learning rate schedule from the start") and section
+    6 with figure 6; Renda et al. 2020, "Comparing rewinding and fine-tuning in neural network pruning".
 
     Example:
         >>> from torch_synflow import rewinding
@@ -121,17 +128,23 @@ def prune_at_step(train: Train, prune: Callable[[], PruningReport], *, step: int
         ...     train, lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.9), step=100
         ... )
         train from 0 to 100
-        train from 100 to None
+        train from 0 to None
     """
     _check_train(train)
     if not callable(prune):
         raise TypeError(f"prune: expected a function without arguments that prunes the model, got {prune!r}")
     if step is not None:
         _check_count("step", step, 0)
+    if remaining not in REMAINING:
+        raise ValueError(f"remaining: expected {' or '.join(map(repr, REMAINING))}, got {remaining!r}")
+    if step is None and remaining == "from_step":
+        raise ValueError(
+            "remaining: 'from_step' would leave no training after step=None, the end; give 'from_start' or a step"
+        )
     if step != 0:
         train(0, step)
     report = prune()
-    train(0 if step is None else step, None)
+    train(step or 0 if remaining == "from_step" else 0, None)
     return report
 
 
