@@ -65,8 +65,9 @@ class Bench:
         """What the method is given beside the network."""
         if not self.trial.examples:
             return {}
-        batch = self.data()[0].of_each_class(self.trial.examples, self.generator(1), self.device)
-        return {"data": batches_of(batch), "loss_fn": F.cross_entropy}
+        generator = self.generator(1)
+        batch = self.data()[0].of_each_class(self.trial.examples, generator, self.device)
+        return {"data": batches_of(batch, generator), "loss_fn": F.cross_entropy}
 
     def pairs(self, model: nn.Module) -> PrunableParameters:
         """What is pruned of the network."""

@@ -64,8 +64,16 @@ def _dense_states(
     return states
 
 
-def batches_of(batch: tuple[Tensor, Tensor], most: int = 256) -> list[tuple[Tensor, Tensor]]:
-    """One batch in parts that fit into memory: of 256 images at 32x32, fewer if they are larger."""
+def batches_of(
+    batch: tuple[Tensor, Tensor], generator: torch.Generator, most: int = 256
+) -> list[tuple[Tensor, Tensor]]:
+    """One batch in parts that fit into memory: of 256 images at 32x32, fewer if they are larger.
+
+    What is cut is shuffled first, as batches come ordered by class: BatchNorm in training mode sees one part at a time.
+    """
     inputs, targets = batch
     count = max(1, min(len(inputs), most * 32 * 32 // inputs.shape[-1] ** 2 if inputs.shape[-1] > 32 else 1000))
+    if count < len(inputs):
+        order = torch.randperm(len(inputs), generator=generator).to(inputs.device)
+        inputs, targets = inputs[order], targets[order]
     return list(zip(inputs.split(count), targets.split(count), strict=True))

@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
 
 from torch_synflow import prune
+from torch_synflow.scoring.data import Rebatched
 
 X = torch.arange(60.0).view(30, 2)
 Y = torch.arange(30) % 3
@@ -40,7 +41,7 @@ class WithTargets(Plain):
 )
 def test_a_batch_holds_each_class_equally_often_and_no_example_twice(dataset: Any) -> None:
     inputs, targets = prune.class_balanced_batch(dataset, 4)
-    assert targets.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    assert sorted(targets.tolist()) == [0] * 4 + [1] * 4 + [2] * 4
     rows = (inputs[:, 0] / 2).long()
     assert torch.equal(Y[rows], targets)
     assert len(set(rows.tolist())) == 12
@@ -53,6 +54,12 @@ def test_the_generator_decides_the_draw() -> None:
 
     assert torch.equal(draw(1), draw(1))
     assert not torch.equal(draw(1), draw(2))
+
+
+def test_a_batch_that_is_cut_has_several_classes_in_each_part() -> None:
+    batch = prune.class_balanced_batch(Plain(), 8, generator=torch.Generator().manual_seed(0))
+    parts = [targets for _, targets in Rebatched([batch], 8)]
+    assert [len(set(targets.tolist())) for targets in parts] == [3, 3, 3]
 
 
 def test_labels_are_read_without_loading_the_items() -> None:

@@ -25,7 +25,8 @@ def class_balanced_batch(
         generator: draws the examples, on whichever device it is; torch's global one of the CPU by default.
 
     Returns:
-        ``(inputs, targets)``, collated as a ``DataLoader`` does, ordered by class.
+        ``(inputs, targets)``, collated as a ``DataLoader`` does, in random order, so that parts of the batch
+        have examples of several classes too (BatchNorm in training mode sees the part).
 
     Raises:
         TypeError: if the dataset has no length or its items are not pairs.
@@ -37,7 +38,7 @@ def class_balanced_batch(
     Example:
         >>> dataset = TensorDataset(torch.rand(30, 5), torch.arange(30) % 3)
         >>> inputs, targets = class_balanced_batch(dataset, 2)
-        >>> inputs.shape, targets.tolist()
+        >>> inputs.shape, targets.sort().values.tolist()
         (torch.Size([6, 5]), [0, 0, 1, 1, 2, 2])
     """
     if isinstance(examples_per_class, bool) or not isinstance(examples_per_class, int):
@@ -56,6 +57,7 @@ def class_balanced_batch(
         members[int(label)].append(index)
     if not members:
         raise ValueError("dataset: expected at least one example, got none")
+    device = "cpu" if generator is None else generator.device
     chosen = []
     for label in sorted(members):
         indices = members[label]
@@ -64,10 +66,10 @@ def class_balanced_batch(
                 f"dataset: expected at least {examples_per_class} examples of class {label}, got {len(indices)}; "
                 "lower examples_per_class"
             )
-        device = "cpu" if generator is None else generator.device
         order = torch.randperm(len(indices), generator=generator, device=device)[:examples_per_class]
         chosen += [indices[i] for i in order.tolist()]
-    inputs, targets = default_collate([_item(dataset, i) for i in chosen])
+    mixed = torch.randperm(len(chosen), generator=generator, device=device).tolist()
+    inputs, targets = default_collate([_item(dataset, chosen[i]) for i in mixed])
     return inputs, targets
 
 
