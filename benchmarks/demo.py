@@ -34,7 +34,8 @@ from tqdm import tqdm
 from benchmarks.arguments import positive
 from benchmarks.origin import RESULTS, origin
 from benchmarks.training.digits import digits
-from benchmarks.training.networks import initialise, resnet, vgg
+from benchmarks.training.initialisations import initialise
+from benchmarks.training.networks import resnet, vgg
 from torch_synflow import diagnostics, prune
 
 Numbers = dict[str, Any]

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.training.networks import NETWORKS, initialise
+from benchmarks.training.initialisations import initialise
+from benchmarks.training.networks import NETWORKS
 from torch_synflow import diagnostics, prune
 from torch_synflow.diagnostics.theorems.conservation import Conservation
 

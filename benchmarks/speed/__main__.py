@@ -21,7 +21,8 @@ from tqdm import tqdm
 from benchmarks.origin import RESULTS, save
 from benchmarks.speed.authors import overlap, peer, peer_of_equal_counts
 from benchmarks.speed.iterations import TimedInFloat32, bare_passes, ours, stock_loop
-from benchmarks.training.networks import initialise, resnet, torchvision_model, vgg
+from benchmarks.training.initialisations import initialise
+from benchmarks.training.networks import resnet, torchvision_model, vgg
 
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "vgg16": (lambda: vgg(16), 32),

@@ -28,7 +28,8 @@ from benchmarks.origin import RESULTS, ROOT, save
 from benchmarks.speed.authors import kept
 from benchmarks.speed.growth import network as wide_vgg
 from benchmarks.speed.memory import forget_peak, memory
-from benchmarks.training.networks import initialise, resnet, torchvision_model, vgg
+from benchmarks.training.initialisations import initialise
+from benchmarks.training.networks import resnet, torchvision_model, vgg
 from torch_synflow import prune
 from torch_synflow.flow.engine import contributions, layers, replay
 from torch_synflow.flow.positive import PositiveNetwork

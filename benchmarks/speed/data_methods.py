@@ -26,7 +26,8 @@ from tqdm import tqdm
 
 from benchmarks.origin import RESULTS, ROOT, save
 from benchmarks.speed.authors import authors, kept
-from benchmarks.training.networks import initialise, resnet, vgg
+from benchmarks.training.initialisations import initialise
+from benchmarks.training.networks import resnet, vgg
 from torch_synflow import prune
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {"resnet20": lambda: resnet(20), "vgg16": lambda: vgg(16)}

@@ -23,7 +23,8 @@ from tqdm import tqdm
 
 from benchmarks.origin import RESULTS, ROOT, save
 from benchmarks.speed.memory import forget_peak, memory
-from benchmarks.training.networks import initialise, vgg
+from benchmarks.training.initialisations import initialise
+from benchmarks.training.networks import vgg
 from torch_synflow import prune
 
 PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 
-from benchmarks.training.networks import NETWORKS, initialise
+from benchmarks.training.initialisations import initialise
+from benchmarks.training.networks import NETWORKS
 from torch_synflow import prune
 
 CLASSES, SIDE = 10, 32

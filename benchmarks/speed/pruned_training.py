@@ -27,7 +27,8 @@ from benchmarks.arguments import positive
 from benchmarks.origin import RESULTS, save
 from benchmarks.speed.throughput import seconds
 from benchmarks.sweep.where import default_device
-from benchmarks.training.networks import initialise, resnet, vgg
+from benchmarks.training.initialisations import initialise
+from benchmarks.training.networks import resnet, vgg
 from torch_synflow import prune
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {

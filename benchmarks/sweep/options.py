@@ -12,6 +12,7 @@ from benchmarks.arguments import density, not_negative, positive
 from benchmarks.sweep.choice import Choice, check_fit
 from benchmarks.sweep.methods import METHODS
 from benchmarks.sweep.trial import MEASURES
+from benchmarks.training.initialisations import INITIALISATIONS
 from benchmarks.training.recipes import Recipe
 
 FOLDER = "folder of the results (default benchmarks/results/trials)"
@@ -87,7 +88,7 @@ def _where(sub: argparse.ArgumentParser) -> None:
 TYPES: dict[str, Callable[[str], Any]] = {"int": positive(int), "float": not_negative(float), "str": str}
 CHOICES = {
     "optimizer": ("sgd", "adamw"), "schedule": ("drops", "cosine"),
-    "initialisation": ("fan_in", "fan_out", "variance_one", "own"), "gamma": ("one", "uniform"),
+    "initialisation": tuple(INITIALISATIONS), "gamma": ("one", "uniform"),
     "augmentation": ("none", "shift", "resized_crop"), "precision": ("float32", "bfloat16"),
 }  # fmt: skip
 

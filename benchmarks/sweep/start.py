@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from benchmarks.sweep.trial import Trial
 from benchmarks.training.datasets import Source, load
 from benchmarks.training.images import Images
+from benchmarks.training.initialisations import initialise
 from benchmarks.training.kinds import KINDS
 from benchmarks.training.loop import train
-from benchmarks.training.networks import NETWORKS, initialise
+from benchmarks.training.networks import NETWORKS
 from benchmarks.training.recipes import Recipe
 from torch_synflow import rewinding
 

@@ -21,15 +21,21 @@ _VGG = {
 }
 
 
-def vgg(plan: int | Sequence[int | str] = 16, classes: int = 10, channels: int = 3) -> nn.Sequential:
-    """A conv-BatchNorm-ReLU VGG with one linear layer; ``plan`` is a depth (11, 16, 19) or the channels."""
+def vgg(
+    plan: int | Sequence[int | str] = 16, classes: int = 10, channels: int = 3, *, normalised: bool = True
+) -> nn.Sequential:
+    """A conv-BatchNorm-ReLU VGG with one linear layer; ``plan`` is a depth (11, 16, 19) or the channels.
+
+    Where it is not normalised convolutions have biases in BatchNorm's place.
+    """
     layers: list[nn.Module] = []
     width = channels
     for step in _VGG[plan] if isinstance(plan, int) else plan:
         if isinstance(step, str):
             layers.append(nn.MaxPool2d(2))
         else:
-            layers += [nn.Conv2d(width, step, 3, padding=1, bias=False), nn.BatchNorm2d(step), nn.ReLU()]
+            norm = [nn.BatchNorm2d(step)] if normalised else []
+            layers += [nn.Conv2d(width, step, 3, padding=1, bias=not normalised), *norm, nn.ReLU()]
             width = step
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
 
@@ -155,6 +161,7 @@ _Builder = Callable[[int, int, int], nn.Module]
 NETWORKS: dict[str, _Builder] = {
     "lenet_300_100": lenet_300_100,
     **{f"vgg{depth}_bn": partial(_vgg_for, depth) for depth in _VGG},
+    "vgg19": lambda classes, channels, size: vgg(19, classes, channels, normalised=False),
     **{f"resnet{depth}": partial(_resnet_for, depth) for depth in (20, 32, 56, 110)},
     "resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE),
     "resnet18_width16": lambda classes, channels, size: resnet(18, classes, channels, (16, 32, 64, 128)),
@@ -171,7 +178,7 @@ NETWORKS: dict[str, _Builder] = {
 }
 
 FULLY_CONNECTED = ("lenet_300_100",)  # without convolutions to lay out in memory
-WITHOUT_BATCHNORM = (*FULLY_CONNECTED, "small_vit", "small_vit_attention", "small_convnext")
+WITHOUT_BATCHNORM = (*FULLY_CONNECTED, "vgg19", "small_vit", "small_vit_attention", "small_convnext")
 #: networks in which the projections to queries, keys and values stay as they are
 _WITHOUT_ATTENTION = ("small_vit",)
 
@@ -181,28 +188,3 @@ def pruned_parameters(name: str, model: nn.Module) -> PrunableParameters:
     with warnings.catch_warnings():  # which says what is left out
         warnings.filterwarnings("ignore", "prunable_parameters: lists")
         return prune.prunable_parameters(model, exclude=nn.MultiheadAttention if name in _WITHOUT_ATTENTION else ())
-
-
-def initialise(model: nn.Module, *, mode: str = "fan_in", uniform_gamma: bool = False) -> nn.Module:
-    """Normal weights, zero biases, BatchNorm's gamma one or uniform in (0, 1); returns ``model``.
-
-    ``mode`` is Kaiming's ``fan_in`` or ``fan_out``, ``variance_one`` (Frankle et al. 2021, section 5), or ``own``,
-    which leaves the model as its modules were initialised.
-    Frankle et al. 2021 use fan-in and uniform gammas, Tanaka et al. 2020 fan-out and ones (Frankle et al.,
-    appendix D.4).
-    """
-    for module in model.modules() if mode != "own" else ():
-        if isinstance(module, (nn.Conv2d, nn.Linear)):
-            if mode == "variance_one":
-                nn.init.normal_(module.weight)
-            else:
-                nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")  # type: ignore[arg-type]
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm2d):
-            if uniform_gamma:
-                nn.init.uniform_(module.weight)
-            else:
-                nn.init.ones_(module.weight)
-            nn.init.zeros_(module.bias)
-    return model

@@ -20,7 +20,7 @@ class Recipe:
         warmup: epochs in which the rate rises linearly to ``rate``.
         schedule: "drops" or "cosine", which falls to 0 at the end.
         drops: epochs after which the rate is multiplied by ``drop_factor``.
-        initialisation: "fan_in", "fan_out" or "variance_one", or "own", as the network's modules have it.
+        initialisation: one of ``initialisations.INITIALISATIONS``.
         gamma: of BatchNorm at the start, "one" or "uniform".
         augmentation: "none", "shift" (by up to 4 pixels, mirrored) or "resized_crop".
         precision: "float32" or "bfloat16" (autocast).
@@ -79,6 +79,7 @@ class Recipe:
 
 
 _DIGITS = Recipe(epochs=10, batch=64, nesterov=True, decay=5e-4, drops=(5.0, 8.0), gamma="one", augmentation="none")
+_SQUARES = Recipe(epochs=100, rate=1e-3, nesterov=True, drops=(30.0, 60.0, 80.0), initialisation="xavier")
 _LENET = Recipe(epochs=40, momentum=0.0, decay=0.0, augmentation="none")
 
 
@@ -99,23 +100,47 @@ def frankle(dataset: str, network: str) -> Recipe:
 def synflow(dataset: str, network: str) -> Recipe:
     """The recipe of Tanaka et al. 2020, whose networks start with gammas of one.
 
-    Known for VGG and ResNet-18 on CIFAR and for the number of epochs, rate and batch of ResNet-18 on Tiny ImageNet
-    (as reported by Frankle et al. 2021, table 7). Drops at 3/8 and 3/4 of the schedule are those of VGG on CIFAR;
-    for other pairs they are taken over. Kaiming's fan-out is what the paper says; the CIFAR networks of VGG in the
-    authors' code use fan-in.
+    What is trained how: the commands of figure 6 in ``misc/Experiments_Figure_6.ipynb`` of the authors' repository,
+    revision 6bc42cc. What starts how: their ``Models``. Data sets and networks that figure 6 does not have take over
+    what is nearest; ImageNet, of which figures 2 to 4 need no training, is trained as by Frankle et al.
     """
     if dataset == "digits":
         return _DIGITS
     if dataset == "mnist":
         return replace(_LENET, gamma="one")
+    initialisation = _synflow_initialisation(dataset, network)
     if dataset == "imagenet":
-        return replace(frankle(dataset, network), nesterov=True, initialisation="fan_out", gamma="one")
-    plain = Recipe(epochs=160, nesterov=True, drops=(60.0, 120.0), gamma="one", initialisation="fan_out")
-    if network.startswith("vgg") and dataset != "tinyimagenet":
-        plain = replace(plain, initialisation="fan_in")
-    if "resnet18" in network:
-        plain = replace(plain, rate=0.01, drop_factor=0.2)
-    return plain.scaled(100 / 160) if dataset == "tinyimagenet" else plain
+        return replace(frankle(dataset, network), nesterov=True, initialisation=initialisation, gamma="one")
+    plain = Recipe(epochs=160, nesterov=True, drops=(60.0, 120.0), gamma="one", initialisation=initialisation)
+    if dataset == "tinyimagenet":
+        return replace(plain, epochs=100, rate=0.01, drops=(30.0, 60.0, 80.0), drop_factor=0.2)
+    return replace(plain, rate=0.01, drop_factor=0.2, decay=5e-4) if "resnet18" in network else plain
+
+
+def _synflow_initialisation(dataset: str, network: str) -> str:
+    """Kaiming's fan-in in the networks of the lottery kind, else fan-out in convolutions, by ``Models`` there."""
+    if network.startswith("vgg"):
+        return "fan_out_small_linear" if dataset in ("tinyimagenet", "imagenet") else "fan_in"
+    return "fan_out_convolutions" if "resnet18" in network or "resnet50" in network else "fan_in"
+
+
+def synflow_cycles(dataset: str, network: str) -> Recipe:
+    """The recipe of Tanaka et al. 2020, figure 5a: 50 epochs at a rate of 0.01 in each cycle.
+
+    By ``Results/data/0529_2020_cifar10_lottery_vgg11_bn_lottery/args.json`` of the authors' repository.
+    """
+    recipe = synflow(dataset, network)
+    return recipe if dataset == "digits" else replace(recipe, epochs=50, rate=0.01, drops=(), drop_factor=0.1)
+
+
+def synflow_squares(dataset: str, network: str) -> Recipe:
+    """The recipe of Tanaka et al. 2020, figure 5b: Xavier's initialisation and 100 epochs at a rate of 0.001.
+
+    By ``Experiments/lottery-layer-conservation.py`` of the authors' repository, revision 4e6b4af, and the names of its
+    results in ``Results/data/lottery_layer_conservation``.
+    """
+    recipe = synflow(dataset, network)
+    return recipe if dataset == "digits" else replace(_SQUARES, gamma=recipe.gamma)
 
 
 def transformer(epochs: int = 100) -> Recipe:

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks.training.networks import initialise, resnet, vgg
+from benchmarks.training.initialisations import initialise
+from benchmarks.training.networks import resnet, vgg
 from torch_synflow import prune
 
 # Real CIFAR-10 images as train/<class>/*.jpg, in an archive or a folder; the tests are skipped without.

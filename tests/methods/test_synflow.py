@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.training.networks import initialise, resnet, vgg
+from benchmarks.training.initialisations import initialise
+from benchmarks.training.networks import resnet, vgg
 from tests.scoring.closed_forms import close, mlp
 from torch_synflow import prune
 

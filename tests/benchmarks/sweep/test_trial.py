@@ -98,16 +98,51 @@ def test_trials_that_came_before_a_field_keep_their_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dataset", "network", "expected"),
-    [  # Tanaka et al. as reported by Frankle et al. 2021, table 7, and the notes on figure 6
-        ("cifar10", "vgg16_bn", (160, 128, 0.1, 0.1, (60, 120), True, "one")),
-        ("cifar100", "resnet18", (160, 128, 0.01, 0.2, (60, 120), True, "one")),
-        ("tinyimagenet", "resnet18", (100, 128, 0.01, 0.2, (37.5, 75), True, "one")),
+    ("dataset", "network", "trained", "starts"),
+    [  # the commands of figure 6 in the authors' repository, and its ``Models``
+        ("cifar10", "vgg16_bn", (160, 128, 0.1, 0.1, (60, 120), 1e-4), "fan_in"),
+        ("cifar100", "vgg11_bn", (160, 128, 0.1, 0.1, (60, 120), 1e-4), "fan_in"),
+        ("cifar100", "resnet18", (160, 128, 0.01, 0.2, (60, 120), 5e-4), "fan_out_convolutions"),
+        ("cifar10", "wide_resnet18", (160, 128, 0.01, 0.2, (60, 120), 5e-4), "fan_out_convolutions"),
+        ("tinyimagenet", "resnet18", (100, 128, 0.01, 0.2, (30, 60, 80), 1e-4), "fan_out_convolutions"),
+        ("tinyimagenet", "vgg11_bn", (100, 128, 0.01, 0.2, (30, 60, 80), 1e-4), "fan_out_small_linear"),
     ],
 )
-def test_the_recipes_of_the_synflow_paper(dataset: str, network: str, expected: tuple[object, ...]) -> None:
+def test_the_recipes_of_the_synflow_paper(dataset: str, network: str, trained: tuple[object, ...], starts: str) -> None:
     r = recipes.synflow(dataset, network)
-    assert (r.epochs, r.batch, r.rate, r.drop_factor, r.drops, r.nesterov, r.gamma) == expected
+    assert (r.epochs, r.batch, r.rate, r.drop_factor, r.drops, r.decay) == trained
+    assert (r.momentum, r.nesterov, r.gamma, r.initialisation) == (0.9, True, "one", starts)
+
+
+def test_initialisations_that_no_panel_of_figure_6_has() -> None:
+    """The lottery ResNets and VGG-19 for ImageNet, as the authors' ``Models`` have them."""
+    pairs = (("cifar10", "resnet20"), ("imagenet", "vgg19_bn"), ("imagenet", "torchvision_resnet50"))
+    found = [recipes.synflow(*pair).initialisation for pair in pairs]
+    assert found == ["fan_in", "fan_out_small_linear", "fan_out_convolutions"]
+
+
+def test_figure_5_has_schedules_of_its_own() -> None:
+    cycle = recipes.synflow_cycles("cifar10", "vgg11_bn")
+    assert (cycle.epochs, cycle.rate, cycle.drops, cycle.decay, cycle.initialisation) == (50, 0.01, (), 1e-4, "fan_in")
+    long = recipes.synflow_squares("cifar10", "vgg19")
+    assert (long.epochs, long.rate, long.drops, long.initialisation) == (100, 1e-3, (30, 60, 80), "xavier")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "network", "expected"),
+    [  # Frankle et al. 2021, appendix A.3
+        ("mnist", "lenet_300_100", (40, 128, 0.0, 0.1, (), 0.0)),
+        ("cifar10", "resnet20", (160, 128, 0.9, 0.1, (80, 120), 1e-4)),
+        ("cifar10", "vgg16_bn", (160, 128, 0.9, 0.1, (80, 120), 1e-4)),
+        ("tinyimagenet", "torchvision_resnet18", (200, 256, 0.9, 0.2, (100, 150), 1e-4)),
+        ("tinyimagenet", "resnet18", (200, 256, 0.9, 0.2, (100, 150), 1e-4)),
+        ("imagenet", "torchvision_resnet50", (90, 1024, 0.9, 0.4, (30, 60, 80), 1e-4)),
+    ],
+)
+def test_the_recipes_of_frankle_et_al(dataset: str, network: str, expected: tuple[object, ...]) -> None:
+    r = recipes.frankle(dataset, network)
+    assert (r.epochs, r.batch, r.momentum, r.rate, r.drops, r.decay) == expected
+    assert (r.drop_factor, r.initialisation, r.gamma, r.nesterov) == (0.1, "fan_in", "uniform", False)
 
 
 def test_a_caption_says_how_was_trained() -> None:
