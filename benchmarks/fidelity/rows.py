@@ -6,6 +6,7 @@ import math
 from functools import partial
 
 from benchmarks.fidelity import theorems
+from benchmarks.fidelity.panels import panels
 from benchmarks.fidelity.row import Result, Row
 from benchmarks.figures.frankle import MATCHING, SWEEP
 from benchmarks.figures.synflow import THIRTEEN
@@ -207,4 +208,4 @@ def rows() -> dict[str, Row]:
     for key, of in RATIOS.items():
         for method, said in of.items():
             found += [_ratio(key, method, at, number) for at, number in zip(("matching", "98.2"), said, strict=True)]
-    return {row.name: row for row in (*found, *_collapse(), *_conservation())}
+    return {row.name: row for row in (*found, *_collapse(), *panels(), *_conservation())}

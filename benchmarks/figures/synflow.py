@@ -15,13 +15,17 @@ from benchmarks.training import recipes
 from benchmarks.training.recipes import Recipe
 
 SEVENTEEN = tuple(10 ** -(step / 4) for step in range(17))  # section 7
+TWENTY_FIVE = tuple(10 ** -(step / 4) for step in range(25))  # figures 1 and 7, up to max compression
+FIFTY = tuple(10 ** -(step / 10) for step in range(50))  # figure 5a
 THIRTEEN = tuple(10 ** -(step / 2) for step in range(13))  # figure 2
 TWELVE = tuple(
     f"{dataset}/{network}"
     for network in ("vgg11_bn", "vgg16_bn", "resnet18", "wide_resnet18")
     for dataset in ("cifar10", "cifar100", "tinyimagenet")
 )
-IMP_LEVELS = (1, 2, 4, 8, 16)
+IMP_LEVELS = (1, 2, 3, 4, 5)  # by the names of the results of figure 5a in the authors' repository
+#: figures 2 to 4 score in evaluation mode; the rebuttal runs figures 1 and 6 again in training mode
+BOTH_MODES = ("random", "magnitude", "snip_evaluation", "snip", "grasp_evaluation", "grasp", "synflow")
 
 
 def recipe_of(choice: Choice, pair: str) -> Recipe:
@@ -30,6 +34,7 @@ def recipe_of(choice: Choice, pair: str) -> Recipe:
 
 
 _accuracies = partial(compared, densities=SEVENTEEN, recipe_of=recipe_of)
+_to_the_limit = partial(compared, densities=TWENTY_FIVE, recipe_of=recipe_of, limits=True)
 
 
 def _layers(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
@@ -37,7 +42,7 @@ def _layers(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
     panels = []
     for pair in pairs:
         recipe = recipe_of(choice, pair)
-        for name in choice.chosen(FIVE):
+        for name in choice.chosen(BOTH_MODES):
             trials = [
                 (d, (choice.trial("masks", pair, recipe, s, name, density=d),))
                 for d in choice.densities or THIRTEEN
@@ -64,11 +69,11 @@ def _imp(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
     """Iterative magnitude pruning with more and more cycles of training (figure 5a)."""
     panels = []
     for pair in pairs:
-        recipe, lines = recipe_of(choice, pair), []
+        recipe, lines = choice.adjusted(recipes.synflow_cycles(*split(pair))), []
         for number, levels in enumerate(IMP_LEVELS):
             cycle = {"prune_epoch": float(recipe.epochs), "rewind_epoch": 0.0, "levels": levels}
             points = []
-            for density in choice.densities or SEVENTEEN:
+            for density in choice.densities or FIFTY:
                 trials = tuple(
                     choice.trial("accuracy", pair, recipe, s, "magnitude", density=density, **cycle)
                     for s in seeds_of(choice)
@@ -85,7 +90,7 @@ def _squares(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
     """The mean square of each layer's weights against its size, before and after training (figure 5b)."""
     panels = []
     for pair in pairs:
-        recipe = recipe_of(choice, pair)
+        recipe = choice.adjusted(recipes.synflow_squares(*split(pair)))
         trials = tuple(choice.trial("magnitudes", pair, recipe, s) for s in range(choice.seeds or 1))
         unlabelled = replace(line("magnitude", [(0, trials)]), label="")
         panels.append(Panel(pair, (unlabelled,), note={"recipe": str(recipe)}))
@@ -93,46 +98,26 @@ def _squares(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
 
 
 VGG19 = ("imagenet/vgg19_bn",)
+PAIR_OF_FIGURE_1 = ("cifar100/vgg16_bn",)
 FIGURES = (
-    Figure(
-        "synflow-1",
-        "accuracy and critical compression of five methods",
-        ("cifar100/vgg16_bn",),
-        partial(_accuracies, methods=FIVE, limits=True),
-        accuracies.accuracy_by_compression,
-    ),
-    Figure("synflow-2", "what is left of each layer", VGG19, _layers, layers.layer_profile),
-    Figure(
-        "synflow-3",
-        "scores into and out of hidden units",
-        VGG19,
-        partial(_scores, methods=("saliency", "snip", "grasp", "synflow")),
-        layers.units,
-        columns=4,
-    ),
-    Figure(
-        "synflow-4",
-        "average score of a layer against its size",
-        VGG19,
-        partial(_scores, methods=("random", "magnitude", "snip", "grasp", "synflow")),
-        layers.layer_scores,
-        columns=3,
-    ),
-    Figure("synflow-5a", "iterative magnitude pruning by cycles", ("cifar10/vgg19_bn",), _imp,
+    Figure("synflow-1", "accuracy and critical compression of five methods", PAIR_OF_FIGURE_1,
+           partial(_to_the_limit, methods=FIVE), accuracies.accuracy_by_compression),
+    Figure("synflow-2", "what is left of each layer", VGG19, _layers, layers.layer_profile, columns=4),
+    Figure("synflow-3", "scores into and out of hidden units", VGG19,
+           partial(_scores, methods=(*BOTH_MODES, "saliency")), layers.units, columns=4),
+    Figure("synflow-4", "average score of a layer against its size", VGG19, partial(_scores, methods=BOTH_MODES),
+           layers.layer_scores, columns=4),
+    Figure("synflow-5a", "iterative magnitude pruning by cycles", ("cifar10/vgg11_bn",), _imp,
            accuracies.accuracy_by_compression),
-    Figure("synflow-5b", "squared weights of layers by training", ("cifar10/vgg19_bn",), _squares, layers.squares),
-    Figure(
-        "synflow-6",
-        "accuracy against compression",
-        TWELVE,
-        partial(_accuracies, methods=FIVE),
-        accuracies.accuracy_by_compression,
-    ),
-    Figure(
-        "synflow-7",
-        "SNIP with one and a hundred iterations",
-        ("cifar100/vgg16_bn",),
-        partial(_accuracies, methods=("snip", "iterative_snip", "synflow"), limits=True),
-        accuracies.accuracy_by_compression,
-    ),
+    Figure("synflow-5b", "squared weights of layers by training", ("cifar10/vgg19",), _squares, layers.squares),
+    Figure("synflow-6", "accuracy against compression", TWELVE, partial(_accuracies, methods=FIVE),
+           accuracies.accuracy_by_compression),
+    Figure("synflow-7", "SNIP with one and a hundred iterations", PAIR_OF_FIGURE_1,
+           partial(_to_the_limit, methods=("snip", "iterative_snip", "synflow")), accuracies.accuracy_by_compression),
+    Figure("synflow-a", "GraSP in both modes (rebuttal, figure A)", PAIR_OF_FIGURE_1,
+           partial(_to_the_limit, methods=("grasp_evaluation", "grasp", "synflow")),
+           accuracies.accuracy_by_compression),
+    Figure("synflow-b", "SNIP in both modes, and iterated (rebuttal, figure B)", PAIR_OF_FIGURE_1,
+           partial(_to_the_limit, methods=("snip_evaluation", "snip", "iterative_snip", "synflow")),
+           accuracies.accuracy_by_compression),
 )  # fmt: skip

@@ -21,6 +21,18 @@ class EvaluationSaliency(prune.SynapticSaliency):
     training: ClassVar[bool] = False
 
 
+class EvaluationSNIP(prune.SNIP):
+    """SNIP in evaluation mode, as in the figures of Tanaka et al. 2020 before their rebuttal."""
+
+    training: ClassVar[bool] = False
+
+
+class EvaluationGraSP(prune.GraSP):
+    """GraSP in evaluation mode, as in the figures of Tanaka et al. 2020 before their rebuttal."""
+
+    training: ClassVar[bool] = False
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to prune.
@@ -49,6 +61,8 @@ METHODS = {
     "magnitude": Method("Magnitude", prune.L1Unstructured, "#CC79A7", "D"),
     "snip": Method("SNIP", prune.SNIP, "#E69F00", "^", examples=EXAMPLES),
     "grasp": Method("GraSP", prune.GraSP, "#009E73", "v", examples=EXAMPLES),
+    "snip_evaluation": Method("SNIP, evaluation mode", EvaluationSNIP, "#B37700", "2", examples=EXAMPLES),
+    "grasp_evaluation": Method("GraSP, evaluation mode", EvaluationGraSP, "#006B4F", "1", examples=EXAMPLES),
     "synflow": Method("SynFlow", prune.SynFlow, "#0072B2", "o", iterations=100),
     "balanced": Method("BalancedSynFlow", prune.BalancedSynFlow, "#117733", "h", iterations=100),
     "erk": Method("Random, ERK", prune.RandomUnstructured, "#555555", "X", layer_densities=prune.erk),

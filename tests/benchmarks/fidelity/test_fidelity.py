@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.fidelity import theorems
 from benchmarks.fidelity.__main__ import main, report
+from benchmarks.fidelity.panels import first_without_classifier
 from benchmarks.fidelity.row import Row, line, number
 from benchmarks.fidelity.rows import collapsed, first_empty, rows
 from benchmarks.figures.frankle import FIGURES
@@ -74,6 +75,21 @@ def test_what_rows_count() -> None:
     assert collapsed({"channels": 8, "collapsed_channels": 2}) == 25
     empty, full = {"empty_layers": ["a"]}, {"empty_layers": []}
     assert [first_empty(full, empty, full), first_empty(full)] == [1.0, math.inf]
+
+
+def test_the_classifier_decides_where_magnitude_ends() -> None:
+    """What would have caught a classifier by Kaiming's fan-out, which is emptied at ten times the ratio."""
+
+    def masks(last: int, empty: list[str]) -> dict[str, Any]:
+        return {"layers": [["conv", 5, 9], ["fc", last, 9]], "empty_layers": empty}
+
+    emptied = masks(0, ["fc"])
+    assert first_without_classifier(masks(4, []), emptied) == 1.25
+    assert first_without_classifier(emptied, emptied) == 1.0
+    assert first_without_classifier(masks(4, []), masks(1, ["conv"])) == math.inf
+    row = rows()["panel/magnitude/cifar10/resnet18"]
+    assert {trial.recipe.initialisation for trial in row.trials} == {"fan_out_convolutions"}
+    assert sum(name.startswith("panel/") for name in rows()) == 6
 
 
 def test_theorems_hold_on_a_small_network_and_grasp_alone_does_not() -> None:

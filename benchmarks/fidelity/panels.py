@@ -1,0 +1,52 @@
+"""Figure 6 of Tanaka et al. 2020: where magnitude pruning empties the classifier of each ResNet, without training."""
+
+from __future__ import annotations
+
+import math
+
+from benchmarks.fidelity.row import Result, Row
+from benchmarks.sweep.choice import Choice, split
+from benchmarks.training import recipes
+
+#: the last ratio of figure 6 at which the authors' networks train, and the first at which all are at chance
+LOG10_RATIOS = (1.0, 1.25)
+NETWORKS = {"resnet18": "ResNet-18", "wide_resnet18": "WideResNet-18"}
+DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tinyimagenet": "Tiny ImageNet"}
+
+
+def first_without_classifier(*masks: Result) -> float:
+    """log10 of the first ratio at which the last layer is empty; infinite if at none."""
+    ratios = zip(LOG10_RATIOS, masks, strict=True)
+    return next((ratio for ratio, found in ratios if found["layers"][-1][0] in found["empty_layers"]), math.inf)
+
+
+def _of_layers(*masks: Result) -> str:
+    classifiers = ", ".join(
+        f"{found['layers'][-1][1]:,} at 10^{x:g}" for x, found in zip(LOG10_RATIOS, masks, strict=True)
+    )
+    return f"weights of the classifier: {classifiers}; empty at 10^1.25: {', '.join(masks[-1]['empty_layers'])}"
+
+
+def _row(dataset: str, network: str) -> Row:
+    pair = f"{dataset}/{network}"
+    recipe = recipes.synflow(*split(pair))
+    return Row(
+        name=f"panel/magnitude/{pair}",
+        what="log10 of the first ratio of figure 6 at which magnitude pruning leaves no weight of the classifier: "
+        f"{NETWORKS[network]}, {DATASETS[dataset]}",
+        source="Tanaka et al. 2020, figure 6",
+        paper="1.25",
+        low=LOG10_RATIOS[-1],
+        high=LOG10_RATIOS[-1],
+        value=first_without_classifier,
+        trials=tuple(
+            Choice().trial("masks", pair, recipe, 0, "magnitude", density=10**-ratio) for ratio in LOG10_RATIOS
+        ),
+        bound=0,
+        detail=_of_layers,
+    )
+
+
+def panels() -> list[Row]:
+    """A row for each panel of a ResNet: the authors' accuracies are at chance from 10^1.25 on, and well above at 10."""
+    return [_row(dataset, network) for network in NETWORKS for dataset in DATASETS]
