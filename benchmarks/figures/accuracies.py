@@ -6,7 +6,7 @@ import math
 from statistics import mean
 from typing import Any
 
-from benchmarks.figures.axes import accuracy_axis, curve, found, kept_axis
+from benchmarks.figures.axes import accuracy_axis, curve, deviations, found, kept_axis
 from benchmarks.figures.panels import Panel, Records
 from benchmarks.sweep.store import Record
 
@@ -58,7 +58,7 @@ def limits(ax: Any, panel: Panel, records: Records) -> None:
 def accuracy_by_density(ax: Any, panel: Panel, records: Records) -> None:
     """Accuracy at the end of training against the share of weights that stay."""
     for line in panel.lines:
-        curve(ax, line, records, _last, lambda density: 100 * density)
+        curve(ax, line, records, _last, lambda density: 100 * density, deviations)
     densities = {x for line in panel.lines for x, trials in line.points if any(True for _ in found(trials, records))}
     if 1.0 in densities:
         whole = [r for line in panel.lines for x, t in line.points if x == 1 for r in found(t, records)]
@@ -70,7 +70,7 @@ def accuracy_by_density(ax: Any, panel: Panel, records: Records) -> None:
 def accuracy_by_time(ax: Any, panel: Panel, records: Records) -> None:
     """Accuracy against the epoch after which the network was pruned."""
     for line in panel.lines:
-        curve(ax, line, records, _last, float)
+        curve(ax, line, records, _last, float, deviations)
     for drop in panel.note.get("drops", ()):
         ax.axvline(drop, color="#aaaaaa", linewidth=0.7)
     last = max((x for line in panel.lines for x, _ in line.points), default=1)

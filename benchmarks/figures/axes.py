@@ -1,9 +1,9 @@
-"""Lines and axes that read in print: a mean line, a band from minimum to maximum, numbers that do not overlap."""
+"""Lines and axes that read in print: a mean line, a band about it, numbers that do not overlap."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from statistics import mean
+from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.figures.panels import Line, Records
@@ -25,19 +25,41 @@ def found(trials: Sequence[Trial], records: Records) -> Iterator[Record]:
             yield records[trial.name]
 
 
+Band = Callable[[Sequence[float]], tuple[float, float]]
+
+
+def extremes(values: Sequence[float]) -> tuple[float, float]:
+    """From the lowest to the highest, as the bands of Tanaka et al. 2020 (figure 6)."""
+    return min(values), max(values)
+
+
+def deviations(values: Sequence[float]) -> tuple[float, float]:
+    """A standard deviation to both sides of the mean, as the bands of Frankle et al. 2021 (section 3)."""
+    middle, deviation = mean(values), stdev(values) if len(values) > 1 else 0.0
+    return middle - deviation, middle + deviation
+
+
+def banded(ax: Any, line: Line, rows: Sequence[tuple[float, Sequence[float]]], band: Band) -> None:
+    """A mean line and the band about it."""
+    xs, (low, high) = [x for x, _ in rows], zip(*(band(values) for _, values in rows), strict=True)
+    ax.plot(xs, [mean(v) for _, v in rows], line.dash, color=line.colour, marker=line.marker, label=line.label)
+    ax.fill_between(xs, low, high, color=line.colour, alpha=0.18, linewidth=0)
+
+
 def curve(
-    ax: Any, line: Line, records: Records, value: Callable[[Record], float], place: Callable[[float], float]
+    ax: Any,
+    line: Line,
+    records: Records,
+    value: Callable[[Record], float],
+    place: Callable[[float], float],
+    band: Band = extremes,
 ) -> None:
-    """A mean line and a band from the lowest to the highest."""
+    """A mean line and a band of what was measured at each place."""
     rows = [(place(x), [value(r) for r in found(trials, records)]) for x, trials in line.points]
     rows = sorted((x, values) for x, values in rows if values)
     if not rows:
         return
-    xs = [x for x, _ in rows]
-    ax.plot(xs, [mean(v) for _, v in rows], line.dash, color=line.colour, marker=line.marker, label=line.label)
-    ax.fill_between(
-        xs, [min(v) for _, v in rows], [max(v) for _, v in rows], color=line.colour, alpha=0.18, linewidth=0
-    )
+    banded(ax, line, rows, band)
 
 
 def accuracy_axis(ax: Any, label: str) -> None:

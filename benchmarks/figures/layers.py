@@ -6,8 +6,9 @@ import math
 from statistics import linear_regression, mean, median
 from typing import Any
 
-from benchmarks.figures.axes import found, kept_axis, plain_minor_ticks
+from benchmarks.figures.axes import banded, deviations, found, kept_axis, plain_minor_ticks
 from benchmarks.figures.panels import Panel, Records
+from benchmarks.training.networks import FULLY_CONNECTED
 
 
 def layer_profile(ax: Any, panel: Panel, records: Records) -> None:
@@ -88,16 +89,20 @@ def squares(ax: Any, panel: Panel, records: Records) -> None:
 
 
 def neuron_sparsity(ax: Any, panel: Panel, records: Records) -> None:
-    """The share of neurons that have at least so much pruned."""
+    """The share of convolution channels, of neurons where there are none, that have at least so much pruned.
+
+    Figure 5 of Frankle et al. 2021 counts channels alone. Results from before these were counted apart are left out.
+    """
+    connected = any(trial.network in FULLY_CONNECTED for trial in panel.trials())
+    key, counted = ("neuron_sparsity", "neurons") if connected else ("channel_sparsity", "convolution channels")
     for line in panel.lines:
-        rows = [r["result"]["neuron_sparsity"] for _, trials in line.points for r in found(trials, records)]
-        if rows := [row for row in rows if row]:
+        results = [r["result"] for _, trials in line.points for r in found(trials, records)]
+        if rows := [result[key] for result in results if result.get(key)]:
             shares = [100 * mean(values) for values in zip(*rows, strict=True)]
-            end = f"{line.label}"
-            ax.plot(range(101), shares, line.dash, color=line.colour, label=end)
+            ax.plot(range(101), shares, line.dash, color=line.colour, label=line.label)
             ax.plot([100], shares[-1:], line.marker, color=line.colour, clip_on=False)
-    ax.set_xlabel("sparsity of a neuron, at least (%)")
-    ax.set_ylabel("neurons (%)")
+    ax.set_xlabel("sparsity of one, at least (%)")
+    ax.set_ylabel(f"{counted} (%)")
 
 
 def layer_sparsity(ax: Any, panel: Panel, records: Records) -> None:
@@ -128,10 +133,7 @@ def effective_ratio(ax: Any, panel: Panel, records: Records) -> None:
                 rows.append((100 * density, ratios))
                 densities.add(density)
         if rows:
-            xs = [x for x, _ in rows]
-            ax.plot(xs, [mean(r) for _, r in rows], color=plain.colour, marker=plain.marker, label=plain.label)
-            low, high = [min(r) for _, r in rows], [max(r) for _, r in rows]
-            ax.fill_between(xs, low, high, color=plain.colour, alpha=0.18, linewidth=0)
+            banded(ax, plain, rows, deviations)
     ax.axhline(1, color="black", linewidth=0.7)
     kept_axis(ax, densities)
     ax.set_ylabel("effective, shuffled / unmodified")

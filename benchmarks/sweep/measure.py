@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from benchmarks.sweep.described import described, shares
 from benchmarks.sweep.methods import METHODS
 from benchmarks.sweep.start import batches_of, dense_states, new_network, on_device
 from benchmarks.sweep.trial import Trial
@@ -159,8 +160,7 @@ class Bench:
 
     def masks(self) -> Numbers:
         """What is left of each layer and neuron, and how much of it a path uses."""
-        model = self.network()
-        report = self.prune(model, self.trial.density)
+        model, report = self.subnetwork()
         neurons = diagnostics.neuron_collapse(model)
         convolutions = [(m, name) for m, name in self.pairs(model) if isinstance(m, _ConvNd)]
         channels = diagnostics.neuron_collapse(model, convolutions) if convolutions else None
@@ -171,7 +171,8 @@ class Bench:
             "collapsed_neurons": neurons.collapsed,
             "channels": channels.neurons if channels else 0,  # of convolutions: what Frankle et al. 2021 count
             "collapsed_channels": channels.collapsed if channels else 0,
-            "neuron_sparsity": [round(neurons.at_least(percent / 100), 6) for percent in range(101)],
+            "neuron_sparsity": shares(neurons),
+            "channel_sparsity": shares(channels) if channels else [],
             "effective": effective.effective,
         }
 
@@ -239,9 +240,3 @@ class Bench:
         sizes, before = [weight.numel() for weight in self.weights(model)], squares()
         found = self.trained(model, images, test)
         return {**found, "sizes": sizes, "before": before, "after": squares()}
-
-
-def described(report: PruningReport) -> Numbers:
-    """A report as plain numbers."""
-    layers = [[layer.name, layer.kept, layer.total] for layer in report.layers]
-    return {"kept": report.kept, "total": report.total, "empty_layers": list(report.empty_layers), "layers": layers}

@@ -61,7 +61,7 @@ class Trial:
     def canonical(self) -> Trial:
         """The same trial without settings that can not matter, so that figures share their trials."""
         trial = self
-        if self.measure in ("masks", "structure", "scores", "limit"):
+        if self.measure in ("structure", "scores", "limit") or (self.measure == "masks" and not self.prune_epoch):
             recipe = Recipe(epochs=0, initialisation=self.recipe.initialisation, gamma=self.recipe.gamma)
             trial = replace(trial, recipe=recipe)
         if self.measure == "scores":
@@ -105,7 +105,7 @@ class Trial:
     @property
     def reads_images(self) -> bool:
         """Whether it needs the data set, or its shapes alone."""
-        return self.measure in ("accuracy", "magnitudes") or self.examples > 0
+        return self.measure in ("accuracy", "magnitudes") or self.examples > 0 or self.prune_epoch > 0
 
     def __str__(self) -> str:
         """One line for a list or a log."""

@@ -60,6 +60,33 @@ def test_what_is_kept_is_exact(method: str) -> None:
     assert found["neuron_sparsity"][0] == 1
     assert found["neuron_sparsity"] == sorted(found["neuron_sparsity"], reverse=True)
     assert found["neuron_sparsity"][100] == pytest.approx(found["collapsed_neurons"] / found["neurons"], abs=1e-6)
+    shares = found["channel_sparsity"]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[100] == pytest.approx(found["collapsed_channels"] / found["channels"], abs=1e-6)
+
+
+def test_sparsities_of_channels_leave_out_the_output_layer() -> None:
+    """The ten outputs of the classifier are no channels; where all is connected there are none."""
+    found = bench(measure="masks", method="magnitude", density=0.05).measure()
+    assert found["neurons"] == found["channels"] + 10
+    assert bench(measure="masks", network="lenet_300_100", method="random").measure()["channel_sparsity"] == []
+
+
+def test_masks_after_training_are_those_of_the_trained_weights() -> None:
+    """Figure 15 of Frankle et al. 2021 has magnitude pruning after training too."""
+    settings = {"measure": "masks", "method": "magnitude", "density": 0.2}
+    start, after = bench(**settings), bench(**settings, prune_epoch=1.0)
+    assert after.trial.canonical() == after.trial
+    assert after.trial.reads_images
+    first, last = start.measure(), after.measure()
+    assert first["kept"] == last["kept"]
+    assert first["layers"] != last["layers"]
+    whole = after.network()
+    images, _ = after.data()
+    train(whole, images, RECIPE, after.order(1), until=1.0)
+    prune.global_unstructured(after.pairs(whole), prune.L1Unstructured, amount=last["total"] - last["kept"])
+    kept = [int(getattr(module, f"{name}_mask").sum()) for module, name in after.pairs(whole)]
+    assert kept == [kept for _, kept, _ in last["layers"]]
 
 
 def test_the_structure_is_that_of_the_masks() -> None:

@@ -47,11 +47,13 @@ def test_trials_without_pruning_are_one_whatever_the_method() -> None:
 
 
 def test_training_does_not_change_trials_that_do_not_train() -> None:
-    masks = replace(TRIAL, measure="masks")
+    masks = replace(TRIAL, measure="masks", prune_epoch=0.0)
     longer = replace(masks, recipe=Recipe(epochs=99, rate=7))
     assert masks.canonical().name == longer.canonical().name
     other = replace(masks, recipe=replace(TRIAL.recipe, initialisation="fan_out"))
     assert masks.canonical().name != other.canonical().name
+    after = replace(masks, prune_epoch=1.0)
+    assert after.canonical() == after
 
 
 def test_shrinking_is_a_setting_where_a_pruned_network_is_trained() -> None:
