@@ -1,10 +1,10 @@
 """The SynFlow paper's figure 1 (Tanaka et al. 2020) in minutes on a laptop: ``python -m benchmarks.demo``.
 
 In a chain of layers an empty layer cuts the network. In a residual network it need not: the shortcut goes past it.
-SynFlow conserves the flow from input to output, so there it empties branches early, yet keeps a path. So two limits
-are found, without training: the critical compression (the highest with no layer empty) and the highest at which kept
-weights still join input and output. In all residual networks tried, with 1x1 or weightless shortcuts, SynFlow kept a
-path to the end and emptied a layer at 0.5 to 0.85 of the way (log scale). This one has one prunable 1x1 shortcut.
+SynFlow conserves the flow from input to output, so there it empties branches early. So two limits are found, without
+training: the critical compression (the highest with no layer empty) and the highest at which kept weights still join
+input and output. This residual network has one prunable 1x1 shortcut, and in it SynFlow keeps a path to the end; in
+other networks with shortcuts it need not (``benchmarks/results/limits.json``).
 """
 
 from __future__ import annotations

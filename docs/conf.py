@@ -36,6 +36,7 @@ extensions = [
     "myst_parser",
     "internals",
     "measured",
+    "numbers_of_results",
     "operations",
     "public",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import reproduced
 from docutils import nodes
 from shrunk import smaller
 from sphinx.util.docutils import SphinxDirective
@@ -195,6 +196,7 @@ TABLES = {
     "balanced": (accuracies, "trials/*.jsonl"),
     "survey": (survey, "survey"),
     "smaller": (smaller, "smaller"),
+    **reproduced.TABLES,
 }
 
 
@@ -216,6 +218,7 @@ class Measured(SphinxDirective):
     """A table of one file of results."""
 
     required_arguments = 1
+    final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
         """Read the file and make the table."""
