@@ -31,7 +31,7 @@ def _row(dataset: str, network: str) -> Row:
     pair = f"{dataset}/{network}"
     recipe = recipes.synflow(*split(pair))
     return Row(
-        name=f"panel/magnitude/{pair}",
+        name=f"panel/{pair}",
         what="log10 of the first ratio of figure 6 at which magnitude pruning leaves no weight of the classifier: "
         f"{NETWORKS[network]}, {DATASETS[dataset]}",
         source="Tanaka et al. 2020, figure 6",

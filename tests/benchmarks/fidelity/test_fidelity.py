@@ -87,7 +87,7 @@ def test_the_classifier_decides_where_magnitude_ends() -> None:
     assert first_without_classifier(masks(4, []), emptied) == 1.25
     assert first_without_classifier(emptied, emptied) == 1.0
     assert first_without_classifier(masks(4, []), masks(1, ["conv"])) == math.inf
-    row = rows()["panel/magnitude/cifar10/resnet18"]
+    row = rows()["panel/cifar10/resnet18"]
     assert {trial.recipe.initialisation for trial in row.trials} == {"fan_out_convolutions"}
     assert sum(name.startswith("panel/") for name in rows()) == 6
 
