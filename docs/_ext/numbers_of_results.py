@@ -92,7 +92,8 @@ def shown(expression: str, results: Path = RESULTS) -> str:
         value -= _mean(second, results)
     elif word == "over":
         value /= _mean(second, results)
-    return format(value, form.strip())
+    text = format(value, form.strip())
+    return text.replace("-", "") if text.startswith("-") and not float(text) else text  # not -0.00
 
 
 _TWO = re.compile(r" (minus|over) ")

@@ -93,6 +93,13 @@ def test_listed_numbers_of_results_are_those_of_the_files() -> None:
             assert numbers_of_results.shown(expression) in number, f"{page}: {number}: {expression}"
 
 
+def test_what_pages_read_from_files_is_there() -> None:
+    expressions = [text for path in PAGES for text in re.findall(r":measured:`([^`]+)`", path.read_text())]
+    assert len(expressions) > 20
+    for expression in expressions:
+        assert numbers_of_results.shown(expression)
+
+
 def test_what_counts_as_a_number_and_as_a_source(tmp_path: Path) -> None:
     page = tmp_path / "page.rst"
     page.write_text(
