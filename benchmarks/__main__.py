@@ -24,7 +24,7 @@ from benchmarks.sweep.store import Store
 from benchmarks.sweep.where import at_a_time, device_of, executor_of, source_of
 from benchmarks.training.datasets import prepare
 
-COMPARED = ("synflow-1", "synflow-6", "synflow-7")  # of which there are the authors' accuracies
+COMPARED = ("synflow-1", "synflow-6", "synflow-7", "synflow-a", "synflow-b")  # of which there are the authors' accuracies
 
 
 def command_list() -> int:
@@ -78,7 +78,7 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
         print(f"Warning: results of different data under one name: {sorted(mixed)}", file=sys.stderr)
     schedules = sorted({p.note["recipe"] for p in panels if "recipe" in p.note and p.lines})
     seeds = len({trial.seed for trial in trials if trial.name in records})
-    runs = f"mean and range of {seeds} seeds" if seeds > 1 else "one seed"
+    runs = f"mean and {figure.band} of {seeds} seeds" if seeds > 1 else "one seed"
     authors = " Dashed: the authors' runs." if reference else ""
     caption = "\n".join([*schedules, f"{len(records)} of {len(trials)} trials; {runs}.{authors}"])
     picture(

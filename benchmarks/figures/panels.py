@@ -64,6 +64,7 @@ class Figure:
         panels: its panels, given choices and the pairs.
         draw: draws one panel into axes.
         columns: of panels in the picture.
+        band: what is drawn about the means of several seeds, in words.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Figure:
     panels: Callable[[Choice, tuple[str, ...]], list[Panel]]
     draw: Callable[[Any, Panel, Records], None]
     columns: int = 3
+    band: str = "range"
 
     def chosen(self, choice: Choice) -> list[Panel]:
         """The panels, given choices."""

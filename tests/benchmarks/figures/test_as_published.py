@@ -64,6 +64,7 @@ def test_bands_are_extremes_in_one_paper_and_standard_deviations_in_the_other(na
     pyplot.close(drawing)
     assert heights.min() == pytest.approx(60 - half)
     assert heights.max() == pytest.approx(60 + half)
+    assert figure.band == ("range" if name.startswith("synflow") else "standard deviation")
 
 
 def test_neurons_by_sparsity_are_channels_where_there_are_convolutions() -> None:
