@@ -31,7 +31,7 @@ from benchmarks.speed.memory import forget_peak, memory
 from torch_synflow import prune
 
 METHODS = ("SynFlow", "SNIP", "L1Unstructured")
-AMOUNT, ITERATIONS, BATCHES, BATCH, SIDE = 0.9, 10, 4, 16, 32
+AMOUNT, ITERATIONS, BATCHES, BATCH, SIDE = 0.9, 5, 4, 8, 32
 
 
 def network() -> nn.Module:
