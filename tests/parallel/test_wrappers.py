@@ -31,14 +31,15 @@ def test_fsdp1_is_refused_by_name_with_what_to_do(ranks: list[Any], call: str) -
 @pytest.mark.parametrize("keeps_names", [False, True])
 def test_a_model_that_was_pruned_before_trains_under_fsdp1(ranks: list[Any], keeps_names: bool) -> None:
     for rank in ranks:
-        mask, weight = rank["fsdp1"][f"before, {keeps_names}"]
+        mask, start, weight = rank["fsdp1"][f"before, {keeps_names}"]
         assert 0 < int(mask.sum()) < mask.numel()
+        assert not torch.equal(start, weight)
         assert torch.equal(weight * mask, weight)
 
 
 def test_reports_of_a_wrapped_model(ranks: list[Any]) -> None:
     first, second = (rank["ddp"] for rank in ranks)
-    assert "43 of 432 weights kept" in first["report"]
+    assert "53 of 528 weights kept" in first["report"]
     for what in ("report", "cost", "neurons"):
         assert first[what] == second[what]
 

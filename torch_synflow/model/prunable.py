@@ -83,7 +83,7 @@ def _not_a_parameter(module: nn.Module, name: str) -> str:
     if isinstance(getattr(module, name, None), Tensor):
         return (
             "expected an nn.Parameter, got a plain tensor or buffer (the old torch.nn.utils.weight_norm makes "
-            "such); prune the parameters that it is computed from"
+            "such, and FSDP1, which you wrap after pruning); prune the parameters that it is computed from"
         )
     names = ", ".join(n for n, p in module._parameters.items() if p is not None) or "none"
     return f"{type(module).__name__} has no parameter of that name; it has: {names}"

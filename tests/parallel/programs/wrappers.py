@@ -40,8 +40,11 @@ def fsdp1() -> dict[str, Any]:
         net = small_net()
         prune.global_iterative_unstructured(net, prune.SynFlow, 0.5, example_inputs=X, iterations=2)
         mask = net[0].weight_mask.clone()
-        step(FullyShardedDataParallel(net, use_orig_params=keeps_names, device_id=CPU), own_batches()[0])
-        found[f"before, {keeps_names}"] = mask, net[0].weight.detach().clone()
+        weight = net[0].weight.clone()
+        model = FullyShardedDataParallel(net, use_orig_params=keeps_names, device_id=CPU)
+        for _ in range(2):  # a step is in the weights of the next forward pass
+            step(model, own_batches()[0])
+        found[f"before, {keeps_names}"] = mask, weight, net[0].weight.detach().clone()
     return found
 
 
