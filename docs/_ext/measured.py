@@ -10,6 +10,7 @@ from typing import Any
 
 import reproduced
 from docutils import nodes
+from shared import parallel
 from shrunk import smaller
 from sphinx.util.docutils import SphinxDirective
 from surveyed import survey
@@ -197,6 +198,7 @@ TABLES = {
     "survey": (survey, "survey"),
     "smaller": (smaller, "smaller"),
     **reproduced.TABLES,
+    "parallel": (parallel, "parallel"),
 }
 
 
