@@ -88,8 +88,8 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     authors = " Dashed: the authors' runs." if reference else ""
     caption = "\n".join([*schedules, f"{len(records)} of {len(trials)} trials; {runs}.{authors}"])
     picture(
-        panels, records, figure.draw, title=figure.what[0].upper() + figure.what[1:], caption=caption, columns=figure.columns,
-        path=out, reference=reference,
+        panels, records, figure.draw, title=figure.what[0].upper() + figure.what[1:], caption=caption,
+        columns=figure.columns, path=out, reference=reference,
     )  # fmt: skip
     print(f"{figure.name}: {len(records)} of {len(trials)} trials drawn to {out}")
     if figure.name in COMPARED and (text := table(panels, records, reference)):

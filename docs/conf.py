@@ -1,5 +1,6 @@
 """Sphinx configuration."""
 
+import configparser
 import os
 import sys
 import warnings
@@ -25,6 +26,11 @@ author = "The torch_synflow authors"
 copyright = "2026, the torch_synflow authors"
 release = version = torch_synflow.__version__
 
+# The project's address is one setting, "url" in setup.cfg; without it no page links to a repository.
+settings = configparser.ConfigParser()
+settings.read(HERE.parent / "setup.cfg")
+address = settings.get("metadata", "url", fallback="")
+
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
@@ -32,6 +38,7 @@ extensions = [
     "sphinx.ext.viewcode",
     "sphinx-mathjax-offline",
     "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "myst_parser",
     "internals",
@@ -42,6 +49,10 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_ext", "inventories", "gallery/*.ipynb", "gallery/*.py", "sg_execution_times.rst"]
 html_theme = "furo"
+html_logo = html_favicon = "_static/logo.svg"
+html_theme_options = (
+    {"source_repository": address, "source_branch": "main", "source_directory": "docs/"} if address else {}
+)
 html_title = f"torch_synflow {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

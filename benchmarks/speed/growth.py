@@ -124,7 +124,7 @@ def main() -> None:
         row = rows[-1]
         print(
             f"{row['entries']:>12,} weights: {row['seconds_an_iteration']:8.3f} s per iteration, "
-            f"{row['bytes_an_entry']:5.1f} bytes per weight beyond the model, {row['peak_bytes'] / 2**30:.1f} GiB in all",
+            f"{row['bytes_an_entry']:5.1f} bytes per weight beyond the model, {row['peak_bytes'] / 2**30:.1f} GiB",
             flush=True,
         )
         if options.stock:
