@@ -60,7 +60,7 @@ def test_search_finds(query: str, site: str, browser: Any) -> None:
 def test_a_method_is_found_by_its_name_in_the_reference(site: str, browser: Any) -> None:
     page = browser.new_page()
     page.goto(f"{site}/search.html?q=SynFlowUnstructured")
-    page.click("#search-results a[href*='reference.html#torch_synflow.prune.SynFlowUnstructured']")
+    page.click("#search-results a[href*='reference/methods.html#torch_synflow.prune.SynFlowUnstructured']")
     assert page.locator("[id='torch_synflow.prune.SynFlowUnstructured']").is_visible()
     page.close()
 
