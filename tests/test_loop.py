@@ -107,12 +107,6 @@ def test_schedules_and_callbacks_see_every_iteration() -> None:
         assert seen == [(1, round(100 * schedule(1, 2, 0.16))), (2, 16)]
 
 
-def test_progress_shows_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("tqdm")
-    prune.global_iterative_unstructured(Net(), SynFlow, 0.5, example_inputs=X, iterations=4, progress=True)
-    assert "4/4" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("method", [SynFlow, SNIP, GraSP, prune.L1Unstructured])
 def test_under_no_grad_and_inference_mode(mode: Any, method: Any) -> None:

@@ -41,7 +41,7 @@ ROWS = (
     ("budget", "scoring"),
     ("model",),
     ("report", "schedules", "selection", "flow.surrogate"),
-    ("_drawing", "_table", "_torch", "_version", "_warnings"),
+    ("_drawing", "_progress", "_table", "_torch", "_version", "_warnings"),
 )
 LEVELS = {room: level for level, row in enumerate(ROWS) for room in row}
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
 
-from torch_synflow._warnings import warn_user
+from torch_synflow._progress import progress_bar
+from torch_synflow._warnings import EmptiedLayersWarning, listed, warn_user
 from torch_synflow.budget.allocation import LayerDensities
 from torch_synflow.budget.counts import check_amount
 from torch_synflow.budget.patterns import Pattern
@@ -57,7 +58,7 @@ def global_iterative_unstructured(
     schedule: Schedule | None = None,
     layer_densities: LayerDensities | None = None,
     pattern: Pattern | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     callback: Callback | None = None,
     **unexpected: NoReturn,
 ) -> PruningReport:
@@ -98,7 +99,8 @@ def global_iterative_unstructured(
             each layer's own. Together they must keep what ``amount`` leaves; by default there is no such limit.
         pattern: ``prune.n_of_m(n, m)`` keeps the best n of every m consecutive elements of a row, as sparse
             tensor cores read them. ``amount`` is then ``1 - n / m``.
-        progress: show a progress bar (needs tqdm).
+        progress: whether to show a progress bar (needs tqdm). By default one appears in a terminal or notebook if the
+            call takes longer than five seconds.
         callback: called as ``callback(step, report)`` after each iteration, ``step`` from 1. These reports do not tell
             bypassed layers from layer collapse, as paths are looked at once, at the end.
         **unexpected: nothing; other names are refused with what they may stand for.
@@ -187,7 +189,9 @@ def _pruned(
     del rounds
 
     def work() -> PruningReport:
-        bar = _bar(steps, method.__name__) if progress and course.speaks else None
+        nonlocal rounds
+        survivors = Survivors([entry.mask for entry in entries])
+        bar = progress_bar(progress, steps, pruning_method.__name__)
         try:
             if removes:
                 course.start(quotas[-1])
@@ -235,14 +239,3 @@ def _checked_iterations(iterations: Any) -> int:
     if iterations < 1:
         raise ValueError(f"iterations: expected at least 1, got {iterations}")
     return int(iterations)
-
-
-def _bar(steps: int, title: str) -> Any:
-    """A progress bar."""
-    try:
-        from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ImportError(
-            'progress: a bar needs tqdm, which is not installed: pip install "torch_synflow[progress]"'
-        ) from error
-    return tqdm(total=steps, desc=title, unit="iteration")

@@ -125,6 +125,7 @@ __all__ = [
     "synflow_unstructured",
     "uniform",
 ]
+_HOME = _torch_prune.__name__
 __all__ += [name for name in vars(_torch_prune) if not name.startswith("_")]
 
 
@@ -136,4 +137,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *vars(_torch_prune)})
+    """What a user looks for: without what torch's module imports for itself, and without private names."""
+    imported = {
+        name for name in vars(_torch_prune) if getattr(getattr(_torch_prune, name), "__module__", None) != _HOME
+    }
+    return sorted({*__all__} - imported)
