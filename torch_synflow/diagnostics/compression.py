@@ -47,6 +47,11 @@ class Compression:
         report = self.report
         return tuple(name for name in report.empty_layers if name not in report.bypassed) if report.kept else ()
 
+    @property
+    def verdict(self) -> str:
+        """How much is kept and how many layers are empty, in one line."""
+        return self.report.verdict
+
     def __str__(self) -> str:
         """The report's verdict and table, and the max compression."""
         return f"{self.report}\nmax compression {self.max_ratio:.3g}"

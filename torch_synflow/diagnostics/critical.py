@@ -37,14 +37,19 @@ class CriticalCompression:
     first_empty: tuple[str, ...]
     trials: int
 
+    @property
+    def verdict(self) -> str:
+        """How far the model can be pruned, in one line."""
+        return f"no layer is empty up to a compression ratio of {self.ratio:.4g} (max compression {self.max_ratio:.4g})"
+
     def __str__(self) -> str:
-        """A table of the ratios and their log10."""
+        """The verdict, and a table of the ratios and their log10."""
         rows = [["critical compression", f"{self.ratio:.4g}", f"{math.log10(self.ratio):.2f}", ""]]
         if self.collapse is not None:
             where = ", ".join(self.first_empty)
             rows.append(["layer collapse at", f"{self.collapse:.4g}", f"{math.log10(self.collapse):.2f}", where])
         rows.append(["max compression", f"{self.max_ratio:.4g}", f"{math.log10(self.max_ratio):.2f}", ""])
-        return table(["", "ratio", "log10", ""], rows)
+        return f"{self.verdict}\n{table(['', 'ratio', 'log10', ''], rows)}"
 
     def draw(self, ax: Any = None) -> Any:
         """Draw the ratios up to the critical one as a bar, max compression as a line.

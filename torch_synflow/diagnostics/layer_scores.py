@@ -44,10 +44,16 @@ class LayerScores:
 
     layers: tuple[LayerScore, ...]
 
+    @property
+    def verdict(self) -> str:
+        """The least and the greatest total of a layer, in one line."""
+        totals = [layer.total for layer in self.layers if layer.size] or [0.0]
+        return f"layers have totals from {min(totals):.4g} to {max(totals):.4g}"
+
     def __str__(self) -> str:
-        """A table: a line a tensor."""
+        """The verdict, and a table: a line per tensor."""
         rows = [[layer.name, f"{layer.size:,}", f"{layer.total:.4g}", f"{layer.average:.4g}"] for layer in self.layers]
-        return table(["layer", "size", "total score", "average"], rows)
+        return f"{self.verdict}\n{table(['layer', 'size', 'total score', 'average'], rows)}"
 
     def draw(self, ax: Any = None) -> Any:
         """Draw the absolute average score of each layer against the inverse of its size, as figure 4.

@@ -47,6 +47,7 @@ class NeuronCollapse:
         >>> found.fraction, found.at_least(0.5)
         (0.25, 0.25)
         >>> print(found)
+        1 of 4 neurons collapsed
         layer   neurons  collapsed  fraction
         weight        4          1    0.2500
         all           4          1    0.2500
@@ -74,12 +75,17 @@ class NeuronCollapse:
         densities = [density for layer in self.layers for density in layer.densities]
         return sum(1 - density >= pruned - 1e-12 for density in densities) / len(densities)
 
+    @property
+    def verdict(self) -> str:
+        """How many neurons have nothing kept, in one line."""
+        return f"{self.collapsed:,} of {self.neurons:,} neurons collapsed"
+
     def __str__(self) -> str:
-        """A table: a line a layer, then the sum."""
+        """The verdict, and a table: a line per layer, then the sum."""
         rows = [(layer.name, len(layer.densities), layer.collapsed) for layer in self.layers]
         rows.append(("all", self.neurons, self.collapsed))
         cells = [[name, f"{count:,}", f"{gone:,}", f"{gone / max(count, 1):.4f}"] for name, count, gone in rows]
-        return table(["layer", "neurons", "collapsed", "fraction"], cells)
+        return f"{self.verdict}\n{table(['layer', 'neurons', 'collapsed', 'fraction'], cells)}"
 
     def draw(self, ax: Any = None, *, label: str | None = None) -> Any:
         """Draw the percentage of neurons that are pruned at least so far, as figure 5 of Frankle et al. 2021.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -36,11 +37,16 @@ class PathNorm:
         """What of R comes from biases and other offsets, which are zero as most networks for images start."""
         return self.synflow - self.path_norm
 
+    @property
+    def verdict(self) -> str:
+        """What share of R starts at the inputs, in one line."""
+        share = self.path_norm / self.synflow if 0 < self.synflow < math.inf else math.nan
+        return f"paths from the inputs carry {share:.1%} of SynFlow's R"
+
     def __str__(self) -> str:
-        """A table of the two."""
-        return table(
-            ["", "value"], [["l1 path norm", f"{self.path_norm:.6g}"], ["R of SynFlow", f"{self.synflow:.6g}"]]
-        )
+        """The verdict, and a table of the two."""
+        rows = [["l1 path norm", f"{self.path_norm:.6g}"], ["R of SynFlow", f"{self.synflow:.6g}"]]
+        return f"{self.verdict}\n{table(['', 'value'], rows)}"
 
     def draw(self, ax: Any = None) -> Any:
         """Draw R as the path norm and what biases add to it.

@@ -36,11 +36,17 @@ class ShuffledEffect:
             return self.after.effective / self.before.effective
         return math.inf if self.after.effective else 1.0
 
+    @property
+    def verdict(self) -> str:
+        """How many parameters are effective after shuffling, in one line."""
+        counts = f"{self.after.effective:,} of {self.after.kept:,} kept"
+        return f"effective parameters after shuffling: {counts}, {self.ratio:.2f} times as many as before"
+
     def __str__(self) -> str:
-        """A table of the two counts and their ratio."""
+        """The verdict, and a table of the two counts."""
         rows = [["as pruned", f"{self.before.effective:,}", f"{self.before.kept:,}"]]
         rows.append(["shuffled", f"{self.after.effective:,}", f"{self.after.kept:,}"])
-        return f"{table(['masks', 'effective', 'kept'], rows)}\nratio {self.ratio:.4f}"
+        return f"{self.verdict}\n{table(['masks', 'effective', 'kept'], rows)}"
 
     def draw(self, ax: Any = None) -> Any:
         """Draw the effective entries of each layer before and after, side by side.
@@ -92,10 +98,10 @@ def shuffled_effect(
         >>> _ = prune.custom_from_mask(model[0], "weight", torch.tensor([[1, 1, 0], [1, 1, 1]]))
         >>> _ = prune.custom_from_mask(model[2], "weight", torch.tensor([[1, 0]]))
         >>> print(diagnostics.shuffled_effect(model, torch.rand(1, 3), generator=torch.Generator().manual_seed(1)))
+        effective parameters after shuffling: 4 of 6 kept, 1.33 times as many as before
         masks      effective  kept
         as pruned          3     6
         shuffled           4     6
-        ratio 1.3333
     """
     before = effective_sparsity(model, example_inputs, parameters)
 

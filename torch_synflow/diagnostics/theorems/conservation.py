@@ -53,13 +53,19 @@ class Conservation:
         """
         return cut_at(self._graph, layers)
 
+    @property
+    def verdict(self) -> str:
+        """The greatest error of Theorem 1, in one line."""
+        count = sum(len(hidden.incoming) for hidden in self.neurons)
+        return f"greatest relative error {self.error:.1e} at {count:,} hidden neurons; <dR/dy, y> = {self.output:.6g}"
+
     def __str__(self) -> str:
-        """A table: a line for neurons between the same layers."""
+        """The verdict, and a table: a line for neurons between the same layers."""
         rows = []
         for hidden in self.neurons:
             between = f"{_few(hidden.before)} > {_few(hidden.after)}"
             rows.append([between, f"{len(hidden.incoming):,}", f"{hidden.error:.1e}", hidden.note])
-        return f"{table(['neurons between', 'number', 'error', ''], rows)}\n<dR/dy, y> = {self.output:.6g}"
+        return f"{self.verdict}\n{table(['neurons between', 'number', 'error', ''], rows)}"
 
     def draw(self, ax: Any = None) -> Any:
         """Draw incoming against outgoing saliency, a dot a neuron, as figure 3 of Tanaka et al. 2020.
