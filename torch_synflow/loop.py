@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
 
 from torch_synflow._progress import progress_bar
-from torch_synflow._warnings import EmptiedLayersWarning, listed, warn_user
+from torch_synflow._warnings import warn_user
 from torch_synflow.budget.allocation import LayerDensities
 from torch_synflow.budget.counts import check_amount
 from torch_synflow.budget.patterns import Pattern
@@ -150,7 +150,7 @@ def _pruned(
     amount: float,
     task: Task,
     limits: tuple[int | None, Schedule | None, LayerDensities | None, Pattern | None],
-    progress: bool,
+    progress: bool | None,
     callback: Callback | None,
 ) -> PruningReport:
     """Check, resolve, repeat, attach; together with the ranks of a meeting where there is one."""
@@ -189,9 +189,7 @@ def _pruned(
     del rounds
 
     def work() -> PruningReport:
-        nonlocal rounds
-        survivors = Survivors([entry.mask for entry in entries])
-        bar = progress_bar(progress, steps, pruning_method.__name__)
+        bar = progress_bar(progress if course.speaks else False, steps, method.__name__)
         try:
             if removes:
                 course.start(quotas[-1])
