@@ -147,6 +147,7 @@ def test_the_shuffle_on_paths_leaves_what_is_on_no_path() -> None:
 
 def test_what_cannot_be_shuffled_is_said(caplog: pytest.LogCaptureFixture) -> None:
     model, _ = pruned_at_random("mlp", 0.5, 0)
+    whole = nn.Linear(2, 2)
     before = fingerprint(model)
     with pytest.raises(
         ValueError, match=r"within: expected a model with something to shuffle within a kernel, got 0\.weight"
@@ -155,7 +156,7 @@ def test_what_cannot_be_shuffled_is_said(caplog: pytest.LogCaptureFixture) -> No
     with pytest.raises(ValueError, match="within: expected one of 'layer', 'neuron', 'input', 'kernel', got 'row'"):
         ablations.shuffle_masks(model, within="row")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="model: expected a mask"):
-        ablations.shuffle_effective_masks(nn.Linear(2, 2), torch.ones(1, 2))
+        ablations.shuffle_effective_masks(whole, torch.ones(1, 2))
     assert fingerprint(model) == before
     conv, _ = pruned_at_random("conv", 0.5, 0)
     with caplog.at_level(logging.INFO, "torch_synflow"):

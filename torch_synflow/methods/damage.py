@@ -51,7 +51,7 @@ class OptimalBrainDamageUnstructured(SaliencyUnstructured):
     def saliency(cls, network: Network) -> Weights:
         """``1/2 * h * w^2``."""
         diagonal = gauss_newton_diagonal(network, network.task.data)
-        return {name: h.mul_(network.weights[name].square()).div_(2) for name, h in diagonal.items()}
+        return {name: change.div_(2) for name, change in diagonal.items()}
 
 
 OptimalBrainDamage = OptimalBrainDamageUnstructured

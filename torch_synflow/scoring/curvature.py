@@ -1,4 +1,4 @@
-"""The diagonal of the loss's Hessian by the weights, without the curvature of the network itself."""
+"""The diagonal of the loss's Hessian in units of the weights, without the curvature of the network itself."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SMALLEST = 1e-6
 
 
 def gauss_newton_diagonal(network: Network, data: Iterable[Any]) -> Weights:
-    r"""The diagonal of the generalised Gauss-Newton matrix of the mean loss over all examples, zero where a mask is.
+    r"""The diagonal of the generalised Gauss-Newton matrix of the mean loss over all examples, times squared weights.
 
-    .. math:: \sum_r \lambda_r \left( \frac{\partial (u_r^\top z)}{\partial \theta} \right)^2 \quad \text{with} \quad
+    .. math:: \sum_r \lambda_r \left( \frac{\partial (u_r^\top z)}{\partial \theta} \odot \theta \right)^2 \quad \text{with} \quad
               \frac{\partial^2 L}{\partial z \, \partial z^\top} = \sum_r \lambda_r u_r u_r^\top
 
     ``z`` are the outputs of a batch. It is computed exactly, by one backward pass for each eigenvalue that is not zero,
@@ -62,7 +62,8 @@ def gauss_newton_diagonal(network: Network, data: Iterable[Any]) -> Weights:
         for value, vector in zip(values.tolist(), vectors.unbind(1), strict=True):
             if abs(value) > SMALLEST * float(values.abs().max()):
                 for name, gradient in gradients([flat], weights, times=[vector], retain_graph=True).items():
-                    diagonal[name].addcmul_(gradient, gradient, value=value)
+                    change = gradient.mul_(network.weights[name])  # squares of either alone may underflow
+                    diagonal[name].addcmul_(change, change, value=value)
         return diagonal
 
     return network.mean_over_examples(data, of_batch)
