@@ -49,9 +49,8 @@ def _sizes(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
 
 def prune_over_cut(result: dict[str, Any]) -> float:
     """The greatest prune size over cut size of all iterations."""
-    return max(
-        float(pruned) / cut for pruned, cut in zip(result["prune_sizes"], result["cut_sizes"], strict=True) if cut
-    )
+    pairs = zip(result["prune_sizes"], result["cut_sizes"], strict=True)
+    return float(max(pruned / cut for pruned, cut in pairs if cut))
 
 
 def sizes(ax: Any, panel: Panel, records: Records) -> None:

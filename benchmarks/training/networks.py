@@ -179,6 +179,7 @@ NETWORKS: dict[str, _Builder] = {
     "resnet18_width16": lambda classes, channels, size: resnet(18, classes, channels, (16, 32, 64, 128)),
     "wide_resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE, inner=2),
     "torchvision_resnet18": lambda classes, channels, size: torchvision_model("resnet18", classes),
+    "torchvision_resnet34": lambda classes, channels, size: torchvision_model("resnet34", classes),
     "torchvision_resnet50": lambda classes, channels, size: torchvision_model("resnet50", classes),
     "small_vit": lambda classes, channels, size: small_vit(classes, size),
     "small_vit_attention": lambda classes, channels, size: small_vit(classes, size),

@@ -21,8 +21,8 @@ SMALLEST = 1e-6
 def gauss_newton_diagonal(network: Network, data: Iterable[Any]) -> Weights:
     r"""The diagonal of the generalised Gauss-Newton matrix of the mean loss over all examples, times squared weights.
 
-    .. math:: \sum_r \lambda_r \left( \frac{\partial (u_r^\top z)}{\partial \theta} \odot \theta \right)^2 \quad \text{with} \quad
-              \frac{\partial^2 L}{\partial z \, \partial z^\top} = \sum_r \lambda_r u_r u_r^\top
+    .. math:: \sum_r \lambda_r \left( \frac{\partial (u_r^\top z)}{\partial \theta} \odot \theta \right)^2
+              \quad \text{with} \quad \frac{\partial^2 L}{\partial z \, \partial z^\top} = \sum_r \lambda_r u_r u_r^\top
 
     ``z`` are the outputs of a batch. It is computed exactly, by one backward pass for each eigenvalue that is not zero,
     of which there are at most as many as outputs: give batches of one example.
