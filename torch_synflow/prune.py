@@ -24,6 +24,12 @@ from torch_synflow.compact.shrink import shrink
 from torch_synflow.loop import global_iterative_unstructured
 from torch_synflow.methods.balanced import BalancedSynFlow, BalancedSynFlowUnstructured
 from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.methods.damage import (
+    OptimalBrainDamage,
+    OptimalBrainDamageUnstructured,
+    optimal_brain_damage_scores,
+    optimal_brain_damage_unstructured,
+)
 from torch_synflow.methods.force import FORCE, FORCEUnstructured, GraSPIt, GraSPItUnstructured
 from torch_synflow.methods.grasp import (
     GraSP,
@@ -81,6 +87,8 @@ __all__ = [
     "IterativeSNIPUnstructured",
     "LayerReport",
     "LossFunction",
+    "OptimalBrainDamage",
+    "OptimalBrainDamageUnstructured",
     "Outputs",
     "Parameters",
     "Pattern",
@@ -114,6 +122,8 @@ __all__ = [
     "load_pruned",
     "masks",
     "n_of_m",
+    "optimal_brain_damage_scores",
+    "optimal_brain_damage_unstructured",
     "proportional",
     "prunable_parameters",
     "remove_all",

@@ -41,6 +41,7 @@ def gradients(
     *,
     times: Sequence[Tensor] | None = None,
     create_graph: bool = False,
+    retain_graph: bool | None = None,
 ) -> Weights:
     """The gradient of the sum of ``outputs * times`` by each of ``weights``, zeros where it does not depend on it.
 
@@ -51,6 +52,7 @@ def gradients(
         weights: leaves of the graph by name.
         times: factors of the outputs' shapes.
         create_graph: whether the gradient is to be differentiated again.
+        retain_graph: whether the graph is to be passed through again.
 
     Example:
         >>> w = torch.tensor([3.0, -2.0], requires_grad=True)
@@ -60,7 +62,7 @@ def gradients(
     if not outputs:
         return {name: torch.zeros_like(weight) for name, weight in weights.items()}
     found = torch.autograd.grad(
-        outputs, list(weights.values()), times, create_graph=create_graph, allow_unused=True, materialize_grads=True
+        outputs, list(weights.values()), times, retain_graph, create_graph, allow_unused=True, materialize_grads=True
     )
     if not create_graph:
         found = tuple(gradient.detach() for gradient in found)  # torch 2.2's zeros for what is not used ask for a graph
