@@ -47,7 +47,7 @@ Callback = Callable[[int, PruningReport], object]
 def global_iterative_unstructured(
     parameters: Parameters,
     pruning_method: type[BasePruningMethod],
-    amount: float,
+    amount: float = None,  # type: ignore[assignment]  # noqa: RUF013 (a call with sparsity= alone gets its hint)
     *,
     model: nn.Module | None = None,
     example_inputs: ExampleInputs | None = None,
@@ -165,9 +165,9 @@ def _pruned(
         parameters = prunable_parameters(parameters)
         task = task.or_else(Task(parameters.model))
     remembered = Task(**vars(parameters)) if isinstance(parameters, PrunableParameters) else Task()
+    pairs = as_pairs(parameters)
     rounds = rounds_of(method, task, remembered)
     task, model = rounds.task, rounds.task.model
-    pairs = as_pairs(parameters)
     inner = unwrap(model) if model is not None else None
     entries = resolve(pairs, inner)
     warn_of_zeros(entries)

@@ -112,8 +112,8 @@ class Network:
     def _note(self, inputs: Any) -> str:
         """What is said beside an error of the model's own."""
         if self.task.data is None:
-            return note_on_call("example_inputs", self.task.example_inputs, inputs)
-        return note_on_call("data", inputs, inputs)
+            return note_on_call(self.model, "example_inputs", self.task.example_inputs, inputs)
+        return note_on_call(self.model, "data", inputs, inputs)
 
     def copy(self) -> Self:
         """The same network with weights of its own."""
@@ -140,6 +140,11 @@ class Network:
         def prepare(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
                 return leaf
+            if leaf.is_meta:
+                raise ValueError(
+                    f"data: expected values, got a tensor of shape {tuple(leaf.shape)} on the meta device; "
+                    "pass batches of the data themselves"
+                )
             if leaf.is_inference():
                 leaf = leaf.clone()
             return leaf.to(self.device, self.dtype) if leaf.is_floating_point() else leaf.to(self.device)
