@@ -122,6 +122,15 @@ def check_example(inputs: Any) -> None:
             )
 
 
+def check_values(tensor: Tensor) -> None:
+    """Raise unless a tensor of a batch has values."""
+    if tensor.is_meta:
+        raise ValueError(
+            f"data: expected values, got a tensor of shape {tuple(tensor.shape)} on the meta device; pass batches of the "
+            "data themselves"
+        )
+
+
 def described(value: Any) -> str:
     """Shapes and dtypes of what is in a value, for messages."""
     if isinstance(value, Tensor):

@@ -17,7 +17,7 @@ from torch_synflow.model.parameters import Entry, unwrap
 from torch_synflow.model.randomness import Draws
 from torch_synflow.scoring.data import loss_of_batch
 from torch_synflow.scoring.gradients import as_leaves, as_scalar, gradients, mean_over_examples
-from torch_synflow.scoring.inputs import as_dicts, called_with, note_on_call, noting
+from torch_synflow.scoring.inputs import as_dicts, called_with, check_values, note_on_call, noting
 from torch_synflow.scoring.outputs import CountedOutputs
 from torch_synflow.scoring.precision import materialised, widened
 from torch_synflow.scoring.second_derivatives import TwiceDifferentiable, without_second_derivative
@@ -140,11 +140,7 @@ class Network:
         def prepare(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
                 return leaf
-            if leaf.is_meta:
-                raise ValueError(
-                    f"data: expected values, got a tensor of shape {tuple(leaf.shape)} on the meta device; "
-                    "pass batches of the data themselves"
-                )
+            check_values(leaf)
             if leaf.is_inference():
                 leaf = leaf.clone()
             return leaf.to(self.device, self.dtype) if leaf.is_floating_point() else leaf.to(self.device)
