@@ -126,8 +126,8 @@ def check_values(tensor: Tensor) -> None:
     """Raise unless a tensor of a batch has values."""
     if tensor.is_meta:
         raise ValueError(
-            f"data: expected values, got a tensor of shape {tuple(tensor.shape)} on the meta device; pass batches of the "
-            "data themselves"
+            f"data: expected values, got a tensor of shape {tuple(tensor.shape)} on the meta device; "
+            "pass batches of the data themselves"
         )
 
 
