@@ -220,6 +220,19 @@ def test_arguments_that_are_none(arguments: Any, error: type[Exception], message
     assert not hasattr(model[0], "weight_mask")
 
 
+def test_sparsity_in_the_place_of_amount_gets_the_hint() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sparsity'; amount is the fraction to remove"):
+        prune.global_iterative_unstructured(Net(), prune.L1Unstructured, sparsity=0.9)
+
+
+@pytest.mark.parametrize(
+    "listed", [nn.Module.parameters, nn.Module.named_parameters, nn.Module.modules, nn.Module.state_dict]
+)
+def test_what_is_no_list_of_pairs_is_said_before_what_a_method_needs(listed: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"parameters.*prunable_parameters"):
+        prune.global_iterative_unstructured(listed(Net()), prune.SynFlow, 0.5)  # type: ignore[arg-type]
+
+
 def test_the_name_of_a_method_is_no_method() -> None:
     with pytest.raises(TypeError, match=r"pruning_method: .* got 'SynFlow', a name; pass the class itself"):
         prune.global_iterative_unstructured(Net(), "SynFlow", 0.5)  # type: ignore[arg-type]

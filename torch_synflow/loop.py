@@ -47,7 +47,7 @@ Callback = Callable[[int, PruningReport], object]
 def global_iterative_unstructured(
     parameters: Parameters,
     pruning_method: type[BasePruningMethod],
-    amount: float,
+    amount: float = None,  # type: ignore[assignment]  # noqa: RUF013 (a call with sparsity= alone gets its hint)
     *,
     model: nn.Module | None = None,
     example_inputs: ExampleInputs | None = None,
@@ -87,8 +87,11 @@ def global_iterative_unstructured(
             arguments is given the rest of a batch ``(inputs, targets, rest)``. Without it a batch that is a mapping
             is scored by the ``loss`` that the model returns.
         outputs: which of the model's outputs count, for SynFlow's R and for ``loss_fn``: a key or attribute such as
-            ``"logits"``, an index, or a function of what the model returns; by default all of them, of which R is the
-            sum. Hidden states and auxiliary heads are outputs too.
+            ``"logits"``, an index, or a function of what the model returns; a submodule, or its name, whose outputs
+            count each time that it runs; or a list of these. By default all that the model returns counts, hidden
+            states and auxiliary heads too; R is the sum. While SynFlow scores, what reads the output of a submodule
+            that counts reads zeros, so that nothing is decided by it: name the last ones, such as the ``"head"`` of a
+            detector that chooses boxes.
         iterations: how many rounds; by default the method's own: 100 for SynFlow and IterativeSNIP, 60 for FORCE and
             GraSPIt, 1 for all others.
         schedule: a function ``schedule(step, steps, density) -> density`` such as those of
@@ -162,9 +165,9 @@ def _pruned(
         parameters = prunable_parameters(parameters)
         task = task.or_else(Task(parameters.model))
     remembered = Task(**vars(parameters)) if isinstance(parameters, PrunableParameters) else Task()
+    pairs = as_pairs(parameters)
     rounds = rounds_of(method, task, remembered)
     task, model = rounds.task, rounds.task.model
-    pairs = as_pairs(parameters)
     inner = unwrap(model) if model is not None else None
     entries = resolve(pairs, inner)
     warn_of_zeros(entries)

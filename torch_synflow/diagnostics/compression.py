@@ -11,6 +11,7 @@ from torch_synflow.model.masks import entries_of, report_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.reachability.reached import reach
 from torch_synflow.report import PruningReport
+from torch_synflow.scoring.task import Outputs
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,11 @@ class Compression:
 
 
 def compression(
-    model: nn.Module, parameters: Parameters | None = None, *, example_inputs: ExampleInputs | None = None
+    model: nn.Module,
+    parameters: Parameters | None = None,
+    *,
+    example_inputs: ExampleInputs | None = None,
+    outputs: Outputs | None = None,
 ) -> Compression:
     """What is kept of a model, whoever pruned it: compression ratio, max compression, layer collapse.
 
@@ -81,6 +86,7 @@ def compression(
         parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
         example_inputs: what the model is called with; with it, empty layers that a shortcut goes round are told from
             those that no path passes (layer collapse). Only shapes matter.
+        outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
         A report that prints as a verdict and a table and draws layerwise densities.
@@ -101,6 +107,6 @@ def compression(
     entries = entries_of(model, parameters)
     report = report_of(entries)
     if example_inputs is not None:
-        reached = reach(model, example_inputs, entries)
+        reached = reach(model, example_inputs, entries, outputs)
         report = replace(report, bypassed=reached.bypassed, collapsed=reached.collapsed)
     return Compression(report)

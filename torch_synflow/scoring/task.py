@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,8 +15,9 @@ Batch = tuple[Any, Any]
 Data = Batch | Mapping[str, Any] | Iterable[Any]
 #: ``loss_fn(outputs, targets)``, the mean over the examples of a batch
 LossFunction = Callable[..., Tensor]
-#: which of a model's outputs count: a key, an index or attribute, or a function of what the model returns
-Outputs = str | int | Callable[[Any], Any]
+#: which of a model's outputs count: a key, an index or attribute, or a function of what the model returns; or a
+#: submodule, or its qualified name, whose outputs count; or several of these
+Outputs = str | int | nn.Module | Callable[[Any], Any] | Sequence["str | int | nn.Module | Callable[[Any], Any]"]
 #: makes sums over a part of the data those over all, in place, and returns the number of all examples, given the part's
 AddUp = Callable[[Weights, int], int]
 

@@ -18,6 +18,7 @@ from torch_synflow.model.parameters import ExampleInputs
 from torch_synflow.reachability.from_inputs import FromInputs, Inspection
 from torch_synflow.scoring.gradients import as_leaves
 from torch_synflow.scoring.opening import opened
+from torch_synflow.scoring.task import Outputs
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,14 @@ class _Double(Inspection):
     dtype: ClassVar[torch.dtype] = torch.float64
 
 
-def path_norm(model: nn.Module, example_inputs: ExampleInputs) -> PathNorm:
+def path_norm(model: nn.Module, example_inputs: ExampleInputs, *, outputs: Outputs | None = None) -> PathNorm:
     r"""The l1 path norm :math:`\sum_{paths} \prod_{w} |w|` of a model, and R of SynFlow, which it is without biases.
 
     Args:
         model: any model, pruned or not, read in evaluation mode as SynFlow reads it; it is only read. BatchNorm
             scales are weights on the paths.
         example_inputs: what it is called with; only shapes matter.
+        outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
         Both numbers. They are equal where all biases and offsets are zero.
@@ -97,7 +99,7 @@ def path_norm(model: nn.Module, example_inputs: ExampleInputs) -> PathNorm:
         PathNorm(path_norm=9.5, synflow=10.0)
     """
     entries = entries_of(model)
-    network = _Double.positive_network_of(model, example_inputs, entries)
+    network = _Double.positive_network_of(model, example_inputs, entries, outputs)
 
     def summed(mode: type[Flow]) -> float:
         totals: list[float] = []

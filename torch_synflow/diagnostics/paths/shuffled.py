@@ -15,6 +15,7 @@ from torch_synflow.ablations import shuffle_masks
 from torch_synflow.diagnostics.paths.effective import EffectiveSparsity, effective_sparsity
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.model.transaction import unchanged
+from torch_synflow.scoring.task import Outputs
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def shuffled_effect(
     parameters: Parameters | None = None,
     *,
     generator: torch.Generator | None = None,
+    outputs: Outputs | None = None,
 ) -> ShuffledEffect:
     """Does shuffling masks within layers bring entries back that were on no path?
 
@@ -83,6 +85,7 @@ def shuffled_effect(
         example_inputs: what it is called with; only shapes matter.
         parameters: ``(module, name)`` pairs that are pruned; by default all that are.
         generator: draws the permutations; torch's global one by default.
+        outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
         Effective parameters before and after, and their ratio.
@@ -103,10 +106,10 @@ def shuffled_effect(
         as pruned          3     6
         shuffled           4     6
     """
-    before = effective_sparsity(model, example_inputs, parameters)
+    before = effective_sparsity(model, example_inputs, parameters, outputs=outputs)
 
     def shuffle_and_look() -> EffectiveSparsity:
         shuffle_masks(model, parameters, generator=generator)
-        return effective_sparsity(model, example_inputs, parameters)
+        return effective_sparsity(model, example_inputs, parameters, outputs=outputs)
 
     return ShuffledEffect(before, unchanged(model, shuffle_and_look))

@@ -14,6 +14,7 @@ from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.reachability.reached import Reached, reach
 from torch_synflow.report import empty_in_words
+from torch_synflow.scoring.task import Outputs
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,20 @@ class Trainability:
         return ax
 
 
-def trainability(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None) -> Trainability:
+def trainability(
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    parameters: Parameters | None = None,
+    *,
+    outputs: Outputs | None = None,
+) -> Trainability:
     """Find out whether a model can train: an empty layer that cuts it, outputs without a path, blocks without a side.
 
     Args:
         model: any model, pruned or not; it is only read.
         example_inputs: what it is called with, the first dimension being the batch; only shapes matter.
         parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+        outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
         A report that prints what is wrong, and where.
@@ -124,7 +132,7 @@ def trainability(model: nn.Module, example_inputs: ExampleInputs, parameters: Pa
         can not train; 1 of 2 layers empty (layer collapse)
         no path from the input to any output: 2.weight kept nothing and cuts the model
     """
-    reached = reach(model, example_inputs, entries_of(model, parameters))
+    reached = reach(model, example_inputs, entries_of(model, parameters), outputs)
     layers = tuple(entry.label for entry in reached.entries)
     stops = {index for index, (arrives, leaves) in reached.mode.layers.items() if arrives and not leaves}
     return Trainability(
@@ -141,7 +149,11 @@ def trainability(model: nn.Module, example_inputs: ExampleInputs, parameters: Pa
 
 
 def warn_if_untrainable(
-    model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    parameters: Parameters | None = None,
+    *,
+    outputs: Outputs | None = None,
 ) -> Trainability:
     """Warn, before training, of a model whose outputs, or some of them, can not learn of the input.
 
@@ -149,6 +161,7 @@ def warn_if_untrainable(
         model: any model, pruned or not; it is only read.
         example_inputs: what it is called with; only shapes matter.
         parameters: as for :func:`trainability`.
+        outputs: as for :func:`trainability`.
 
     Returns:
         What :func:`trainability` returns.
@@ -170,7 +183,7 @@ def warn_if_untrainable(
         >>> found.can_train, len(caught)
         (False, 1)
     """
-    found = trainability(model, example_inputs, parameters)
+    found = trainability(model, example_inputs, parameters, outputs=outputs)
     if found.problems:
         warn_user(f"{type(model).__name__} can not train as it should: {'; '.join(found.problems)}")
     return found
