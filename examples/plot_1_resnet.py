@@ -2,8 +2,8 @@
 Prune a ResNet in one call
 ==========================
 
-A residual network loses 95 % of its weights before it has seen any data, and then trains as usual. The result is a model
-that :mod:`torch.nn.utils.prune` could have pruned.
+A residual network loses 95 % of its weights before it has seen any data, and then trains as usual. The result is a
+model that :mod:`torch.nn.utils.prune` could have pruned.
 """
 
 import copy

@@ -3,8 +3,8 @@ See layer collapse
 ==================
 
 Methods that score once give each layer an average score that is inversely proportional to its size. The largest layer
-is then emptied first, while others still have weights: layer collapse. Here a VGG-like network is pruned harder and harder
-by five methods, without training.
+is then emptied first, while others still have weights: layer collapse. Here five methods prune a VGG-like network
+harder and harder, without training.
 """
 
 import math

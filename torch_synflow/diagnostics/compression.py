@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -12,6 +12,9 @@ from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.reachability.reached import reach
 from torch_synflow.report import PruningReport
 from torch_synflow.scoring.task import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Compression:
         """The report's verdict and table, and the max compression."""
         return f"{self.report}\nmax compression {self.max_ratio:.3g}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw the density of each layer from input to output, as figure 15 of Frankle et al. 2021.
 
         Args:

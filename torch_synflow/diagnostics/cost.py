@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,6 +17,9 @@ from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters, unwrap
 from torch_synflow.reachability.from_inputs import Inspection
 from torch_synflow.scoring.opening import opened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class Cost:
         header = ["layer", "kept", "parameters", "sparse FLOPs", "FLOPs"]
         return f"{self.verdict}\n{table(header, cells)}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw dense and sparse FLOPs of each layer.
 
         Args:

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -17,6 +17,9 @@ from torch_synflow._warnings import EmptiedLayersWarning
 from torch_synflow.model.masks import masked_entries_of, report_of
 from torch_synflow.model.parameters import Parameters, unwrap
 from torch_synflow.model.transaction import Snapshot, all_or_nothing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class CriticalCompression:
         rows.append(["max compression", f"{self.max_ratio:.4g}", f"{math.log10(self.max_ratio):.2f}", ""])
         return f"{self.verdict}\n{table(['', 'ratio', 'log10', ''], rows)}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw the ratios up to the critical one as a bar, max compression as a line.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -12,6 +12,9 @@ from torch_synflow._table import table
 from torch_synflow._torch.classes import TransposedConvolution
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import Parameters
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class NeuronCollapse:
         cells = [[name, f"{count:,}", f"{gone:,}", f"{gone / max(count, 1):.4f}"] for name, count, gone in rows]
         return f"{self.verdict}\n{table(['layer', 'neurons', 'collapsed', 'fraction'], cells)}"
 
-    def draw(self, ax: Any = None, *, label: str | None = None) -> Any:
+    def draw(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
         """Draw the percentage of neurons that are pruned at least so far, as figure 5 of Frankle et al. 2021.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -13,6 +13,9 @@ from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Pair, Parameters
 from torch_synflow.reachability.reached import reach
 from torch_synflow.scoring.task import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class EffectiveSparsity:
             [self.verdict, table(["layer", "effective", "kept", "total", "sparsity", "effective sparsity"], cells)]
         )
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw what is kept of each layer, and what of that is effective, as fractions of the layer.
 
         Args:

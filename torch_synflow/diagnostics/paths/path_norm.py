@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -19,6 +19,9 @@ from torch_synflow.reachability.from_inputs import FromInputs, Inspection
 from torch_synflow.scoring.gradients import as_leaves
 from torch_synflow.scoring.opening import opened
 from torch_synflow.scoring.task import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class PathNorm:
         rows = [["l1 path norm", f"{self.path_norm:.6g}"], ["R of SynFlow", f"{self.synflow:.6g}"]]
         return f"{self.verdict}\n{table(['', 'value'], rows)}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw R as the path norm and what biases add to it.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -16,6 +16,9 @@ from torch_synflow.diagnostics.paths.effective import EffectiveSparsity, effecti
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.model.transaction import unchanged
 from torch_synflow.scoring.task import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class ShuffledEffect:
         rows.append(["shuffled", f"{self.after.effective:,}", f"{self.after.kept:,}"])
         return f"{self.verdict}\n{table(['masks', 'effective', 'kept'], rows)}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw the effective entries of each layer before and after, side by side.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -15,6 +15,9 @@ from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.reachability.reached import Reached, reach
 from torch_synflow.report import empty_in_words
 from torch_synflow.scoring.task import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ class Trainability:
         lines += [f"{name} kept nothing{states.get(name, '')}" for name in self.empty_layers if name not in named]
         return "\n".join(lines)
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw what of each layer is on a path, and where the input stops.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -15,6 +15,9 @@ from torch_synflow.diagnostics.theorems.hidden_neurons import HiddenNeurons, hid
 from torch_synflow.diagnostics.theorems.layer_graph import LayerGraph, Objective, layer_graph
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Conservation:
             rows.append([between, f"{len(hidden.incoming):,}", f"{hidden.error:.1e}", hidden.note])
         return f"{self.verdict}\n{table(['neurons between', 'number', 'error', ''], rows)}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw incoming against outgoing saliency, a dot a neuron, as figure 3 of Tanaka et al. 2020.
 
         Args:
