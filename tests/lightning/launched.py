@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import fully_shard
 
 from tests.lightning.modules import Classifier, batches, lightning, trainer
 from torch_synflow import prune
@@ -49,6 +51,15 @@ def callback(method: str, model: Any) -> Any:
     return PruneAtInit(getattr(prune, method), 0.5, loss_fn=loss_fn)
 
 
+class Sharded(Classifier):
+    """Under ``fully_shard``."""
+
+    def configure_model(self) -> None:
+        mesh = self.device_mesh["data_parallel"]
+        for module in (self.net[0], self.net[3], self):
+            fully_shard(module, mesh=mesh)
+
+
 def main(strategy: str, method: str, folder: Path) -> None:
     model = Classifier()
     prune.accept_pruned(model)
@@ -59,6 +70,28 @@ def main(strategy: str, method: str, folder: Path) -> None:
         torch.save(model.state_dict(), folder / "main.pt")
 
 
+def sharded(method: str, folder: Path) -> None:
+    """Two epochs; and one, from whose checkpoint another module goes on to the second."""
+
+    def fit(name: str, epochs: int, path: Path | None = None) -> Any:
+        parallel = lightning.strategies.ModelParallelStrategy(data_parallel_size=2, tensor_parallel_size=1)
+        module, pruning = Sharded(), callback(method, None)
+        run = trainer(folder, [pruning, WrittenByRank(folder)], strategy=parallel, devices=2, max_epochs=epochs)
+        run.fit(module, batches(), ckpt_path=path)
+        whole = get_model_state_dict(module, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+        assert pruning.report.kept == 64
+        if run.global_rank == 0:
+            torch.save(whole, folder / f"{name}.pt")
+        return run
+
+    fit("whole", 2)
+    fit("half", 1).save_checkpoint(folder / "half.ckpt")
+    fit("resumed", 2, folder / "half.ckpt")
+
+
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    if sys.argv[1] == "fsdp2":
+        sharded(sys.argv[2], Path(sys.argv[3]))
+    else:
+        main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
