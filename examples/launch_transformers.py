@@ -25,18 +25,18 @@ def main() -> None:
     data = [{"pixel_values": image, "labels": int(label)} for image, label in zip(images, digits.target)]
     torch.manual_seed(0)
     config = ViTConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, image_size=8, patch_size=2,
+        hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, image_size=8, patch_size=2,
         num_channels=1, num_labels=10, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
     model = ViTForImageClassification(config)
     arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(), use_cpu=not torch.cuda.is_available(), num_train_epochs=4, learning_rate=3e-3,
+        output_dir=tempfile.mkdtemp(), use_cpu=not torch.cuda.is_available(), num_train_epochs=8, learning_rate=2e-3,
         per_device_train_batch_size=32, save_strategy="no", report_to=[], disable_tqdm=True,
     )  # fmt: skip
     trainer = Trainer(model=model, args=arguments, train_dataset=data)
 
     batch = next(iter(trainer.get_train_dataloader()))
-    report = prune.global_iterative_unstructured(model, prune.SNIP, 0.8, data=[dict(batch)])
+    report = prune.global_iterative_unstructured(model, prune.SNIP, 0.5, data=[dict(batch)])
     if trainer.is_world_process_zero():
         print(report)
     trainer.train()
