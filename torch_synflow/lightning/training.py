@@ -6,8 +6,6 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
-from torch.distributed.tensor import DTensor
-
 from torch_synflow.budget.counts import check_count
 from torch_synflow.lightning.installed import LightningModule, Trainer
 from torch_synflow.model.training_state import TrainingSnapshot, rewind, take_snapshot
@@ -43,7 +41,8 @@ class TrainerSnapshot:
     @property
     def sharded(self) -> bool:
         """Whether a rank has only its part of it."""
-        return any(isinstance(value, DTensor) for value in (self.values or {}).values())
+        # as a DTensor has, which torch keeps in other places before 2.5
+        return any(hasattr(value, "placements") for value in (self.values or {}).values())
 
     def to_dict(self) -> dict[str, Any]:
         """The same without classes of ours, as checkpoints have it."""
