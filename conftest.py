@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from torch_synflow import prune
 
 # networks of a few dozen weights: a second thread only waits, up to a hundred times as long on a busy machine
 torch.set_num_threads(1)
+
+#: whose examples and imports need an extra
+collect_ignore_glob = [] if find_spec("lightning") else ["torch_synflow/lightning/*"]
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ MADE = ("docs/_build", "docs/gallery")
 #: The rooms from top to bottom. A module belongs to the longest name that it begins with, and imports from its own room
 #: and from lower rows; rooms of one row know nothing of each other.
 ROWS = (
-    ("torch_synflow",),
+    ("torch_synflow", "lightning"),
     ("prune", "rewinding", "diagnostics"),
     ("diagnostics.theorems",),
     ("diagnostics.neurons", "diagnostics.paths"),

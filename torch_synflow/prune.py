@@ -13,6 +13,7 @@ import torch.nn.utils.prune as _torch_prune
 from torch_synflow._warnings import EmptiedLayersWarning
 from torch_synflow.budget.densities import er, erk, layer_densities, proportional, uniform
 from torch_synflow.budget.patterns import Pattern, n_of_m
+from torch_synflow.compact.accepting import AcceptingHandle, accept_pruned
 from torch_synflow.compact.checkpoints import load_pruned
 from torch_synflow.compact.copying import detach
 from torch_synflow.compact.folding import folded
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORCE",
     "SNIP",
+    "AcceptingHandle",
     "BalancedSynFlow",
     "BalancedSynFlowUnstructured",
     "Data",
@@ -106,6 +108,7 @@ __all__ = [
     "SynapticSaliencyUnstructured",
     "TaylorFO",
     "TaylorFOUnstructured",
+    "accept_pruned",
     "apply_masks",
     "class_balanced_batch",
     "detach",

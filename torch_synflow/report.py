@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -169,6 +169,20 @@ class PruningReport:
             "collapsed": list(self.collapsed),
             "layers": [{"name": layer.name, **_counts(layer)} for layer in self.layers],
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PruningReport:
+        """The report that :meth:`to_dict` was called of.
+
+        Example:
+            >>> report = PruningReport((LayerReport("fc.weight", 1, 4),), bypassed=("conv.weight",))
+            >>> PruningReport.from_dict(report.to_dict()) == report
+            True
+        """
+        layers = (
+            LayerReport(*(layer[key] for key in ("name", "kept", "total", "zeros"))) for layer in values["layers"]
+        )
+        return cls(tuple(layers), tuple(values["bypassed"]), tuple(values["collapsed"]))
 
     def draw(self, ax: Axes | None = None) -> Axes:
         """Draw the density of each layer from input to output, as figure 15 of Frankle et al. 2021.

@@ -6,7 +6,6 @@ step ``stop``, or to its end where ``stop`` is ``None``. What a step is, it deci
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.utils.prune import L1Unstructured
 
-from torch_synflow.budget.counts import check_amount
+from torch_synflow.budget.counts import check_amount, check_count
 from torch_synflow.loop import global_iterative_unstructured
 from torch_synflow.model.parameters import Parameters, as_pairs, resolve, unwrap
 from torch_synflow.model.training_state import TrainingSnapshot, rewind, take_snapshot
@@ -80,7 +79,7 @@ def iterative_magnitude_pruning(
     """
     _check_train(train)
     for name, value, least in (("levels", levels, 1), ("step", step, 0)):
-        _check_count(name, value, least)
+        check_count(name, value, least)
     check_amount(amount)
     pairs = as_pairs(unwrap(model) if parameters is None else parameters)
     resolve(pairs, unwrap(model))
@@ -134,7 +133,7 @@ def prune_at_step(
     if not callable(prune):
         raise TypeError(f"prune: expected a function without arguments that prunes the model, got {prune!r}")
     if step is not None:
-        _check_count("step", step, 0)
+        check_count("step", step, 0)
     if remaining not in REMAINING:
         raise ValueError(f"remaining: expected {' or '.join(map(repr, REMAINING))}, got {remaining!r}")
     if step is None and remaining == "from_step":
@@ -151,10 +150,3 @@ def prune_at_step(
 def _check_train(train: Any) -> None:
     if not callable(train):
         raise TypeError(f"train: expected a function train(start, stop), got {train!r}")
-
-
-def _check_count(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: expected an int of at least {least}, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name}: expected at least {least}, got {value}")

@@ -76,7 +76,10 @@ def taken_for_granted(page: str) -> dict[str, Any]:
     return names
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:.*does not have many workers",
+    "ignore:.*number of training batches", "ignore:.*exists and is not empty",
+)  # fmt: skip
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_runs_alone_and_prints_what_it_shows(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # where some write files

@@ -23,6 +23,14 @@ def check_amount(amount: Any) -> None:
         )
 
 
+def check_count(name: str, value: Any, least: int) -> None:
+    """Raise unless the argument ``name`` is an int of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected an int of at least {least}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+
+
 def to_remove(amount: Any, alive: int) -> int:
     """How many of ``alive`` entries ``amount`` removes, rounded as torch rounds."""
     if not isinstance(amount, numbers.Integral):

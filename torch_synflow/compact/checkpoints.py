@@ -46,7 +46,7 @@ def load_pruned(model: nn.Module, state: Mapping[str, Any]) -> None:
     model = unwrapped_module(model)
     if not isinstance(state, Mapping):
         raise TypeError(f"state: expected a state_dict, got {type(state).__name__}; model.state_dict() is one")
-    to_prune = _to_prune(model, state)
+    missing = to_prune(model, state)
     for tensor in pruned_tensors(model):
         for place in tensor.places:
             if f"{place.label}_orig" not in state and place.label in state:
@@ -68,15 +68,20 @@ def load_pruned(model: nn.Module, state: Mapping[str, Any]) -> None:
 
     def work() -> None:
         with torch.inference_mode(False):
-            for (module, name), parameter in to_prune.items():
-                ones = torch.ones_like(parameter, requires_grad=False)
-                attach((module, name), partial(custom_from_mask, module, name, ones), ones)
+            attach_ones(missing)
             overwriting([*model.parameters(), *model.buffers()], load)
 
     all_or_nothing([model], work)
 
 
-def _to_prune(model: nn.Module, state: Mapping[str, Any]) -> dict[Pair, nn.Parameter]:
+def attach_ones(parameters: Mapping[Pair, nn.Parameter]) -> None:
+    """Give parameters masks that keep all of them, for a state to be loaded into."""
+    for (module, name), parameter in parameters.items():
+        ones = torch.ones_like(parameter, requires_grad=False)
+        attach((module, name), partial(custom_from_mask, module, name, ones), ones)
+
+
+def to_prune(model: nn.Module, state: Mapping[str, Any]) -> dict[Pair, nn.Parameter]:
     """What the state has a mask for and the model has not."""
     found = {}
     for key in state:

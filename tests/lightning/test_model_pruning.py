@@ -8,37 +8,15 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
+from tests.lightning.modules import QUIET, Classifier, batches, lightning, trainer
 from torch_synflow import prune
 
-lightning = pytest.importorskip("lightning.pytorch")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore:.*does not have many workers.*"),
-    pytest.mark.filterwarnings("ignore:.*number of training batches.*"),
-    pytest.mark.filterwarnings("ignore:.*isinstance.treespec.*"),
-]
+pytestmark = QUIET
 
 TOTAL = 5 * 16 + 16 * 3
-
-
-class Classifier(lightning.LightningModule):  # type: ignore[misc, name-defined]
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = nn.Sequential(nn.Linear(5, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)
-
-    def training_step(self, batch: Any, _: int) -> Tensor:
-        return F.cross_entropy(self(batch[0]), batch[1])
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), 0.1)
 
 
 class Witness(lightning.Callback):  # type: ignore[misc, name-defined]
@@ -62,16 +40,7 @@ class Resumable(Classifier):
 
 
 def fit(model: Any, data: Any, callbacks: list[Any], epochs: int, folder: Path) -> None:
-    lightning.Trainer(
-        max_epochs=epochs,
-        callbacks=callbacks,
-        accelerator="cpu",
-        default_root_dir=folder,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    ).fit(model, DataLoader(data, batch_size=8))
+    trainer(folder, callbacks, max_epochs=epochs).fit(model, DataLoader(data, batch_size=8))
 
 
 @pytest.mark.parametrize("method", [prune.SynFlow, prune.SNIP])
@@ -121,28 +90,10 @@ def test_the_masks_are_those_of_the_scores_at_that_moment(tmp_path: Path) -> Non
     assert all(torch.equal(before.net[i].weight_mask, mask) for i, mask in zip((0, 3), witness.masks[0], strict=True))
 
 
-def trainer(epochs: int, folder: Path, callbacks: list[Any]) -> Any:
-    return lightning.Trainer(
-        max_epochs=epochs,
-        callbacks=callbacks,
-        accelerator="cpu",
-        default_root_dir=folder,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-
-
-def batches() -> Any:
-    torch.manual_seed(0)
-    return DataLoader(TensorDataset(torch.randn(32, 5), torch.arange(32) % 3), batch_size=8)
-
-
 def test_load_from_checkpoint_gives_the_pruned_model(tmp_path: Path) -> None:
     model = Resumable()
     prune.global_iterative_unstructured(model, prune.SynFlow, 0.8, example_inputs=torch.rand(1, 5))
-    done = trainer(1, tmp_path, [])
+    done = trainer(tmp_path)
     done.fit(model, batches())
     done.save_checkpoint(tmp_path / "model.ckpt")
     loaded = Resumable.load_from_checkpoint(tmp_path / "model.ckpt").eval()
@@ -157,11 +108,11 @@ def test_training_resumes_in_a_model_that_is_not_pruned_yet(tmp_path: Path) -> N
     whole, first, again = Resumable(), Resumable(), Resumable()
     for model in (whole, first):
         prune.global_iterative_unstructured(model, prune.SynFlow, 0.8, example_inputs=torch.rand(1, 5))
-    trainer(2, tmp_path, []).fit(whole, batches())
-    done = trainer(1, tmp_path, [])
+    trainer(tmp_path, max_epochs=2).fit(whole, batches())
+    done = trainer(tmp_path)
     done.fit(first, batches())
     done.save_checkpoint(tmp_path / "model.ckpt")
-    trainer(2, tmp_path, []).fit(again, batches(), ckpt_path=tmp_path / "model.ckpt")
+    trainer(tmp_path, max_epochs=2).fit(again, batches(), ckpt_path=tmp_path / "model.ckpt")
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], tensor)
 
@@ -177,11 +128,11 @@ def test_the_callback_goes_on_pruning_what_a_checkpoint_left(tmp_path: Path) -> 
         )
 
     first, again, witness = Resumable(), Resumable(), Witness()
-    done = trainer(1, tmp_path, [pruning(first)])
+    done = trainer(tmp_path, [pruning(first)])
     done.fit(first, batches())
     done.save_checkpoint(tmp_path / "model.ckpt")
     earlier = prune.masks(first)
-    resumed = trainer(2, tmp_path, [pruning(again), witness])
+    resumed = trainer(tmp_path, [pruning(again), witness], max_epochs=2)
     resumed.fit(again, batches(), ckpt_path=tmp_path / "model.ckpt")
     assert witness.kept == [TOTAL // 4]
     assert all(bool((mask <= earlier[name]).all()) for name, mask in prune.masks(again).items())

@@ -1,0 +1,26 @@
+"""Hooks on ``load_state_dict``: public since torch 2.5, and private before; which there are has no public name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+#: called with the module, the state, the prefix of its names, and what else ``load_state_dict`` hands around
+BeforeLoading = Callable[..., None]
+
+
+def before_loading(module: nn.Module, hook: BeforeLoading) -> RemovableHandle:
+    """Let ``hook`` run before a state is loaded into ``module`` itself, and so before all that is in it."""
+    register: Any = getattr(module, "register_load_state_dict_pre_hook", None)
+    if register is not None:
+        return register(hook)  # type: ignore[no-any-return]
+    old: Any = module._register_load_state_dict_pre_hook
+    return old(hook, with_module=True)  # type: ignore[no-any-return]
+
+
+def runs_before_loading(module: nn.Module, hook: BeforeLoading) -> bool:
+    """Whether ``hook`` is registered."""
+    return any(getattr(each, "hook", each) is hook for each in module._load_state_dict_pre_hooks.values())

@@ -1,0 +1,81 @@
+"""Models whose ``load_state_dict`` takes the states of pruned models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from torch_synflow._torch.loading import before_loading, runs_before_loading
+from torch_synflow.compact.checkpoints import attach_ones, to_prune
+from torch_synflow.compact.masks import place_of
+from torch_synflow.model.masks import pruned_parameters, refresh, unwrapped_module
+
+
+class AcceptingHandle:
+    """What :func:`accept_pruned` returns.
+
+    Attributes:
+        handles: of the hooks that it has registered.
+    """
+
+    def __init__(self, *handles: RemovableHandle) -> None:
+        self.handles = handles
+
+    def remove(self) -> None:
+        """Let ``load_state_dict`` be what it was."""
+        for handle in self.handles:
+            handle.remove()
+
+
+def accept_pruned(model: nn.Module) -> AcceptingHandle:
+    """Let ``load_state_dict`` of a model take the state of a pruned one, from now on.
+
+    Where the state has masks and the model has none, the model gets them, on the Parameter objects that are there.
+    All that loads a state then works on a model that is not pruned yet: ``load_from_checkpoint`` and ``ddp_spawn`` of
+    Lightning, ``resume_from_checkpoint`` of transformers, ``load_state`` of accelerate. The hooks are copied and
+    pickled with the model. To load once, :func:`load_pruned` is enough, and leaves the model as it was if that fails.
+
+    Args:
+        model: the model, for example ``self`` at the end of ``__init__``.
+
+    Returns:
+        A handle; ``handle.remove()`` undoes it.
+
+    Raises:
+        TypeError: if ``model`` is none.
+        ValueError: from ``load_state_dict``, naming a parameter that cannot be pruned or a mask of another shape.
+
+    Example:
+        >>> model = nn.Linear(4, 2)
+        >>> _ = prune.l1_unstructured(model, "weight", amount=5)
+        >>> fresh = nn.Linear(4, 2)
+        >>> _ = prune.accept_pruned(fresh)
+        >>> fresh.load_state_dict(model.state_dict())
+        <All keys matched successfully>
+        >>> x = torch.rand(1, 4)
+        >>> torch.equal(fresh(x), model(x))
+        True
+    """
+    model = unwrapped_module(model)
+    return AcceptingHandle(before_loading(model, _take_masks), model.register_load_state_dict_post_hook(_refresh))
+
+
+def accepts_pruned(model: nn.Module) -> bool:
+    """Whether :func:`accept_pruned` was called for a model."""
+    return runs_before_loading(unwrapped_module(model), _take_masks)
+
+
+def _take_masks(model: nn.Module, state: Mapping[str, Any], prefix: str, *_: object) -> None:
+    """Give a model the masks that a state has; torch says what else is wrong with the state."""
+    own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+    masks = {key: value for key, value in own.items() if key.endswith("_mask")}
+    known = {key: value for key, value in masks.items() if place_of(model, key.removesuffix("_mask"))[0] is not None}
+    attach_ones(to_prune(model, known | {key: value for key, value in own.items() if key.endswith("_orig")}))
+
+
+def _refresh(model: nn.Module, _: object) -> None:
+    for pair in pruned_parameters(model):
+        refresh(pair)

@@ -1,0 +1,248 @@
+"""The callback that prunes a module once, before the first step of its training or at a later one."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from torch import nn
+from torch.nn.utils.prune import BasePruningMethod
+
+from torch_synflow._warnings import warn_user
+from torch_synflow.budget.allocation import LayerDensities
+from torch_synflow.budget.counts import check_amount
+from torch_synflow.budget.patterns import Pattern
+from torch_synflow.compact.accepting import AcceptingHandle, accept_pruned, accepts_pruned
+from torch_synflow.compact.checkpoints import attach_ones
+from torch_synflow.lightning.installed import Callback, LightningModule, ProcessLauncher, Trainer, rank_zero_info
+from torch_synflow.lightning.training import TrainerSnapshot, check_steps, go_back, snapshot_of
+from torch_synflow.loop import global_iterative_unstructured
+from torch_synflow.model.masks import masked_entries_of, report_of
+from torch_synflow.model.parameters import ExampleInputs, Pair, as_pairs, prunable_parameters
+from torch_synflow.model.places import hook_of
+from torch_synflow.report import PruningReport
+from torch_synflow.schedules import Schedule
+from torch_synflow.scoring.task import Data, LossFunction, Outputs
+
+
+class PruneAtInit(Callback):
+    """Prune a ``LightningModule`` once, before the first step of training, on all ranks.
+
+    The masks are in every checkpoint. A run that resumes from one takes its masks and does not prune again; the module
+    need not be pruned before. What is kept of each layer goes to the trainer's loggers, as ``density`` and
+    ``density/<layer>``, and to Lightning's log.
+
+    Args:
+        method: any class that ``prune.global_iterative_unstructured`` takes, such as ``prune.SynFlow``.
+        amount: what to remove, as in torch: a float is a fraction, an int a count.
+        model: the name of the submodule to score and prune, such as ``"net"``; by default the ``LightningModule``,
+            by its ``forward``.
+        parameters: ``(module, name)`` pairs, or a function of the model that returns such; by default all prunable
+            weights.
+        example_inputs: what the model is called with; by default the module's ``example_input_array``, where the
+            module itself is scored, else the inputs of the batch of the next step.
+        data: a batch ``(inputs, targets)`` or an iterable of batches (SNIP, GraSP); by default the batch of the next
+            step, of each rank its own. ``prune.class_balanced_batch(dataset)`` is what the papers take.
+        loss_fn: ``loss_fn(outputs, targets)`` (SNIP, GraSP).
+        outputs: which of the model's outputs count.
+        iterations: how many rounds; by default the method's own.
+        schedule: the density after each round; by default the method's own.
+        layer_densities: kept / total of each layer, or a rule such as ``prune.erk``.
+        pattern: such as ``prune.n_of_m(2, 4)``.
+        at_step: prune when the trainer's ``global_step``, its count of optimizer steps, is so large.
+        rewind: then set training back to this step: weights, buffers, optimizers and learning-rate schedules. Masks
+            stay, and so does the trainer's count of steps: training on for T steps needs a ``max_steps`` of
+            ``T + at_step - rewind``.
+        keep_weights: set back only optimizers and schedules, not weights and buffers (learning-rate rewinding).
+        stop_on_collapse: end training, after one step, where layers have collapsed.
+
+    Attributes:
+        report: what is kept, a ``PruningReport``, once pruned; of processes that end with ``fit``, as those of
+            ``ddp_spawn`` do, it ends with them.
+
+    Raises:
+        TypeError, ValueError: naming the argument. What ``global_iterative_unstructured`` raises ends ``fit``, the
+            module being as it was.
+
+    Source: Frankle et al. 2021, figure 6 and section 6 (pruning at a later step); Renda et al. 2020 (learning-rate
+    rewinding).
+
+    Example:
+        >>> from torch_synflow.lightning import PruneAtInit
+        >>> PruneAtInit(prune.SynFlow, 0.99).state_key
+        "PruneAtInit{'at_step': 0}"
+    """
+
+    def __init__(
+        self,
+        method: type[BasePruningMethod],
+        amount: float,
+        *,
+        model: str | None = None,
+        parameters: Iterable[Pair] | Callable[[nn.Module], Iterable[Pair]] | None = None,
+        example_inputs: ExampleInputs | None = None,
+        data: Data | None = None,
+        loss_fn: LossFunction | None = None,
+        outputs: Outputs | None = None,
+        iterations: int | None = None,
+        schedule: Schedule | None = None,
+        layer_densities: LayerDensities | None = None,
+        pattern: Pattern | None = None,
+        at_step: int = 0,
+        rewind: int | None = None,
+        keep_weights: bool = False,
+        stop_on_collapse: bool = False,
+    ) -> None:
+        check_amount(amount)
+        check_steps(at_step, rewind, keep_weights=keep_weights)
+        self.method = method
+        self.amount = amount
+        self.model = model
+        self.parameters = parameters if parameters is None or callable(parameters) else as_pairs(parameters)
+        self.example_inputs = example_inputs
+        self.data = data
+        self.settings: dict[str, Any] = {
+            "loss_fn": loss_fn, "outputs": outputs, "iterations": iterations, "schedule": schedule,
+            "layer_densities": layer_densities, "pattern": pattern,
+        }  # fmt: skip
+        self.at_step = at_step
+        self.rewind = rewind
+        self.keep_weights = keep_weights
+        self.stop_on_collapse = stop_on_collapse
+        self.report: PruningReport | None = None
+        self._snapshot: TrainerSnapshot | None = None
+        self._pruned: weakref.ref[nn.Module] | None = None
+        self._accepting: AcceptingHandle | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes to another process, which has a module of its own."""
+        return {**vars(self), "_pruned": None, "_accepting": None}
+
+    @property
+    def state_key(self) -> str:
+        """Several callbacks of one trainer prune at different steps."""
+        return self._generate_state_key(at_step=self.at_step)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Whether it has pruned, what is kept, and what there is to go back to."""
+        if self.report is not None:
+            return {"report": self.report.to_dict(), "snapshot": None}
+        kept = self._snapshot if self._snapshot is not None and not self._snapshot.sharded else None
+        return {"report": None, "snapshot": None if kept is None else kept.to_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.report = None if state_dict["report"] is None else PruningReport.from_dict(state_dict["report"])
+        self._snapshot = None if state_dict["snapshot"] is None else TrainerSnapshot(**state_dict["snapshot"])
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Let the module take the masks of a checkpoint."""
+        if stage == "fit":
+            if self._pruned is None or self._pruned() is not pl_module:
+                self.report = self._snapshot = None
+                self._pruned = weakref.ref(pl_module)
+            if isinstance(trainer.strategy.launcher, ProcessLauncher) and not accepts_pruned(pl_module):
+                raise RuntimeError(
+                    f"PruneAtInit: with this strategy Lightning trains a copy of {type(pl_module).__name__} in other "
+                    "processes, and brings the weights, but no masks, back into a module that is not pruned; call "
+                    "torch_synflow.prune.accept_pruned(module) before fit, or in its __init__"
+                )
+        self._accepting = accept_pruned(pl_module)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Leave the module as it is."""
+        if self._accepting is not None:
+            self._accepting.remove()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Lightning calls no ``teardown`` then."""
+        self.teardown(trainer, pl_module, "")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Give a module masks of ones where Lightning loads checkpoints by the names that the module has by then."""
+        if trainer.strategy.restore_checkpoint_after_setup:
+            held = {pair: getattr(*pair) for pair in self._pairs(pl_module) if hook_of(*pair) is None}
+            attach_ones(held)
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Prune if it is time."""
+        step = trainer.global_step
+        if self.report is not None:
+            return
+        if self.rewind is not None and self._snapshot is None:
+            if step != self.rewind:
+                if step > self.rewind:
+                    raise ValueError(
+                        f"rewind: expected a step that is still to come, got {self.rewind} at step {step}, without a "
+                        "snapshot of it; resume from a checkpoint that this callback has written after that step, "
+                        "or from an earlier one"
+                    )
+                return
+            self._snapshot = snapshot_of(trainer, pl_module, weights=not self.keep_weights)
+        if step >= self.at_step:
+            self._prune(trainer, pl_module, batch)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say so if it was never time."""
+        if self.report is None and trainer.is_global_zero:
+            warn_user(
+                f"at_step: training ended at step {trainer.global_step}, before {self.at_step}, so nothing was pruned"
+            )
+
+    def _prune(self, trainer: Trainer, pl_module: LightningModule, batch: Any) -> None:
+        scored, pairs = self._scored(pl_module), self._pairs(pl_module)
+        self._say_if_pruned(trainer, scored, pairs)
+        bound = getattr(self.method, "_task", None)
+        own = bound is None or bound.model is None  # a bound class has its own inputs and data
+        report = global_iterative_unstructured(
+            pairs,
+            self.method,
+            self.amount,
+            model=scored if own else None,
+            example_inputs=self._example_inputs(pl_module, batch) if own else self.example_inputs,
+            data=[batch] if own and self.data is None and "data" in getattr(self.method, "needs", ()) else self.data,
+            **self.settings,
+        )
+        step, back = trainer.global_step, ""
+        if self._snapshot is not None:
+            go_back(trainer, pl_module, self._snapshot)
+            what = "optimizers and schedules" if self.keep_weights else "weights, optimizers and schedules"
+            back = f"; {what} are back at step {self.rewind}"
+        self.report, self._snapshot = report, None
+        for logger in trainer.loggers:
+            logger.log_metrics(
+                {"density": report.density, **{f"density/{name}": d for name, d in report.densities.items()}}, step
+            )
+        rank_zero_info(f"PruneAtInit: {self.method.__name__} at step {step}{back}: {report}")
+        if self.stop_on_collapse and report.collapsed:
+            rank_zero_info("PruneAtInit: training ends after one step, as layers have collapsed")
+            trainer.should_stop = True
+
+    def _scored(self, pl_module: LightningModule) -> nn.Module:
+        return pl_module if self.model is None else pl_module.get_submodule(self.model)
+
+    def _pairs(self, pl_module: LightningModule) -> list[Pair]:
+        if callable(self.parameters):
+            return as_pairs(self.parameters(self._scored(pl_module)))
+        return as_pairs(prunable_parameters(self._scored(pl_module)) if self.parameters is None else self.parameters)
+
+    def _example_inputs(self, pl_module: LightningModule, batch: Any) -> Any:
+        if self.example_inputs is not None:
+            return self.example_inputs
+        if self.model is None and pl_module.example_input_array is not None:
+            return pl_module.example_input_array
+        # of a batch (inputs, targets); a mapping is all keyword arguments
+        return batch[0] if isinstance(batch, (tuple, list)) and len(batch) > 1 else batch
+
+    def _say_if_pruned(self, trainer: Trainer, scored: nn.Module, pairs: list[Pair]) -> None:
+        """Pruned by hand, by a ``fit`` whose callback is gone, or by another callback, which is no surprise."""
+        before = report_of(masked_entries_of(scored, pairs))
+        if before.kept < before.total and not any(
+            isinstance(other, PruneAtInit) and other is not self
+            for other in trainer.callbacks  # type: ignore[attr-defined]
+        ):
+            warn_user(
+                f"PruneAtInit: the module is pruned already ({before.kept:,} of {before.total:,} weights are kept); "
+                f"amount={self.amount} is removed from what is left"
+            )
