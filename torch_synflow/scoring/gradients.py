@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torch_synflow.scoring.data import batch_size, batches
-from torch_synflow.scoring.task import Weights
+from torch_synflow.scoring.task import AddUp, Weights
 
 
 def as_scalar(value: Any, name: str) -> Tensor:
@@ -67,8 +67,13 @@ def gradients(
     return dict(zip(weights, found, strict=True))
 
 
-def mean_over_examples(data: Iterable[Any], function: Callable[[int, Any, Any], Weights]) -> Weights:
-    """The mean of ``function(index, inputs, targets)`` over batches, weighted by their numbers of examples."""
+def mean_over_examples(
+    data: Iterable[Any], function: Callable[[int, Any, Any], Weights], add_up: AddUp | None = None
+) -> Weights:
+    """The mean of ``function(index, inputs, targets)`` over batches, weighted by their numbers of examples.
+
+    With ``add_up`` these batches are a part of the data, and the mean is over all.
+    """
     total: Weights = {}
     first, examples = 0, 0
     for index, (inputs, targets) in enumerate(batches(data)):
@@ -82,4 +87,8 @@ def mean_over_examples(data: Iterable[Any], function: Callable[[int, Any, Any], 
             for name in list(values):
                 total[name].add_(values.pop(name), alpha=size)
         examples += size
+    if add_up is not None:
+        if examples == first:
+            total = {name: value * first for name, value in total.items()}
+        first, examples = 0, add_up(total, examples)
     return total if examples == first else {name: value.div_(examples) for name, value in total.items()}

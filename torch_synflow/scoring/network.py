@@ -196,7 +196,7 @@ class Network:
         passed through twice, with the same dropout, and only one graph is held at a time.
         """
         whole: Weights | None = None
-        if len(data) > 1:
+        if len(data) > 1 or self.task.add_up is not None:
             devices = [self.device.index or 0] if self.device.type == "cuda" else []
             draws = Draws()
             with torch.random.fork_rng(devices=devices):
@@ -227,7 +227,7 @@ class Network:
         def prepared(index: int, inputs: Any, targets: Any) -> Weights:
             return function(index, self.prepared(inputs), self.prepared(targets))
 
-        return self._masked(mean_over_examples(data, prepared))
+        return self._masked(mean_over_examples(data, prepared, self.task.add_up))
 
     def _masked(self, values: Weights) -> Weights:
         """``values`` where a mask is one, zero elsewhere, in new tensors; each old one is let go on the way.
