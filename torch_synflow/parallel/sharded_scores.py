@@ -62,7 +62,7 @@ def scores_of_network(
             network.sound = False
         stream = differentiating(network, lambda mode=mode: network.scores(mode))  # type: ignore[misc]
         network.mode = mode
-        scores = [stream.whole(number) for number in range(len(entries))]
+        scores = [part for part, _ in stream.parts(range(len(entries)))]  # as they are, one for each
         fault = _fault(method, network, entries, scores, greatest)
         if not fault and not (network.vanishing and mode is method._modes[0]):
             return scores
