@@ -72,7 +72,7 @@ def synflow_by_definition(
 def synflow_of_parts(
     network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow]
 ) -> tuple[Weights, Tensor, Read]:
-    """As :func:`synflow_by_definition`, of parts of weights, and what the pass found; nothing is kept to be replayed."""
+    """As :func:`synflow_by_definition`, of parts of weights, and what the pass found; nothing is recorded."""
     leaves = as_leaves(weights)
     result, found, _ = _read(network, leaves, inputs, mode, recording=False)
     gradient = gradients([result], leaves)

@@ -52,15 +52,15 @@ class ShardedCourse:
         self._task, self._model = rounds.task, _checked_model(rounds.task.model, entries)
         if reason := refusal_of(self._method):
             raise ValueError(
-                f"pruning_method: {self._method.__name__} does not prune sharded parameters such as {entries[0].label}, "
-                f"as {reason}; prune before fully_shard, or use SynFlow, BalancedSynFlow, SNIP, GraSP, L1Unstructured "
+                f"pruning_method: {self._method.__name__} does not prune sharded parameters such as "
+                f"{entries[0].label}, as {reason}; prune before fully_shard, or use SynFlow, BalancedSynFlow, SNIP, GraSP, L1Unstructured "
                 "or RandomUnstructured"
             )
         self._shards = ShardedWeights(self._model, meeting)
         self._network: Network | None = None
-        sizes = [entry.total for entry in entries]
+        self._sizes = [entry.total for entry in entries]
         masks = [entry.mask for entry in self._entries]
-        self._survivors = ShardedSurvivors(masks, self._layouts, sizes, self._add_up, first=self.speaks)
+        self._survivors = ShardedSurvivors(masks, self._layouts, self._sizes, self._add_up, first=self.speaks)
 
     @property
     def counts(self) -> Sequence[int]:
@@ -80,9 +80,7 @@ class ShardedCourse:
         self._meet()
         self._network = self._method.network(task, self._entries, [entry.mask for entry in self._entries])
         assert self._network is not None
-        totals = sum(self._shards.layouts[e.key].shape.numel() if e.key in self._shards.layouts else e.total
-                     for e in self._entries)
-        self._network.unpruned = self._survivors.total == totals
+        self._network.unpruned = self._survivors.total == sum(self._sizes)
 
     def prune(self, quota: Quota) -> None:
         """One iteration."""

@@ -22,7 +22,9 @@ _CHUNK = 1 << 22
 Sum = Callable[[Tensor], object]
 
 
-def nth_highest(parts: Callable[[], Iterator[Tensor]], n: int, add_up: Sum, device: torch.device) -> tuple[int, int, int]:
+def nth_highest(
+    parts: Callable[[], Iterator[Tensor]], n: int, add_up: Sum, device: torch.device | str
+) -> tuple[int, int, int]:
     """The ``n``-th highest of all integers of all ranks.
 
     Args:
@@ -44,10 +46,8 @@ def nth_highest(parts: Callable[[], Iterator[Tensor]], n: int, add_up: Sum, devi
         counts = torch.zeros(bins, dtype=torch.int64, device=device)
         for keys in parts():
             digits = keys >> shift
-            if shift == 64 - _BITS:
-                digits = digits + bins // 2
-            else:
-                digits = digits[(digits >> _BITS) == prefix] & (bins - 1)
+            top = shift == 64 - _BITS
+            digits = digits + bins // 2 if top else digits[(digits >> _BITS) == prefix] & (bins - 1)
             counts += torch.bincount(digits, minlength=bins)
         add_up(counts)
         from_top = counts.flip(0).cumsum(0)
@@ -71,7 +71,13 @@ class ShardedSurvivors(Survivors):
     """
 
     def __init__(
-        self, masks: Sequence[Tensor], layouts: Sequence[Layout | None], sizes: Sequence[int], add_up: Sum, *, first: bool
+        self,
+        masks: Sequence[Tensor],
+        layouts: Sequence[Layout | None],
+        sizes: Sequence[int],
+        add_up: Sum,
+        *,
+        first: bool,
     ) -> None:
         self._layouts = layouts
         self._add_up = add_up

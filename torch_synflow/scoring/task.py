@@ -21,7 +21,7 @@ class Shards(Protocol):
         """The names of the tensors that are zero on all processes."""
 
     def call(self, model: nn.Module, state: Weights, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The model's outputs with ``state``, parts where its tensors are sharded, as ``functional_call`` gives them."""
+        """The model's outputs with ``state``, parts where these are sharded, as ``functional_call`` does."""
 
 
 #: ``(inputs, targets)``
