@@ -179,9 +179,13 @@ def _pruned(
     arguments = {
         "amount": amount, "iterations": steps, "schedule": density_after, "layer_densities": layer_densities,
         "pattern": str(pattern), "loss_fn": task.loss_fn, "outputs": task.outputs,
-        "how many are left": digest([quota.numbers for quota in quotas]),
     }  # fmt: skip
-    course = course_of(meeting, rounds, entries, lambda: described(entries, inner, method, arguments))
+
+    def description() -> dict[str, str]:
+        numbers = digest([quota.numbers for quota in quotas])
+        return {**described(entries, inner, method, arguments), "numbers of elements left": numbers}
+
+    course = course_of(meeting, rounds, entries, description)
     del rounds
 
     def work() -> PruningReport:

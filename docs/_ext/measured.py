@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from docutils import nodes
+from shared import parallel
 from shrunk import smaller
 from sphinx.util.docutils import SphinxDirective
 from surveyed import survey
@@ -195,6 +196,7 @@ TABLES = {
     "balanced": (accuracies, "trials/*.jsonl"),
     "survey": (survey, "survey"),
     "smaller": (smaller, "smaller"),
+    "parallel": (parallel, "parallel"),
 }
 
 

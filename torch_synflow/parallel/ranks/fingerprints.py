@@ -25,5 +25,7 @@ def fingerprint(tensor: Tensor) -> str:
     places = torch.arange(1, min(_CHUNK, len(integers)) + 1, device=tensor.device).mul_(_FACTOR).bitwise_or_(1)
     for start, part in enumerate(integers.split(_CHUNK)):
         if len(part):
-            total = total * _FACTOR + (places[: len(part)] * part).sum() + start
+            wide = part.to(torch.int64)
+            wide = wide ^ (wide >> 32)  # doubles that once were floats have no low bits
+            total = total * _FACTOR + (places[: len(part)] * wide).sum() + start
     return f"{int(total) & (1 << 64) - 1:016x}"

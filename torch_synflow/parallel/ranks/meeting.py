@@ -186,17 +186,18 @@ def _while_there(ask: Callable[[], Result]) -> Result:
         ) from error
 
 
-def together(call: str, work: Callable[[Meeting | None], Result]) -> Result:
+def together(call: str, work: Callable[[Meeting | None], Result], *, shared: bool = True) -> Result:
     """The result of ``work``, which all ranks of the process group do; with ``None`` where there is one rank alone.
 
     Args:
         call: what they do, in messages.
         work: given the meeting of the ranks.
+        shared: whether all ranks do it; otherwise this one does it alone.
 
     Raises:
         RankError: on all other ranks, if it fails on one, or if one does not make the call.
     """
-    group = group_of_call()
+    group = group_of_call() if shared else None
     if group is None:
         return work(None)
     meeting = Meeting(group, call)
@@ -206,3 +207,9 @@ def together(call: str, work: Callable[[Meeting | None], Result]) -> Result:
     except BaseException as error:
         meeting.fail(error)
         raise
+
+
+def settle(meeting: Meeting | None) -> None:
+    """The last thing that can fail before a change of the model stays: wait until every rank has made it."""
+    if meeting is not None:
+        meeting.meet()
