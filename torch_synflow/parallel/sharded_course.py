@@ -53,7 +53,8 @@ class ShardedCourse:
         if reason := refusal_of(self._method):
             raise ValueError(
                 f"pruning_method: {self._method.__name__} does not prune sharded parameters such as "
-                f"{entries[0].label}, as {reason}; prune before fully_shard, or use SynFlow, BalancedSynFlow, SNIP, GraSP, L1Unstructured "
+                f"{entries[0].label}, as {reason}; prune before fully_shard, or use "
+                "SynFlow, BalancedSynFlow, SNIP, GraSP, L1Unstructured "
                 "or RandomUnstructured"
             )
         self._shards = ShardedWeights(self._model, meeting)
