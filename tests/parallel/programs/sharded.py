@@ -151,8 +151,10 @@ def lifecycle(rank: int, ranks: int, folder: Path) -> dict[str, Any]:
     def stop(step: int, report: Any) -> None:
         raise KeyError("stop")
 
-    refused(lambda: pruned("FORCE", model, None, data=data, loss_fn=F.mse_loss))
-    refused(lambda: pruned("L1Unstructured", model, None, amount=0.5, pattern=prune.n_of_m(1, 2)))
+    given: dict[str, Any] = {"model": model, "data": data, "loss_fn": F.mse_loss}
+    refused(lambda: prune.global_iterative_unstructured(model, prune.FORCE, 0.5, **given))
+    last, pairs = prune.n_of_m(1, 2), [(model[4], "weight")]
+    refused(lambda: prune.global_iterative_unstructured(pairs, prune.L1Unstructured, 0.5, model=model, pattern=last))
     refused(lambda: prune.global_iterative_unstructured([(model[0], "weight")], prune.L1Unstructured, 0.5))
     refused(lambda: pruned("SynFlow", model, None, iterations=2, callback=stop))
     found["same"] = names == [name for name, _ in model.named_parameters()] and all(
