@@ -25,11 +25,21 @@ from torch_synflow import prune
 def main() -> None:
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     digits = load_digits()
-    data = TensorDataset(torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target))
+    data = TensorDataset(
+        torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    )
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
+    network = nn.Sequential(
+        nn.Linear(64, 256),
+        nn.ReLU(),
+        nn.Linear(256, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    )
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-    model, optimizer, loader = accelerator.prepare(network, optimizer, DataLoader(data, batch_size=64, shuffle=True))
+    model, optimizer, loader = accelerator.prepare(
+        network, optimizer, DataLoader(data, batch_size=64, shuffle=True)
+    )
 
     report = prune.global_iterative_unstructured(
         model, prune.SNIP, 0.9, data=[next(iter(loader))], loss_fn=F.cross_entropy
@@ -43,11 +53,27 @@ def main() -> None:
             optimizer.step()
 
     network, device = accelerator.unwrap_model(model), accelerator.device
-    masks = torch.cat([mask.flatten() for mask in prune.masks(network).values()]).nonzero().sum()
-    weights = sum(float(weight.detach().double().sum()) for weight in network.parameters())
+    masks = (
+        torch.cat([mask.flatten() for mask in prune.masks(network).values()])
+        .nonzero()
+        .sum()
+    )
+    weights = sum(
+        float(weight.detach().double().sum()) for weight in network.parameters()
+    )
     with torch.no_grad():
-        right = (network(data.tensors[0].to(device)).argmax(1) == data.tensors[1].to(device)).float().mean()
-    print(f"rank {accelerator.process_index}: masks {masks}, weights {weights!r}, accuracy {right:.3f}", flush=True)
+        right = (
+            (
+                network(data.tensors[0].to(device)).argmax(1)
+                == data.tensors[1].to(device)
+            )
+            .float()
+            .mean()
+        )
+    print(
+        f"rank {accelerator.process_index}: masks {masks}, weights {weights!r}, accuracy {right:.3f}",
+        flush=True,
+    )
     accelerator.end_training()
 
 

@@ -25,13 +25,25 @@ def main() -> None:
     cuda = torch.cuda.is_available()
     dist.init_process_group("nccl" if cuda else "gloo")
     rank = dist.get_rank()
-    device = torch.device("cuda", rank % torch.cuda.device_count()) if cuda else torch.device("cpu")
+    device = (
+        torch.device("cuda", rank % torch.cuda.device_count())
+        if cuda
+        else torch.device("cpu")
+    )
     digits = load_digits()
-    data = TensorDataset(torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target))
+    data = TensorDataset(
+        torch.tensor(digits.data, dtype=torch.float32) / 16, torch.tensor(digits.target)
+    )
     loader = DataLoader(data, batch_size=64, sampler=DistributedSampler(data))
 
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10))
+    network = nn.Sequential(
+        nn.Linear(64, 256),
+        nn.ReLU(),
+        nn.Linear(256, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    )
     model = DistributedDataParallel(network.to(device))
     report = prune.global_iterative_unstructured(
         model, prune.SNIP, 0.9, data=[next(iter(loader))], loss_fn=F.cross_entropy
@@ -47,11 +59,27 @@ def main() -> None:
             F.cross_entropy(model(inputs.to(device)), targets.to(device)).backward()
             optimizer.step()
 
-    masks = torch.cat([mask.flatten() for mask in prune.masks(network).values()]).nonzero().sum()
-    weights = sum(float(weight.detach().double().sum()) for weight in network.parameters())
+    masks = (
+        torch.cat([mask.flatten() for mask in prune.masks(network).values()])
+        .nonzero()
+        .sum()
+    )
+    weights = sum(
+        float(weight.detach().double().sum()) for weight in network.parameters()
+    )
     with torch.no_grad():
-        right = (network(data.tensors[0].to(device)).argmax(1) == data.tensors[1].to(device)).float().mean()
-    print(f"rank {rank}: masks {masks}, weights {weights!r}, accuracy {right:.3f}", flush=True)
+        right = (
+            (
+                network(data.tensors[0].to(device)).argmax(1)
+                == data.tensors[1].to(device)
+            )
+            .float()
+            .mean()
+        )
+    print(
+        f"rank {rank}: masks {masks}, weights {weights!r}, accuracy {right:.3f}",
+        flush=True,
+    )
     dist.destroy_process_group()
 
 

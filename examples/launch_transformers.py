@@ -14,7 +14,12 @@ import tempfile
 
 import torch
 from sklearn.datasets import load_digits
-from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
+from transformers import (
+    Trainer,
+    TrainingArguments,
+    ViTConfig,
+    ViTForImageClassification,
+)
 
 from torch_synflow import prune
 
@@ -22,7 +27,10 @@ from torch_synflow import prune
 def main() -> None:
     digits = load_digits()
     images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 16
-    data = [{"pixel_values": image, "labels": int(label)} for image, label in zip(images, digits.target)]
+    data = [
+        {"pixel_values": image, "labels": int(label)}
+        for image, label in zip(images, digits.target)
+    ]
     torch.manual_seed(0)
     config = ViTConfig(
         hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, image_size=8, patch_size=2,
@@ -36,17 +44,35 @@ def main() -> None:
     trainer = Trainer(model=model, args=arguments, train_dataset=data)
 
     batch = next(iter(trainer.get_train_dataloader()))
-    report = prune.global_iterative_unstructured(model, prune.SNIP, 0.5, data=[dict(batch)])
+    report = prune.global_iterative_unstructured(
+        model, prune.SNIP, 0.5, data=[dict(batch)]
+    )
     if trainer.is_world_process_zero():
         print(report)
     trainer.train()
 
     device = model.device
-    masks = torch.cat([mask.flatten() for mask in prune.masks(model).values()]).nonzero().sum()
-    weights = sum(float(weight.detach().double().sum()) for weight in model.parameters())
+    masks = (
+        torch.cat([mask.flatten() for mask in prune.masks(model).values()])
+        .nonzero()
+        .sum()
+    )
+    weights = sum(
+        float(weight.detach().double().sum()) for weight in model.parameters()
+    )
     with torch.no_grad():
-        right = (model.eval()(images.to(device)).logits.argmax(1).cpu() == torch.tensor(digits.target)).float().mean()
-    print(f"rank {arguments.process_index}: masks {masks}, weights {weights!r}, accuracy {right:.3f}", flush=True)
+        right = (
+            (
+                model.eval()(images.to(device)).logits.argmax(1).cpu()
+                == torch.tensor(digits.target)
+            )
+            .float()
+            .mean()
+        )
+    print(
+        f"rank {arguments.process_index}: masks {masks}, weights {weights!r}, accuracy {right:.3f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -5,21 +5,21 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
+from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow._progress import progress_bar
+from torch_synflow._torch.fully_sharded import reshard
 from torch_synflow._warnings import warn_user
 from torch_synflow.budget.allocation import LayerDensities
 from torch_synflow.budget.counts import check_amount
 from torch_synflow.budget.patterns import Pattern
 from torch_synflow.budget.quotas import quotas_of
 from torch_synflow.methods.rounds import rounds_of
-from torch_synflow.model.masks import attach, ones_where
+from torch_synflow.model.masks import put_mask
 from torch_synflow.model.parameters import (
     Entry,
     ExampleInputs,
@@ -169,6 +169,8 @@ def _pruned(
     rounds = rounds_of(method, task, remembered)
     task, model = rounds.task, rounds.task.model
     inner = unwrap(model) if model is not None else None
+    if inner is not None:
+        reshard(inner)
     entries = resolve(pairs, inner)
     warn_of_zeros(entries)
     steps = _checked_iterations(rounds.iterations if iterations is None else iterations)
@@ -225,9 +227,8 @@ def _pruned(
 def _attach(entries: Sequence[Entry], masks: Sequence[Tensor]) -> None:
     """Put the masks on the modules through torch's own function, every place of a tied tensor included."""
     for entry, kept in zip(entries, masks, strict=True):
-        for module, name in entry.locations:
-            mask = ones_where(kept, entry.parameter)
-            attach((module, name), partial(custom_from_mask, module, name, mask), mask)
+        for pair in entry.locations:
+            put_mask(pair, kept, entry.parameter)
 
 
 def _report(entries: Sequence[Entry], counts: Sequence[int]) -> PruningReport:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch._C import _len_torch_function_stack
+from torch._C import _is_torch_function_mode_enabled
 from torch.overrides import handle_torch_function
 
 #: what ``apply`` of all autograd functions is where nothing is changed
@@ -15,7 +15,7 @@ ORIGINAL = vars(torch.autograd.Function)["apply"]
 
 def run_autograd_function(function: Any, *args: Any, **kwargs: Any) -> Any:
     """``function.apply``, as an operation that each mode of this thread sees, and the inside of which none does."""
-    if _len_torch_function_stack():
+    if _is_torch_function_mode_enabled():
         return handle_torch_function(run_autograd_function, (), function, *args, **kwargs)
     return ORIGINAL.__get__(None, function)(*args, **kwargs)
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.prune import custom_from_mask
 
-from torch_synflow.model.masks import attach, ones_where, unwrapped_module
+from torch_synflow.model.masks import put_mask, unwrapped_module
 from torch_synflow.model.parameters import Pair, held_parameters
 from torch_synflow.model.places import hook_of, is_binary, pruned_tensors
 from torch_synflow.model.prunable import prunable
@@ -75,8 +73,7 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
         for parameter, kept, pairs in wanted:
             for module, name in pairs:
                 if hook_of(module, name) is None or not torch.equal(module.get_buffer(f"{name}_mask") != 0, kept):
-                    mask = ones_where(kept, parameter)
-                    attach((module, name), partial(custom_from_mask, module, name, mask), mask)
+                    put_mask((module, name), kept, parameter)
 
     all_or_nothing([model], work)
 

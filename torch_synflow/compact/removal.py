@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from torch_synflow._torch.fully_sharded import follow_names
 from torch_synflow.compact.masks import masks
 from torch_synflow.model.masks import overwriting, unwrapped_module
 from torch_synflow.model.places import pruned_tensors
@@ -54,6 +55,7 @@ def remove_all(model: nn.Module) -> dict[str, Tensor]:
             tensor.parameter.mul_(tensor.places[0].mask)
             for place in tensor.places:
                 place.take_off(tensor.parameter)
+        follow_names(model.modules())
 
     def work() -> None:
         with torch.inference_mode(False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +69,18 @@ def synflow_by_definition(
     return {name: found[name].mul_(weight) for name, weight in weights.items()}, result.detach()
 
 
-def _read(
+def synflow_of_parts(
     network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow]
+) -> tuple[Weights, Tensor, Read]:
+    """As :func:`synflow_by_definition`, of parts of weights, and what the pass found; nothing is recorded."""
+    leaves = as_leaves(weights)
+    result, found, _ = _read(network, leaves, inputs, mode, recording=False)
+    gradient = gradients([result], leaves)
+    return {name: gradient[name].mul_(weight) for name, weight in weights.items()}, result.detach(), found
+
+
+def _read(
+    network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow], *, recording: bool = True
 ) -> tuple[Tensor, Read, Recorder]:
     """R, what the last pass found, and that pass as it was recorded.
 
@@ -79,7 +90,7 @@ def _read(
     plan = Plan()
     for _ in range(PASSES):
         recorder, surrogate, draws = Recorder(weights), mode(plan), Draws()
-        with recorder, surrogate:
+        with recorder if recording else nullcontext(), surrogate:
             surrogate.start(weights, inputs)
             outputs = network(weights, inputs)
         last, plan = plan, surrogate.plan_for(outputs)
@@ -93,7 +104,7 @@ def _read(
     if sources := draws.sources():
         recorder.broken = f"the forward pass draws random numbers ({', '.join(sources)})"
     used = frozenset(name for name, tensor in weights.items() if surrogate.reached(tensor))
-    with recorder:
+    with recorder if recording else nullcontext():
         return surrogate.total(outputs), Read(used, tuple(surrogate.without_surrogate)), recorder
 
 

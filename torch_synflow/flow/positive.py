@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torch_synflow._torch.classes import BatchNorm
 from torch_synflow.flow.engine.replay import Replay
-from torch_synflow.flow.passes import record, synflow_by_definition
+from torch_synflow.flow.passes import record, synflow_by_definition, synflow_of_parts
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.model.parameters import Entry
@@ -82,6 +82,8 @@ class PositiveNetwork(Network):
 
         The model's own code runs the first time, and again under another mode; from then on what was recorded.
         """
+        if self.task.shards is not None:
+            return self._of_parts(mode)
         if mode is not self.mode:
             tape, expected, found = opened(self, lambda: record(self, self.whole(), self.inputs, mode), training=False)
             self.mode, self._replay = mode, None
@@ -101,6 +103,17 @@ class PositiveNetwork(Network):
         self.sound, self.result = False, float(result)
         self.vanishing = self._vanishes(self.result)
         return ScoreStream([_block(whole[name], self.channels.get(name)) for name in self.weights])
+
+    def _of_parts(self, mode: Mode) -> ScoreStream:
+        whole, result, found = opened(
+            self, lambda: synflow_of_parts(self, self.whole(), self.inputs, mode), training=False
+        )
+        self.mode = mode
+        self.unused = set(self.weights) - found.used if found.used else set()
+        self.without_surrogate = found.without_surrogate
+        self.result = float(result)
+        self.vanishing = self._vanishes(self.result)
+        return ScoreStream([whole[name] for name in self.weights])
 
     def _replayed(self, replay: Replay) -> ScoreStream:
         scores = replay.scores(self.weights, self.channels)
@@ -126,7 +139,7 @@ class PositiveNetwork(Network):
         it is read as ones, under its mask. Biases, which are added, stay zero. Learned tokens and positions become zero
         unless they are scored: they stand for the input, and would start flow that no weight before them carries.
         """
-        zeros = [name for name, parameter in self.model.named_parameters() if _scales(name) and _is_zero(parameter)]
+        zeros = self._zero_factors()
         for name in filter(_is_given, self._others):
             self._others[name].zero_()
         for name in zeros:
@@ -143,6 +156,14 @@ class PositiveNetwork(Network):
                 if name in self._buffers:
                     self._buffers[name] = self._buffers[name].abs()
         return zeros
+
+    def _zero_factors(self) -> list[str]:
+        """The names of the parameters that multiply and are zero throughout."""
+        if self.task.shards is not None:
+            parts = {**self.weights, **self._others}
+            zeros = self.task.shards.zero_throughout({name: parts[name] for name in parts if _scales(name)})
+            return [name for name, _ in self.model.named_parameters() if name in zeros]
+        return [name for name, parameter in self.model.named_parameters() if _scales(name) and _is_zero(parameter)]
 
     def whole(self) -> Weights:
         """The weights in their own shapes and the precision of the scores."""

@@ -25,12 +25,14 @@ class Rounds(ABC):
     """A method at work on some tensors.
 
     Attributes:
+        method: its class.
         task: what it scores with.
         iterations: how many there are by default.
         schedule: the schedule by default.
         reads_data: whether what it keeps depends on the task's data.
     """
 
+    method: type[BasePruningMethod]
     task: Task
     reads_data: bool = False
     iterations: int = 1
@@ -88,7 +90,7 @@ class _ByScores(Rounds):
         self.task = method.require(task)
         self.iterations, self.schedule = method.iterations, method.schedule
         self.reads_data = self.task.data is not None
-        self._method = method
+        self.method = self._method = method
 
     def start(self, entries: Sequence[Entry], last: Quota) -> None:
         self._entries = entries
@@ -192,7 +194,7 @@ class _ByMasks(Rounds):
         if task.model is not None and not isinstance(task.model, nn.Module):
             raise TypeError(f"model: expected an nn.Module, got {type(task.model).__name__}")
         self.task = task
-        self._method = method
+        self.method = self._method = method
 
     def start(self, entries: Sequence[Entry], last: Quota) -> None:
         self._weights = [entry.parameter.detach() for entry in entries]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.prune import custom_from_mask
 
+from torch_synflow.model.layout import is_sharded
 from torch_synflow.model.listing import weights_of
 from torch_synflow.model.parameters import (
     Entry,
@@ -16,6 +19,7 @@ from torch_synflow.model.parameters import (
     resolve,
     unwrap,
 )
+from torch_synflow.model.sharded_masks import custom_from_sharded_mask
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.model.zeros import zeros_as_pruned
 from torch_synflow.report import LayerReport, PruningReport
@@ -59,6 +63,14 @@ def ones_where(kept: Tensor, parameter: nn.Parameter) -> Tensor:
     """A 0/1 mask with the dtype, device and memory format of ``parameter`` from a boolean one."""
     with torch.inference_mode(False):
         return torch.zeros_like(parameter, requires_grad=False).masked_fill_(kept, 1)
+
+
+def put_mask(pair: Pair, kept: Tensor, parameter: nn.Parameter) -> None:
+    """Put a boolean mask on a parameter, as torch's ``custom_from_mask`` does."""
+    module, name = pair
+    mask = ones_where(kept, parameter)
+    put = custom_from_sharded_mask if is_sharded(parameter) else custom_from_mask
+    attach(pair, partial(put, module, name, mask), mask)
 
 
 def overwriting(tensors: Iterable[Tensor], work: Callable[[], object]) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from torch_synflow._torch.compiled import inside_compiled
+from torch_synflow.model.layout import as_shown_by, sum_of
 from torch_synflow.model.listing import ExampleInputs, PrunableParameters, prunable_parameters
 from torch_synflow.model.prunable import Pair, prunable, refuse_flat_shards
 from torch_synflow.model.threads import ONE_AT_A_TIME
@@ -52,7 +53,7 @@ class Entry:
     @cached_property
     def alive(self) -> int:
         """The number of elements that an earlier pruning left."""
-        return int(self.mask.sum())
+        return sum_of(self.mask)
 
 
 def unwrap(model: nn.Module) -> nn.Module:
@@ -135,7 +136,7 @@ def _resolved(pairs: list[Pair], model: nn.Module | None) -> list[Entry]:
         for place_module, place_name in places:
             earlier = getattr(place_module, f"{place_name}_mask", None)
             if f"{place_name}_orig" in place_module._parameters and isinstance(earlier, Tensor):
-                mask &= earlier != 0
+                mask &= as_shown_by(parameter, earlier != 0)
         entries.append(Entry(first[identity], key, tuple(places), parameter, mask))
     _one_device(entries)
     return entries

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils.prune import BasePruningMethod, PruningContainer
 
 from torch_synflow._torch.errors import refused_parameter
+from torch_synflow._torch.fully_sharded import follow_names
 from torch_synflow._torch.thread_state import ThreadState, hidden_interrupt
 from torch_synflow.model.threads import ONE_AT_A_TIME
 
@@ -93,6 +94,7 @@ class Snapshot:
         """Put every module back; may be called again where an interrupt ended it."""
         for state in self._states:
             state.restore()
+        follow_names(state.module for state in self._states)
 
     def pruned_meanwhile(self, model: nn.Module) -> str:
         """Where the names of parameters or the pruning hooks are not those of the snapshot, empty if nowhere."""

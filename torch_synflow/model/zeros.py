@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from torch_synflow._warnings import listed, warn_user
+from torch_synflow.model.layout import is_sharded, sum_of
 from torch_synflow.model.parameters import Entry
 
 #: the fraction of a tensor that has to be zero before it is worth a warning
@@ -45,6 +46,10 @@ def _zeros(entries: Sequence[Entry]) -> dict[int, int]:
         for k, entry in enumerate(entries)
         if entry.total and not any(f"{name}_mask" in module._buffers for module, name in entry.locations)
     ]
+    sharded = [k for k in bare if is_sharded(entries[k].parameter)]
+    if sharded:
+        kept = [sum_of(entries[k].parameter.detach() != 0) for k in bare]
+        return {k: entries[k].total - n for k, n in zip(bare, kept, strict=True) if 0 < n < entries[k].total}
     counts: list[Tensor] = [torch.count_nonzero(entries[k].parameter.detach()) for k in bare]
     if not counts:
         return {}

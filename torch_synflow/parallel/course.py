@@ -8,10 +8,12 @@ from dataclasses import replace
 from torch import Tensor
 
 from torch_synflow.methods.rounds import Rounds
+from torch_synflow.model.layout import is_sharded
 from torch_synflow.model.parameters import Entry
 from torch_synflow.parallel.ranks.agreement import require_same
 from torch_synflow.parallel.ranks.exchange import broadcast, sums_of
 from torch_synflow.parallel.ranks.meeting import Meeting
+from torch_synflow.parallel.sharded_course import ShardedCourse
 from torch_synflow.selection.quotas import Quota
 from torch_synflow.selection.survivors import Survivors
 
@@ -119,9 +121,12 @@ class ReplicasCourse(Course):
 
 def course_of(
     meeting: Meeting | None, rounds: Rounds, entries: Sequence[Entry], description: Callable[[], Mapping[str, str]]
-) -> Course:
+) -> Course | ShardedCourse:
     """How the rounds of a call are run; before them, ranks that differ in what the call is about end with an error."""
+    if meeting is not None:
+        require_same(meeting, description())
+    if any(is_sharded(entry.parameter) for entry in entries):
+        return ShardedCourse(meeting, rounds, entries)
     if meeting is None:
         return Course(rounds, entries)
-    require_same(meeting, description())
     return ReplicasCourse(meeting, rounds, entries)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from torch_synflow.model.layout import is_sharded
 from torch_synflow.model.parameters import Entry
 from torch_synflow.reachability.reached import Reached, reach
 from torch_synflow.scoring.data import batches, rereadable
@@ -46,6 +47,9 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
         inputs, _ = next(batches(rereadable(task.data)))
     if model is None or inputs is None:
         _log.info("paths are not looked at after pruning, as there is no %s", "model" if model is None else "input")
+        return None
+    if any(is_sharded(entry.parameter) for entry in entries):
+        _log.info("paths are not looked at after pruning, as the parameters are sharded")
         return None
     pruned = [replace(entry, mask=mask.view_as(entry.mask)) for entry, mask in zip(entries, masks, strict=True)]
     device = entries[0].parameter.device

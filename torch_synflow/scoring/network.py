@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from torch_synflow._torch.checkpointing import NoCheckpoints
 from torch_synflow._torch.pytree import tree_map
+from torch_synflow.model.layout import is_sharded
 from torch_synflow.model.parameters import Entry, unwrap
 from torch_synflow.model.randomness import Draws
 from torch_synflow.scoring.data import loss_of_batch
@@ -72,13 +73,16 @@ class Network:
         }
         self.dense = self.weights
         self.unused: set[str] = set()
+        part = (lambda tensor: tensor) if task.shards is None else task.shards.part_of
         self._others = {
-            name: widened(materialised(parameter, name), floor)
+            name: widened(part(materialised(parameter, name)), floor)
             for name, parameter in self.model.named_parameters()
             if name not in self.weights
         }
         self._buffers = {
-            name: widened(materialised(buffer, name), floor) for name, buffer in self.model.named_buffers()
+            name: widened(materialised(buffer, name), floor)
+            for name, buffer in self.model.named_buffers()
+            if not is_sharded(buffer)  # a mask, which the weights have
         }
         self._constants = [
             (module, name, widened(value, floor))
@@ -86,6 +90,8 @@ class Network:
             for name, value in module.__dict__.items()
             if isinstance(value, Tensor) and f"{name}_orig" not in module._parameters
         ]
+        call = functional_call if task.shards is None else task.shards.call
+        self._call: Callable[..., Any] = call
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floor, *floating, key=lambda dtype: torch.finfo(dtype).bits)
         self.unpruned = all(bool(mask.all()) for mask in masks)
@@ -107,7 +113,7 @@ class Network:
             module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
         args, kwargs = called_with(self.model, inputs)
-        return noting(lambda: self._note(inputs), lambda: functional_call(self.model, state, args, kwargs))
+        return noting(lambda: self._note(inputs), lambda: self._call(self.model, state, args, kwargs))
 
     def _note(self, inputs: Any) -> str:
         """What is said beside an error of the model's own."""

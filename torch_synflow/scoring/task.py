@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 Weights = dict[str, Tensor]
+
+
+class Shards(Protocol):
+    """Parameters of which this process holds a part, where a model is larger than one device."""
+
+    def part_of(self, tensor: Tensor) -> Tensor:
+        """What this process holds of a tensor."""
+
+    def zero_throughout(self, parts: Weights) -> set[str]:
+        """The names of the tensors that are zero on all processes."""
+
+    def call(self, model: nn.Module, state: Weights, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The model's outputs with ``state``, parts where these are sharded, as ``functional_call`` does."""
+
+
 #: ``(inputs, targets)``
 Batch = tuple[Any, Any]
 #: one batch, or an iterable of batches as a ``DataLoader`` is
@@ -34,6 +49,7 @@ class Task:
         outputs: which of the model's outputs count, all by default.
         add_up: where ``data`` are a part of those that the model is scored with, what makes of sums over them sums over
             all.
+        shards: where the weights that are scored are parts of those of the model, what gathers them.
     """
 
     model: nn.Module | None = None
@@ -42,6 +58,7 @@ class Task:
     loss_fn: LossFunction | None = None
     outputs: Outputs | None = None
     add_up: AddUp | None = None
+    shards: Shards | None = None
 
     def or_else(self, other: Task) -> Task:
         """This task, with what it lacks taken from another."""

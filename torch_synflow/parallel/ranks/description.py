@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from torch_synflow._warnings import listed
+from torch_synflow.model.layout import Layout, is_sharded
 from torch_synflow.model.parameters import Entry, held_parameters
 from torch_synflow.parallel.ranks.fingerprints import fingerprint
 
@@ -31,9 +32,8 @@ def described(
     found = {"pruning_method": _method(method), **{name: in_words(value) for name, value in arguments.items()}}
     found["parameters"] = f"{listed(labels)} ({digest(labels)})"
     for entry in entries:
-        found[entry.label] = (
-            f"{_tensor(entry.parameter)}, {entry.alive} of {entry.total} left {fingerprint(entry.mask)}"
-        )
+        left = "in parts" if is_sharded(entry.mask) else fingerprint(entry.mask)
+        found[entry.label] = f"{_tensor(entry.parameter)}, {entry.alive} of {entry.total} left {left}"
     listed_already = {id(entry.parameter) for entry in entries}
     for _, _, key, parameter in () if model is None else held_parameters(model):
         if id(parameter) not in listed_already:
@@ -72,6 +72,9 @@ def _tensor(parameter: nn.Parameter) -> str:
     kind = f"{tuple(parameter.shape)} {str(parameter.dtype).removeprefix('torch.')} on {parameter.device.type}"
     if is_lazy(parameter) or parameter.is_meta:
         return kind
+    if is_sharded(parameter):
+        layout = Layout.of(parameter)
+        return f"{kind} as {layout.placements} over {tuple(layout.mesh.shape)}"
     return f"{kind} with values {fingerprint(parameter)}"
 
 

@@ -23,6 +23,11 @@ def add_up(meeting: Meeting, tensors: Iterable[Tensor]) -> None:
     _exchange(meeting, tensors, lambda tensor: dist.all_reduce(tensor, group=meeting.group))
 
 
+def greatest(meeting: Meeting, tensors: Iterable[Tensor]) -> None:
+    """Give tensors of every rank the greatest elements over all ranks, in place."""
+    _exchange(meeting, tensors, lambda tensor: dist.all_reduce(tensor, dist.ReduceOp.MAX, group=meeting.group))
+
+
 def sums_of(meeting: Meeting) -> Callable[[dict[str, Tensor], int], int]:
     """What adds the sums that each rank has of its data up to those of all, and the numbers of examples."""
 

@@ -1,0 +1,84 @@
+"""A model of which each rank has a part (FSDP2, HSDP, tensor parallelism) ends with the masks of a single process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.parallel.launching import torchrun
+from tests.parallel.programs.sharded import METHODS
+
+
+def same(pair: Any) -> bool:
+    first, second = pair
+    return len(first) == len(second) > 0 and all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    return torchrun("sharded", 2, tmp_path_factory.mktemp("two"), "methods", "layouts", "lifecycle")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_masks_are_those_of_one_process_bit_for_bit_and_so_is_training(two: list[Any], name: str) -> None:
+    for rank in two:
+        found = rank["methods"][name]
+        assert same(found["masks"])
+        assert found["placed"]
+        assert found["reports"][0] == found["reports"][1]
+        for one, parts in zip(*found["trained"], strict=True):
+            torch.testing.assert_close(parts, one, rtol=0, atol=1e-12)
+
+
+def check_layouts(ranks: list[Any], expected: set[str]) -> None:
+    for rank in ranks:
+        assert set(rank["layouts"]) == expected
+        for found in rank["layouts"].values():
+            assert same(found["masks"])
+            ties = torch.cat([mask.flatten() for mask in found["ties"]])
+            kept = round(0.4 * len(ties))
+            assert ties.bool().tolist() == [True] * kept + [False] * (len(ties) - kept)
+
+
+def test_layouts_give_the_masks_of_one_process_and_ties_go_to_the_lower_index(two: list[Any]) -> None:
+    check_layouts(two, {"fsdp", "mixed", "tensor"})
+
+
+@pytest.mark.slow
+def test_layouts_of_four_ranks(tmp_path: Path) -> None:
+    check_layouts(torchrun("sharded", 4, tmp_path, "layouts"), {"fsdp", "mixed", "hybrid", "tensor"})
+
+
+def test_a_model_pruned_before_it_is_sharded_keeps_its_zeros(two: list[Any]) -> None:
+    for rank in two:
+        assert len(rank["lifecycle"]["early"]) == 3
+        for weight, mask in rank["lifecycle"]["early"]:
+            assert bool((weight[mask == 0] == 0).all())
+            assert bool((mask == 0).any())
+
+
+def test_what_is_refused_leaves_all_as_it_was(two: list[Any]) -> None:
+    for rank in two:
+        errors = rank["lifecycle"]["errors"]
+        starts = ("ValueError: pruning_method: FORCE", "ValueError: pattern", "ValueError: model: expected the model")
+        assert len(errors) == 5
+        assert all(error.startswith(start) for error, start in zip(errors, starts, strict=False))
+        assert "stop" in errors[3]
+        assert "remove_all" in errors[4]
+        assert rank["lifecycle"]["same"]
+
+
+def test_pruning_twice_tightens_and_checkpoints_and_removal_work(two: list[Any]) -> None:
+    for rank in two:
+        found = rank["lifecycle"]
+        first, second = (torch.cat([mask.flatten() for mask in masks]) for masks in found["twice"])
+        assert bool((second <= first).all())
+        assert int(first.sum()) == round(0.5 * len(first))
+        assert int(second.sum()) < int(first.sum())
+        assert found["loaded"]
+        pruned, removed, names = found["removed"]
+        assert torch.equal(pruned, removed)
+        assert not any(name.endswith("_orig") for name in names)

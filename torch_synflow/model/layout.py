@@ -1,0 +1,105 @@
+"""Tensors that several processes hold parts of (``DTensor``): the part of this one, the whole, and what they count."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+Value = TypeVar("Value")
+
+
+def is_sharded(tensor: object) -> bool:
+    """Whether a tensor is a ``DTensor``, of which this process holds a part, or a replica."""
+    loaded = sys.modules.get("torch.distributed.tensor")  # without it there is none
+    return loaded is not None and isinstance(tensor, loaded.DTensor)
+
+
+def part_of(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor: all of a plain one."""
+    if not is_sharded(tensor):
+        return tensor
+    held: Any = tensor.detach()
+    found: Tensor = held.to_local()
+    return found
+
+
+def sum_of(tensor: Tensor) -> int:
+    """The sum of the elements of a tensor of integers or booleans, over all processes that hold a part of it."""
+    total: Any = tensor.sum()
+    return int(total.full_tensor() if is_sharded(total) else total)
+
+
+def as_shown_by(like: Tensor, tensor: Tensor) -> Tensor:
+    """A whole tensor, which every process has, laid out as another one of its shape."""
+    if not is_sharded(like) or is_sharded(tensor):
+        return tensor
+    return Layout.of(like).dtensor(Layout.of(like).part(tensor))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a tensor is laid out over processes.
+
+    Attributes:
+        mesh: the ``DeviceMesh``.
+        placements: for each dimension of the mesh whether it shards the tensor, and in which of its dimensions.
+        shape: of the whole tensor.
+        stride: of the whole tensor.
+    """
+
+    mesh: Any
+    placements: tuple[Any, ...]
+    shape: torch.Size
+    stride: tuple[int, ...]
+
+    @classmethod
+    def of(cls, tensor: Any) -> Layout:
+        """The layout of a ``DTensor``."""
+        return cls(tensor.device_mesh, tuple(tensor.placements), tensor.shape, tensor.stride())
+
+    def dtensor(self, part: Tensor) -> Tensor:
+        """The ``DTensor`` of which this process holds ``part``."""
+        from torch.distributed.tensor import DTensor
+
+        made: Tensor = DTensor.from_local(
+            part, self.mesh, self.placements, run_check=False, shape=self.shape, stride=self.stride
+        )
+        return made
+
+    def whole(self, part: Tensor) -> Tensor:
+        """The whole tensor, of the parts of all processes, which call this together."""
+        gathered: Any = self.dtensor(part)
+        found: Tensor = gathered.full_tensor()
+        return found
+
+    def part(self, whole: Tensor) -> Tensor:
+        """The part of this process of a tensor that it has the whole of."""
+        from torch.distributed.tensor import DTensor, Replicate
+
+        replicated = [Replicate()] * self.mesh.ndim
+        made: Any = DTensor.from_local(whole, self.mesh, replicated, run_check=False)
+        found: Tensor = made.redistribute(placements=self.placements).to_local()
+        return found
+
+    @property
+    def counted(self) -> bool:
+        """Whether the part of this process is the one that counts, of those that are the same on several."""
+        return all(
+            self.mesh.get_local_rank(number) == 0
+            for number, placement in enumerate(self.placements)
+            if placement.is_replicate()
+        )
+
+    def places(self, device: torch.device) -> Tensor:
+        """The flat indices in the whole tensor of the elements of this process' part, as a vector."""
+        rows = [placement for placement in self.placements if not placement.is_replicate()]
+        if len(self.shape) and all(type(row).__name__ == "Shard" and row.dim == 0 for row in rows):
+            width = self.shape[1:].numel()
+            first = Layout(self.mesh, self.placements, self.shape[:1], (1,))
+            indices = first.part(torch.arange(self.shape[0], device=device))
+            return (indices[:, None] * width + torch.arange(width, device=device)).reshape(-1)
+        return self.part(torch.arange(self.shape.numel(), device=device).view(self.shape)).reshape(-1)

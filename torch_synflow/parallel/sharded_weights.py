@@ -1,0 +1,172 @@
+"""Weights that are gathered where a pass uses them, one at a time, and let go until its backward needs them."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.func import functional_call
+from torch.nn.utils.prune import BasePruningMethod
+
+from torch_synflow._torch.functions import ORIGINAL
+from torch_synflow.model.layout import Layout, is_sharded, part_of
+from torch_synflow.model.parameters import held_parameters
+from torch_synflow.parallel.ranks.exchange import greatest
+from torch_synflow.parallel.ranks.meeting import Meeting
+from torch_synflow.scoring.task import Weights
+
+
+class _Gathered(torch.autograd.Function):
+    """A whole weight of the parts of all ranks.
+
+    Every rank computes the same of it, so the gradient of a part is the part of the gradient.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, gather: Callable[[Tensor], Tensor], layout: Layout) -> Tensor:
+        ctx.held = gather, layout
+        return gather(part)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return ORIGINAL.__get__(None, _Part)(gradient, *ctx.held), None, None
+
+
+class _Part(torch.autograd.Function):
+    """The part of this rank; its gradient is made of those of all, as each rank has a part of what follows."""
+
+    @staticmethod
+    def forward(ctx: Any, whole: Tensor, gather: Callable[[Tensor], Tensor], layout: Layout) -> Tensor:
+        ctx.held = gather, layout
+        return layout.part(whole).clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return ORIGINAL.__get__(None, _Gathered)(gradient, *ctx.held), None, None
+
+
+class _AtUse(dict[str, Any]):
+    """The parameters of a module, of which those that are sharded are gathered when they are asked for."""
+
+    def __init__(self, held: Mapping[str, Any], gathered: Mapping[str, Callable[[], Tensor]]) -> None:
+        super().__init__(held)
+        self._gathered = gathered
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._gathered or super().__contains__(name)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._gathered[name]() if name in self._gathered else super().__getitem__(name)
+
+
+class ShardedWeights:
+    """The sharded parameters of a model: how they are laid out, and the model's forward on parts of them.
+
+    Args:
+        model: without its wrapper.
+        meeting: the ranks, ``None`` for a mesh of one.
+
+    Attributes:
+        layouts: of the sharded parameters, by their qualified names; of tied ones the first.
+    """
+
+    def __init__(self, model: nn.Module, meeting: Meeting | None) -> None:
+        self._meeting = meeting
+        self.layouts: dict[str, Layout] = {}
+        self._names: dict[tuple[nn.Module, str], str] = {}
+        first: dict[int, str] = {}
+        for module, name, key, parameter in held_parameters(model):
+            if is_sharded(parameter):
+                key = first.setdefault(id(parameter), key)
+                self.layouts[key] = Layout.of(parameter)
+                self._names[module, name] = key
+
+    def part_of(self, tensor: Tensor) -> Tensor:
+        """What this rank holds of a tensor."""
+        return part_of(tensor)
+
+    def zero_throughout(self, parts: Weights) -> set[str]:
+        """The names of the tensors that are zero on all ranks."""
+        found = torch.stack([(part != 0).any().to(torch.int64) for part in parts.values()])
+        if self._meeting is not None:
+            greatest(self._meeting, [found])
+        return {name for name, some in zip(parts, found.tolist(), strict=True) if not some}
+
+    def gather(self, layout: Layout, part: Tensor) -> Tensor:
+        """The whole of the parts of all ranks."""
+        try:
+            with torch.no_grad():
+                return layout.whole(part.detach())
+        except (RuntimeError, OSError) as error:
+            if self._meeting is None:
+                raise
+            raise self._meeting.lost(error) from error
+
+    def call(self, model: nn.Module, state: Weights, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The model's outputs, with ``state`` in place of its parameters and buffers: parts of those that are sharded.
+
+        What FSDP2 and tensor parallelism do before and after a module is left out, and masks, which the parts have.
+        """
+        living: dict[int, str] = {}
+
+        def whole(key: str) -> Tensor:
+            part, layout = state[key], self.layouts[key]
+            with torch._C.DisableTorchFunction():
+                made: Tensor = ORIGINAL.__get__(None, _Gathered)(part, lambda p: self.gather(layout, p), layout)
+            made.__dict__.update(part.__dict__)  # what a surrogate has marked it with
+            place = made.untyped_storage().data_ptr()
+            living[place] = key
+            weakref.finalize(made, living.pop, place, None)
+            return made
+
+        def pack(tensor: Tensor) -> Any:
+            key = living.get(tensor.untyped_storage().data_ptr()) if tensor.numel() else None
+            if key is None:
+                return tensor
+            return key, tensor.dtype, tensor.shape, tensor.stride(), tensor.storage_offset()
+
+        def unpack(packed: Any) -> Tensor:
+            if isinstance(packed, Tensor):
+                return packed
+            key, _, shape, stride, offset = packed
+            return self.gather(self.layouts[key], state[key]).as_strided(shape, stride, offset)
+
+        before = [(module, dict(module.__dict__)) for module in model.modules()]
+        plain = {name: tensor for name, tensor in state.items() if name not in self.layouts}
+        try:
+            for module in model.modules():
+                self._open(module, whole)
+            with saved_tensors_hooks(pack, unpack):
+                return functional_call(model, plain, args, kwargs)
+        finally:
+            for module, attributes in before:
+                module.__dict__.clear()
+                module.__dict__.update(attributes)
+
+    def _open(self, module: nn.Module, whole: Callable[[str], Tensor]) -> None:
+        """Let a module gather its parameters where it reads them, and nothing else."""
+        gathered: dict[str, Callable[[], Tensor]] = {}
+        for name, parameter in list(module._parameters.items()):
+            bare = name.removesuffix("_orig") if name.removesuffix("_orig") + "_mask" in module._buffers else name
+            if is_sharded(parameter):
+                gathered[bare] = gathered[name] = lambda key=self._names[module, bare]: whole(key)  # type: ignore[misc]
+                if bare != name:
+                    module.__dict__.pop(bare, None)
+        held = module.__dict__
+        if gathered:
+            held["_parameters"] = _AtUse(module._parameters, gathered)
+        for hooks in ("_forward_pre_hooks", "_forward_hooks"):
+            held[hooks] = type(held[hooks])(
+                (number, hook) for number, hook in held[hooks].items() if not _distributes(hook, gathered)
+            )
+
+
+def _distributes(hook: Any, gathered: Mapping[str, Any]) -> bool:
+    """Whether a hook is one of FSDP2 or of tensor parallelism, or multiplies a sharded weight by its mask."""
+    if isinstance(hook, BasePruningMethod):
+        return getattr(hook, "_tensor_name", None) in gathered
+    return str(getattr(hook, "__module__", "")).startswith("torch.distributed.")
