@@ -104,6 +104,25 @@ def test_an_optimiser_trains_what_is_kept_to_the_bits_of_training_with_hooks(kin
         assert not bool(module.weight_orig[module.weight_mask == 0].any())
 
 
+def test_a_norm_over_all_gradients_counts_what_is_pruned_until_its_gradients_are_masked() -> None:
+    def gradients(model: nn.Module) -> list[nn.Parameter]:
+        torch.manual_seed(1)
+        model(torch.rand(8, 3, 8, 8)).square().sum().backward()
+        return list(model.parameters())
+
+    hooks, ours = pruned("mlp"), pruned("mlp")
+    expected = nn.utils.clip_grad_norm_(gradients(hooks), 1e9)
+    masks = prune.masks(ours)
+    with prune.folded(ours):
+        parameters = gradients(ours)
+        assert nn.utils.clip_grad_norm_(parameters, 1e9) > expected * 1.001
+        for name, mask in masks.items():
+            grad = ours.get_parameter(name).grad
+            assert grad is not None
+            grad.mul_(mask)
+        torch.testing.assert_close(nn.utils.clip_grad_norm_(parameters, 1e9), expected)
+
+
 def test_the_optimiser_is_left_without_a_hook() -> None:
     model = pruned("mlp")
     first, second = (torch.optim.SGD(model.parameters(), 0.1) for _ in range(2))

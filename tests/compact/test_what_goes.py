@@ -106,16 +106,6 @@ def test_a_residual_channel_goes_only_where_all_that_write_to_it_are_empty() -> 
     assert "2 stay because other channels that they belong to do" in small.shrink_report.layers[0].notes
 
 
-def test_a_block_that_is_empty_keeps_one_channel() -> None:
-    model = Residual()
-    keep(model.conv2, rows=[])
-    x = torch.rand(2, 3, 8, 8)
-    small = prune.shrink(model, x)
-    assert (small.conv1.out_channels, small.conv2.in_channels) == (1, 1)
-    assert "1 stay so that the layer has a channel" in small.shrink_report.layers[2].notes
-    torch.testing.assert_close(small.eval()(x), model.eval()(x))
-
-
 def test_heads_go_whole() -> None:
     model = Heads()
     keep(model.project, columns=[0, 1, 2, 3, 8, 10])

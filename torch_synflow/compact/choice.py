@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -22,12 +22,18 @@ class Choice:
         classes: which cells go together.
         removed: which go.
         pinned: of those that stay, which do for a reason among ``Cells.pins``.
+        empty: the parameters and buffers that may lose all of their elements, by identity.
     """
 
     flags: Flags
     classes: Tensor
     removed: Tensor
     pinned: Tensor
+    empty: Collection[int] = ()
+
+    def reads_nothing(self, held: Held) -> bool:
+        """Whether it is a weight of which nothing is kept, whose layer needs no input."""
+        return id(held.tensor) in self.empty and held.tensor.dim() > 1 and not bool(held.kept.any())
 
     def indices(self, held: Held) -> dict[int, Tensor]:
         """For each axis of a parameter or buffer that gets shorter, the indices that are kept."""
@@ -35,16 +41,19 @@ class Choice:
         if held.elements is not None:
             for axis, kept in _axes_of(self.removed[held.elements]).items():
                 found[axis] = found[axis] & kept if axis in found else kept
+        if self.reads_nothing(held):
+            found[1] = torch.zeros(held.tensor.shape[1], dtype=torch.bool)
         return {axis: kept.nonzero()[:, 0] for axis, kept in found.items() if not bool(kept.all())}
 
 
-def choose(tracer: Tracer, flags: Flags, fixed: Iterable[Tensor] = ()) -> Choice:
+def choose(tracer: Tracer, flags: Flags, fixed: Iterable[Tensor] = (), empty: Collection[int] = ()) -> Choice:
     """Remove all cells that carry nothing, together with all that they are tied to, or none of these.
 
     Args:
         tracer: after a pass.
         flags: of its cells.
         fixed: cells that have to stay besides.
+        empty: the identities of parameters and buffers that may lose all of their elements.
     """
     classes = tracer.cells.classes()
     stays = torch.zeros_like(flags.zero)
@@ -56,15 +65,17 @@ def choose(tracer: Tracer, flags: Flags, fixed: Iterable[Tensor] = ()) -> Choice
     held = list(tracer.held.values())
     while True:
         removed = ~stays[classes]
-        back = [cells for one in held for cells in _too_much(one, removed)]
+        back = [cells for one in held for cells in _too_much(one, removed, empty=id(one.tensor) in empty)]
+        back += [cells[:1] for _, _, cells in tracer.heads if bool(removed[cells].all())]
         if not back:
-            return Choice(flags, classes, removed, pinned[classes])
+            return Choice(flags, classes, removed, pinned[classes], empty)
         stays[classes[torch.cat(back)]] = True
 
 
-def _too_much(held: Held, removed: Tensor) -> list[Tensor]:
+def _too_much(held: Held, removed: Tensor, *, empty: bool) -> list[Tensor]:
     """Cells that have to stay so that a tensor keeps at least one index, and stays a whole block."""
-    back = [cells[:1] for axis, cells in held.axes.items() if axis >= 0 and len(cells) and bool(removed[cells].all())]
+    axes = [] if empty else [cells for axis, cells in held.axes.items() if axis >= 0 and len(cells)]
+    back = [cells[:1] for cells in axes if bool(removed[cells].all())]
     if held.elements is not None:
         gone = removed[held.elements]
         block = torch.zeros_like(gone)

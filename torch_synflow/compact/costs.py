@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from torch_synflow.compact.choice import Choice
 from torch_synflow.compact.copies import copied, own_random_numbers, run
-from torch_synflow.compact.nodes import Shift, Weighted
+from torch_synflow.compact.nodes import Pointwise, Shift, Weighted
 from torch_synflow.compact.report import ShrinkReport, ShrunkLayer
 from torch_synflow.compact.tracer import Tracer
 from torch_synflow.model.parameters import ExampleInputs
@@ -122,4 +122,23 @@ def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
                 counts["stay because other channels that they belong to do"] += 1
             else:
                 counts["stay so that the layer has a channel"] += 1
-    return {name: [f"{count} {reason}" for reason, count in counts.items()] for name, counts in found.items()}
+    notes = {name: [f"{count} {reason}" for reason, count in counts.items()] for name, counts in found.items()}
+    for held in tracer.held.values():
+        if choice.reads_nothing(held):
+            name = held.name.rpartition(".")[0]
+            constant_behind = _constant_behind(tracer, choice, held.name)
+            notes[name] = [f"no weight is left: {constant_behind or 'zero'} takes the place of its outputs"]
+    return notes
+
+
+def _constant_behind(tracer: Tracer, choice: Choice, label: str) -> str:
+    """The bias, the layer's own or of BatchNorm behind it, that a layer without weights passes on; or nothing."""
+    zero, reached = choice.flags.zero, torch.zeros_like(choice.flags.zero)
+    for node in tracer.cells.nodes:
+        if isinstance(node, Weighted) and node.label == label:
+            reached[node.target] = True
+        elif isinstance(node, (Pointwise, Shift)):
+            reached[node.target] |= reached[node.source]
+            if isinstance(node, Shift) and bool((reached & ~zero)[node.target].any()):
+                return node.label
+    return ""

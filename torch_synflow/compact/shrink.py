@@ -12,6 +12,7 @@ from torch_synflow.compact.choice import Choice, choose
 from torch_synflow.compact.comparison import compare
 from torch_synflow.compact.copies import cloned, copied, dense, own_random_numbers
 from torch_synflow.compact.costs import report_of_shrinking
+from torch_synflow.compact.empty import may_be_empty
 from torch_synflow.compact.optimizer import at_rest, carried
 from torch_synflow.compact.probe import failing_operation
 from torch_synflow.compact.slicing import cut, indices_by_name, set_heads
@@ -37,7 +38,8 @@ def shrink(
     now and at each later step of training. Outputs are the same in evaluation and in training, and so are the weights
     that training arrives at, to rounding; dropout apart, which draws a number per channel. A channel that passes on a
     bias or BatchNorm offset that is trained stays, and so does one that an operation reads as a whole, such as
-    LayerNorm; channels that meet in a sum go only together. What is left keeps its masks.
+    LayerNorm; channels that meet in a sum go only together. A layer without kept weights computes nothing: a residual
+    block that lost one becomes the constant behind it, or the identity. What is left keeps its masks.
 
     Outputs are compared before the network is returned, on ``example_inputs`` and on random ones.
 
@@ -99,17 +101,21 @@ def _shrunk(
     flags = tracer.cells.settled()
     check_paths(tracer, outputs, flags)
     fixed: list[Tensor] = []
+    empty = may_be_empty(plain)
     notes: list[str] = []
     for _ in range(_ATTEMPTS):
-        choice = choose(tracer, flags, fixed)
+        choice = choose(tracer, flags, fixed, empty)
         indices = indices_by_name(tracer, choice, plain)
         small = copied(model)
         cut(small, indices)
         set_heads(small, tracer, choice)
-        note = _fits(small, example_inputs, tracer, choice, fixed)
-        if not note:
+        failed = failing_operation(small, example_inputs)
+        if failed is None:
             break
-        notes.append(note)
+        if any(not parameter.numel() for parameter in small.parameters()):
+            empty = set()  # an operation may want a channel at least: each layer keeps one
+            continue
+        notes.append(_note(failed, tracer, choice, fixed))
     else:
         raise ValueError(f"model: expected at most {_ATTEMPTS} operations with sizes in their code, got {notes[-1]}")
     put = (lambda: None) if optimizer is None else carried(optimizer, model, small, indices)
@@ -121,11 +127,8 @@ def _shrunk(
     return small, put
 
 
-def _fits(small: nn.Module, example_inputs: ExampleInputs, tracer: Tracer, choice: Choice, fixed: list[Tensor]) -> str:
-    """Nothing if the smaller network runs; else what does not, whose channels are added to those that stay."""
-    failed = failing_operation(small, example_inputs)
-    if failed is None:
-        return ""
+def _note(failed: tuple[int, Exception], tracer: Tracer, choice: Choice, fixed: list[Tensor]) -> str:
+    """Which operation of the smaller network does not run; its channels are added to those that stay."""
     number, error = failed
     name, cells = tracer.touched[min(number, len(tracer.touched) - 1)]
     removed = [part[choice.removed[part]] for part in cells]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from torch_synflow._torch.classes import BatchNorm, Convolution, TransposedConvolution
 from torch_synflow.compact.choice import Choice
+from torch_synflow.compact.empty import let_empty
 from torch_synflow.compact.movement import WIDTHS
 from torch_synflow.compact.tracer import Tracer
 from torch_synflow.model.masks import pruned_parameters, refresh
@@ -48,7 +49,8 @@ def cut(model: nn.Module, indices: dict[str, Indices]) -> None:
             if parameter is None or found is None:
                 continue
             if id(parameter) not in made:
-                made[id(parameter)] = nn.Parameter(taken(parameter, found), parameter.requires_grad)
+                part = taken(parameter, found)
+                made[id(parameter)] = nn.Parameter(part, parameter.requires_grad and part.numel() > 0)
             module._parameters[held] = made[id(parameter)]
             mask = module._buffers.get(f"{name}_mask")
             if mask is not None:
@@ -75,7 +77,7 @@ def _convolution(module: nn.Module, weight: Tensor) -> None:
         module.in_channels, module.out_channels = weight.shape[0], weight.shape[1] * module.groups
         return
     if module.groups > 1:  # of which whole ones go
-        module.groups = module.groups * weight.shape[0] // module.out_channels
+        module.groups = module.groups * weight.shape[0] // module.out_channels or 1
     module.out_channels, module.in_channels = weight.shape[0], weight.shape[1] * module.groups
 
 
@@ -104,6 +106,7 @@ def _resize(module: nn.Module) -> None:
     for kind, resize in _SIZES.items():
         if isinstance(module, kind) and weight is not None:
             resize(module, weight)
+    let_empty(module, weight)
     if isinstance(module, nn.RNNBase):
         held = module._parameters
         inputs, hidden = (held.get(f"{name}_orig", held.get(name)) for name in ("weight_ih_l0", "weight_hh_l0"))
