@@ -22,7 +22,8 @@ def prune_and_cut_sizes(
     """The scores of what each iteration prunes, and those of the layer that has the least, before it prunes.
 
     The model is pruned to so many weights, one count after the other, and no further once a layer is empty. Where
-    scores are conserved, all layers have as much. Theorem 3 of Tanaka et al. 2020 asks for a prune size below the cut size.
+    scores are conserved, all layers have as much. Theorem 3 of Tanaka et al. 2020 asks for a prune size below the cut
+    size.
     """
     if not issubclass(method, prune.SaliencyUnstructured):
         raise ValueError(f"method: expected one that scores a model, got {method.__name__}")
