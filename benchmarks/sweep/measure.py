@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from benchmarks.sweep.ablate import ablate
-from benchmarks.sweep.cuts import densities_of, prune_and_cut_sizes
+from benchmarks.sweep.cuts import prune_and_cut_sizes
 from benchmarks.sweep.described import described, shares
 from benchmarks.sweep.methods import METHODS
 from benchmarks.sweep.start import batches_of, dense_states, new_network, on_device
@@ -25,6 +25,7 @@ from benchmarks.training.kinds import KINDS
 from benchmarks.training.loop import train
 from benchmarks.training.networks import pruned_parameters
 from torch_synflow import ablations, diagnostics, prune, rewinding
+from torch_synflow.budget.counts import kept_counts
 from torch_synflow.model.masks import masked_entries_of, report_of
 from torch_synflow.model.parameters import PrunableParameters
 from torch_synflow.prune import PruningReport, exponential, linear
@@ -180,9 +181,11 @@ class Bench:
         """In each iteration the prune size, and the cut size: the scores of what it prunes, and of the least layer."""
         assert self.method is not None
         trial, model = self.trial, self.network()
-        densities = densities_of(SCHEDULES[trial.pruning_schedule], trial.iterations, trial.density)
+        total = sum(weight.numel() for weight in self.weights(model))
+        kept = max(1, round(total * trial.density))
+        counts = kept_counts(SCHEDULES[trial.pruning_schedule], trial.iterations, total, kept)
         given = self.scoring() or {"example_inputs": self.ones()}
-        pruned, cut = prune_and_cut_sizes(model, self.method.pruning_method, self.pairs(model), densities, **given)
+        pruned, cut = prune_and_cut_sizes(model, self.method.pruning_method, self.pairs(model), counts, **given)
         return {**described(report_of(masked_entries_of(model))), "prune_sizes": pruned, "cut_sizes": cut}
 
     def structure(self) -> Numbers:
