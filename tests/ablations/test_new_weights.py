@@ -94,3 +94,8 @@ def test_a_model_must_be_one_and_have_something_to_initialise() -> None:
         ablations.shuffle_masks([])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="parameters: expected at least one"):
         ablations.reinitialise(nn.ReLU())
+
+
+def test_american_spellings_are_the_same_functions() -> None:
+    assert ablations.reinitialize is ablations.reinitialise
+    assert ablations.initialize_with_unit_variance is ablations.initialise_with_unit_variance

@@ -11,7 +11,18 @@ from torch_synflow.ablations.on_paths import shuffle_effective_masks
 from torch_synflow.ablations.shuffling import shuffle_masks
 from torch_synflow.methods.inverted import inverted
 
-__all__ = ["initialise_with_unit_variance", "inverted", "reinitialise", "shuffle_effective_masks", "shuffle_masks"]
+#: American spellings of the same functions
+reinitialize, initialize_with_unit_variance = reinitialise, initialise_with_unit_variance
+
+__all__ = [
+    "initialise_with_unit_variance",
+    "initialize_with_unit_variance",
+    "inverted",
+    "reinitialise",
+    "reinitialize",
+    "shuffle_effective_masks",
+    "shuffle_masks",
+]
 
 
 def __dir__() -> list[str]:
