@@ -23,15 +23,13 @@ class ShardedFromMask(CustomFromMask):
         mask: Any = getattr(module, f"{name}_mask")
         original: Any = getattr(module, f"{name}_orig")
         if not is_sharded(mask) or (is_sharded(original) and Layout.of(original) == Layout.of(mask)):
-            product: Tensor = mask.to(original.dtype) * original
-            return product
+            return mask.to(original.dtype) * original  # type: ignore[no-any-return]
         with torch.no_grad():
             whole = Layout.of(mask).whole(mask.to_local().to(torch.uint8)).to(original.dtype)
             if is_sharded(original):  # over the mesh of tensor parallelism alone
                 layout = Layout.of(original)
                 whole = layout.dtensor(layout.part(whole))
-        product = whole * original
-        return product
+        return whole * original  # type: ignore[no-any-return]
 
     def remove(self, module: nn.Module) -> None:
         """Refused, as FSDP2 has to learn the parameter's name, which a module alone cannot tell it."""

@@ -19,11 +19,11 @@ _BITS = 16
 _CHUNK = 1 << 22
 
 #: gives a tensor of every rank the sum over all, in place
-Sum = Callable[[Tensor], object]
+SumOverRanks = Callable[[Tensor], object]
 
 
 def nth_highest(
-    parts: Callable[[], Iterator[Tensor]], n: int, add_up: Sum, device: torch.device | str
+    parts: Callable[[], Iterator[Tensor]], n: int, add_up: SumOverRanks, device: torch.device | str
 ) -> tuple[int, int, int]:
     """The ``n``-th highest of all integers of all ranks.
 
@@ -75,7 +75,7 @@ class ShardedSurvivors(Survivors):
         masks: Sequence[Tensor],
         layouts: Sequence[Layout | None],
         sizes: Sequence[int],
-        add_up: Sum,
+        add_up: SumOverRanks,
         *,
         first: bool,
     ) -> None:

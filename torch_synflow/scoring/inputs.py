@@ -122,13 +122,18 @@ def check_example(inputs: Any) -> None:
             )
 
 
-def check_values(tensor: Tensor) -> None:
-    """Raise unless a tensor of a batch has values."""
-    if tensor.is_meta:
+def moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """A tensor of a batch on ``device``, a floating-point one in ``dtype``; anything else as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.is_meta:
         raise ValueError(
-            f"data: expected values, got a tensor of shape {tuple(tensor.shape)} on the meta device; "
+            f"data: expected values, got a tensor of shape {tuple(value.shape)} on the meta device; "
             "pass batches of the data themselves"
         )
+    if value.is_inference():
+        value = value.clone()
+    return value.to(device, dtype) if value.is_floating_point() else value.to(device)
 
 
 def described(value: Any) -> str:

@@ -18,7 +18,7 @@ from torch_synflow.model.parameters import Entry, unwrap
 from torch_synflow.model.randomness import Draws
 from torch_synflow.scoring.data import loss_of_batch
 from torch_synflow.scoring.gradients import as_leaves, as_scalar, gradients, mean_over_examples
-from torch_synflow.scoring.inputs import as_dicts, called_with, check_values, note_on_call, noting
+from torch_synflow.scoring.inputs import as_dicts, called_with, moved, note_on_call, noting
 from torch_synflow.scoring.outputs import CountedOutputs
 from torch_synflow.scoring.precision import materialised, widened
 from torch_synflow.scoring.second_derivatives import TwiceDifferentiable, without_second_derivative
@@ -90,8 +90,7 @@ class Network:
             for name, value in module.__dict__.items()
             if isinstance(value, Tensor) and f"{name}_orig" not in module._parameters
         ]
-        call = functional_call if task.shards is None else task.shards.call
-        self._call: Callable[..., Any] = call
+        self._call: Callable[..., Any] = functional_call if task.shards is None else task.shards.call
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floor, *floating, key=lambda dtype: torch.finfo(dtype).bits)
         self.unpruned = all(bool(mask.all()) for mask in masks)
@@ -142,16 +141,7 @@ class Network:
 
     def prepared(self, tree: Any) -> Any:
         """Inputs or targets on the weights' device, the floating ones in the scoring precision."""
-
-        def prepare(leaf: Any) -> Any:
-            if not isinstance(leaf, Tensor):
-                return leaf
-            check_values(leaf)
-            if leaf.is_inference():
-                leaf = leaf.clone()
-            return leaf.to(self.device, self.dtype) if leaf.is_floating_point() else leaf.to(self.device)
-
-        return tree_map(prepare, as_dicts(tree))
+        return tree_map(lambda leaf: moved(leaf, self.device, self.dtype), as_dicts(tree))
 
     def loss(self, weights: Weights, inputs: Any, targets: Any, *, temperature: float = 1.0) -> Tensor:
         """The loss of a prepared batch, its outputs divided by ``temperature``; checked to be a usable scalar."""
