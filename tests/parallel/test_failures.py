@@ -111,7 +111,7 @@ def test_a_rank_that_does_not_come_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_rank_that_is_killed_is_named_by_the_others(tmp_path: Path) -> None:
-    done = processes("failures", 3, tmp_path, "killed")
+    done = processes("failures", 3, tmp_path, "killed", "1")
     assert [process.returncode for process in done] == [0, -signal.SIGKILL, 0]
     for rank in (0, 2):
         result = found(tmp_path, rank)
@@ -124,6 +124,18 @@ def test_a_rank_that_is_killed_is_named_by_the_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_rank_that_holds_the_store_may_be_killed(tmp_path: Path) -> None:
+    done = processes("failures", 2, tmp_path, "killed", "0")
+    assert [process.returncode for process in done] == [-signal.SIGKILL, 0]
+    result = found(tmp_path, 1)
+    kind, text, seconds = result["error"]
+    assert kind == "RankError"
+    assert "which rank 0 or the launcher holds" in text
+    assert seconds < 40
+    assert result["untouched"]
+
+
+@pytest.mark.slow
 def test_torchrun_ends_with_a_rank_that_is_killed(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="Signal 9"):
-        torchrun("failures", 2, tmp_path, "killed")
+        torchrun("failures", 2, tmp_path, "killed", "1")

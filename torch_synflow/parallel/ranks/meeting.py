@@ -155,7 +155,7 @@ class Meeting:
 
     def _step_of(self, rank: int) -> int:
         key = f"at/{rank}"
-        return int(self._store.get(key)) if self._store.check([key]) else 0
+        return _while_there(lambda: int(self._store.get(key)) if self._store.check([key]) else 0)
 
     def _too_late(self, step: int) -> str:
         missing, waited = (
