@@ -32,6 +32,9 @@ def alone() -> Iterator[None]:
     For a model that other ranks do not hold (a stage of a pipeline), and for what one rank does before the others get
     its model.
 
+    Returns:
+        A context manager.
+
     Example:
         >>> from torch_synflow import parallel
         >>> model = nn.Linear(8, 4)
@@ -53,6 +56,9 @@ def within(group: ProcessGroup) -> Iterator[None]:
 
     Args:
         group: what ``torch.distributed.new_group`` returned; this process is one of its ranks.
+
+    Returns:
+        A context manager.
 
     Raises:
         TypeError, ValueError: if it is no group, or one that this process is not in.

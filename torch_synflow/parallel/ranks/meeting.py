@@ -26,7 +26,17 @@ _GO_ON = b"go on"
 
 
 class RankError(RuntimeError):
-    """Another rank has failed, or did not come in time; on this one nothing has changed."""
+    """Another rank has failed, or did not come in time; on this one nothing has changed.
+
+    Example:
+        >>> from torch_synflow import parallel
+        >>> try:
+        ...     report = prune.global_iterative_unstructured(nn.Linear(8, 4), prune.L1Unstructured, 0.5)
+        ... except parallel.RankError as error:  # str(error) names the rank
+        ...     raise SystemExit(str(error))
+        >>> report.kept
+        16
+    """
 
 
 class Meeting:
