@@ -24,7 +24,8 @@ from benchmarks.sweep.store import Store
 from benchmarks.sweep.where import at_a_time, device_of, executor_of, source_of
 from benchmarks.training.datasets import prepare
 
-COMPARED = ("synflow-1", "synflow-6", "synflow-7", "synflow-a", "synflow-b")  # of which there are the authors' accuracies
+#: of which there are the authors' accuracies
+COMPARED = ("synflow-1", "synflow-6", "synflow-7", "synflow-a", "synflow-b")
 
 
 def command_list() -> int:
