@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,18 @@ from benchmarks.sweep.choice import Choice
 from benchmarks.sweep.options import choice_of, parser
 from benchmarks.sweep.pack import pack
 from benchmarks.sweep.refusals import refuse_without_effect
-from benchmarks.sweep.run import run
+from benchmarks.sweep.run import run, run_search
 from benchmarks.sweep.store import Store
 from benchmarks.sweep.where import at_a_time, device_of, executor_of, source_of
 from benchmarks.training.datasets import prepare
 
-#: of which there are the authors' accuracies
-COMPARED = ("synflow-1", "synflow-6", "synflow-7", "synflow-a", "synflow-b")
+COMPARED = (
+    "synflow-1",
+    "synflow-6",
+    "synflow-7",
+    "synflow-a",
+    "synflow-b",
+)  # of which there are the authors' accuracies
 
 
 def command_list() -> int:
@@ -54,7 +60,12 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
         raise OSError(f"--results: expected a folder to write results to, got {store.folder}: {error}") from error
     executor = start()  # before the signal handler is set: Ray sets one that exits at once
     with _logging_to(store.folder / "log.txt"), _termination_as_interrupt():
-        summary = run(trials, store, executor, bar=sys.stderr.isatty())
+        if figure.search is None:
+            summary = run(trials, store, executor, bar=sys.stderr.isatty())
+        else:
+            panels, search = figure.chosen(choice), figure.search
+            more = partial(search, panels)
+            summary = run_search(lambda: more(store.records(trials)), store, executor, start, bar=sys.stderr.isatty())
     print(f"{figure.name}: {len(trials)} trials in {store.folder}\n{summary}")
     return 1 if summary.failed or summary.stopped else 0
 
@@ -83,12 +94,14 @@ def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     authors = " Dashed: the authors' runs." if reference else ""
     caption = "\n".join([*schedules, f"{len(records)} of {len(trials)} trials; {runs}.{authors}"])
     picture(
-        panels, records, figure.draw, title=f"{figure.name}: {figure.what}", caption=caption, columns=figure.columns,
-        path=out, reference=reference,
+        panels, records, figure.draw, title=figure.what[0].upper() + figure.what[1:], caption=caption,
+        columns=figure.columns, path=out, reference=reference,
     )  # fmt: skip
     print(f"{figure.name}: {len(records)} of {len(trials)} trials drawn to {out}")
     if figure.name in COMPARED and (text := table(panels, records, reference)):
         print(text)
+    if figure.text is not None:
+        print(figure.text(panels, records))
     return 0
 
 
@@ -139,6 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         figure = FIGURES[given["figure"]]
         choice = choice_of(given)
         refuse_without_effect(figure.name, figure.trials, choice, given)
+        for key in ("margin", "budget"):
+            if key in given and not any(key in panel.note for panel in figure.chosen(choice)):
+                raise ValueError(f"--{key}: has no effect on {figure.name}; leave it out")
         return (command_run if given["command"] == "run" else command_plot)(figure, choice, given)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

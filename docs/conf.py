@@ -1,5 +1,6 @@
 """Sphinx configuration."""
 
+import configparser
 import os
 import sys
 import warnings
@@ -25,13 +26,20 @@ author = "The torch_synflow authors"
 copyright = "2026, the torch_synflow authors"
 release = version = torch_synflow.__version__
 
+# The project's address is one setting, "url" in setup.cfg; without it no page links to a repository.
+settings = configparser.ConfigParser()
+settings.read(HERE.parent / "setup.cfg")
+address = settings.get("metadata", "url", fallback="")
+
 extensions = [
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx-mathjax-offline",
     "sphinx_copybutton",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "myst_parser",
     "internals",
@@ -42,11 +50,16 @@ extensions = [
 ]
 exclude_patterns = ["_build", "_ext", "inventories", "gallery/*.ipynb", "gallery/*.py", "sg_execution_times.rst"]
 html_theme = "furo"
+html_logo = html_favicon = "_static/logo.svg"
+html_theme_options = (
+    {"source_repository": address, "source_branch": "main", "source_directory": "docs/"} if address else {}
+)
 html_title = f"torch_synflow {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 
+autosummary_generate = False  # the tables alone; pages are written by hand
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -81,7 +94,7 @@ sphinx_gallery_conf = {
 
 # Types of the engine, which users meet only in signatures, and generic names of ours in annotations.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(Any|Tensor|Network|Weights|Task|Pair|Method|LossFunction|Schedule|Callback|optional)"),
+    (r"py:.*", r"(Any|Axes|Tensor|Network|Weights|Task|Pair|Method|LossFunction|Schedule|Callback|optional)"),
     (r"py:.*", r"torch_synflow\.[\w.]+\.(Network|Task|Entry|Pair|Callback|Method|Model)"),
     (r"py:.*", r"(nn|numbers)\..*"),
 ]

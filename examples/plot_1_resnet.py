@@ -1,9 +1,9 @@
 """
-Prune a ResNet in three lines
-=============================
+Prune a ResNet in one call
+==========================
 
-A residual network of torchvision's blocks loses 95 % of its weights before it has seen any data, and trains on as it
-is: what is left is a model pruned by :mod:`torch.nn.utils.prune`.
+A residual network loses 95 % of its weights before it has seen any data, and then trains as usual. The result is a
+model that :mod:`torch.nn.utils.prune` could have pruned.
 """
 
 import copy
@@ -17,12 +17,13 @@ model = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=10)  # ResNet-10
 x = torch.rand(8, 3, 32, 32)
 
 # %%
-# The three lines. An input is there for its shape alone: SynFlow reads the network on ones.
+# One call. SynFlow uses only the shape of the input: it runs the network on ones.
 
 from torch_synflow import SynFlow, diagnostics, prune
 
-params = prune.prunable_parameters(model, example_inputs=x)
-report = prune.global_iterative_unstructured(params, SynFlow, amount=0.95)
+report = prune.global_iterative_unstructured(
+    model, SynFlow, amount=0.95, example_inputs=x
+)
 
 # %%
 # The report prints as a table.
@@ -30,33 +31,39 @@ report = prune.global_iterative_unstructured(params, SynFlow, amount=0.95)
 print(report)
 
 # %%
-# How much is left differs by layer: large layers lose most. The 1x1 convolutions of shortcuts lose more than their
-# size tells, as a path through one has fewer weights (Frankle et al. 2021, appendix J); the blocks beside them keep
+# Densities differ by layer, and large layers lose most. The 1x1 convolutions of shortcuts lose more than their size
+# suggests, because a path through one has fewer weights (Frankle et al. 2021, appendix J). The blocks beside them keep
 # the network connected.
 
 figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
 names = [layer.name.removesuffix(".weight") for layer in report.layers]
 axes.bar(names, [layer.density for layer in report.layers], color="#0072B2")
 axes.axhline(report.density, color="0.4", linestyle=":", label="all layers together")
-axes.set(yscale="log", ylabel="density: kept / total", title="ResNet-10 after SynFlow, compression ratio 20")
+axes.set(
+    yscale="log",
+    ylabel="density: kept / total",
+    title="ResNet-10 after SynFlow, compression ratio 20",
+)
 axes.tick_params(axis="x", rotation=90)
 axes.legend(frameon=False)
 plt.show()
 
 # %%
-# Optimisers, ``state_dict`` and ``prune.remove`` work as for any model that torch has pruned. A step of training
-# moves the weights that are kept and no other.
+# Optimisers, ``state_dict`` and ``prune.remove`` work as for any model that torch has pruned. A training step changes
+# only the weights that are kept.
 
 before = copy.deepcopy(model.state_dict())
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 torch.nn.functional.cross_entropy(model(x), torch.arange(8)).backward()
 optimizer.step()
 
-for module, _ in params:
+for module, _ in prune.prunable_parameters(model):
     mask, weight = module.weight_mask, module.weight_orig
     key = next(k for k, v in model.state_dict(keep_vars=True).items() if v is weight)
     assert not (weight - before[key])[mask == 0].any()
-assert report.kept == report.total - round(0.95 * report.total)  # exact, as torch rounds
+assert report.kept == report.total - round(
+    0.95 * report.total
+)  # exact, as torch rounds
 assert all("downsample" in name for name in report.empty_layers)
 assert diagnostics.trainability(model, x).can_train
 assert torch.nn.utils.prune.is_pruned(model)

@@ -2,9 +2,9 @@
 See layer collapse
 ==================
 
-Methods that score once put the average score of a layer in inverse proportion to its size, so that the largest layer
-is emptied first while others still have entries: layer collapse. Here a VGG-like network is pruned harder and harder
-by five methods, without training.
+Methods that score once give each layer an average score that is inversely proportional to its size. The largest layer
+is then emptied first, while others still have weights: layer collapse. Here five methods prune a VGG-like network
+harder and harder, without training.
 """
 
 import math
@@ -23,7 +23,11 @@ def network():
     torch.manual_seed(0)
     layers, before = [], 3
     for width in (8, 16, 32, 64):
-        layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers += [
+            nn.Conv2d(before, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+        ]
         layers.append(nn.MaxPool2d(2))
         before = width
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(before, 10, bias=False))
@@ -42,7 +46,11 @@ methods = {
 def pruned(method, amount):
     model = network()
     params = prune.prunable_parameters(model, example_inputs=data[0])
-    needs = {"data": data, "loss_fn": F.cross_entropy} if method in (prune.SNIP, prune.GraSP) else {}
+    needs = (
+        {"data": data, "loss_fn": F.cross_entropy}
+        if method in (prune.SNIP, prune.GraSP)
+        else {}
+    )
     return prune.global_iterative_unstructured(params, method, amount, **needs)
 
 
@@ -50,7 +58,9 @@ def pruned(method, amount):
 # Densities of the layers, one line a compression ratio. A layer with nothing kept is drawn as a cross at the bottom.
 
 exponents = [1, 1.5, 2, 2.5, 3, 3.5]
-figure, panels = plt.subplots(1, 5, figsize=(12, 3.2), sharey=True, layout="constrained")
+figure, panels = plt.subplots(
+    1, 5, figsize=(12, 3.2), sharey=True, layout="constrained"
+)
 first_empty = {}
 for axes, (name, method) in zip(panels, methods.items()):
     for exponent in exponents:
@@ -59,11 +69,23 @@ for axes, (name, method) in zip(panels, methods.items()):
         if report.empty_layers:
             first_empty.setdefault(name, exponent)
         colour = plt.cm.viridis(exponent / 4)
-        axes.plot([d or math.nan for d in densities], "o-", color=colour, markersize=3, label=f"$10^{{{exponent}}}$")
+        axes.plot(
+            [d or math.nan for d in densities],
+            "o-",
+            color=colour,
+            markersize=3,
+            label=f"$10^{{{exponent}}}$",
+        )
         axes.plot([1e-5 if d == 0 else math.nan for d in densities], "x", color=colour)
     axes.set(title=name, yscale="log", xlabel="layer")
 panels[0].set_ylabel("density")
-panels[-1].legend(title="compression", fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+panels[-1].legend(
+    title="compression",
+    fontsize=7,
+    frameon=False,
+    loc="center left",
+    bbox_to_anchor=(1, 0.5),
+)
 plt.show()
 print("first compression of these with an empty layer, log10:", first_empty)
 

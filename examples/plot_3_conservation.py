@@ -26,10 +26,14 @@ inputs, targets = torch.randn(20, 3, 16, 16), torch.arange(20) % 10
 # SynFlow's scalar, and the cross entropy of a batch. Each dot is a hidden neuron.
 
 synflow = diagnostics.conservation(model, inputs)
-loss = diagnostics.conservation(model, inputs, lambda outputs: F.cross_entropy(outputs, targets))
+loss = diagnostics.conservation(
+    model, inputs, lambda outputs: F.cross_entropy(outputs, targets)
+)
 
 figure, panels = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-for axes, found, title in zip(panels, (synflow, loss), ("SynFlow's R", "cross entropy")):
+for axes, found, title in zip(
+    panels, (synflow, loss), ("SynFlow's R", "cross entropy")
+):
     found.draw(axes)
     axes.set_title(title)
 plt.show()
@@ -47,7 +51,13 @@ for layer in ("0", "4", "9", "11"):
 # A consequence, and the reason why scoring once empties the largest layer: the average score of a layer is in
 # inverse proportion to its size. The dotted line is exact proportion.
 
-chain = nn.Sequential(*[m for w in (8, 64, 16, 128, 32) for m in (nn.LazyLinear(w, bias=False), nn.ReLU())])
+chain = nn.Sequential(
+    *[
+        m
+        for w in (8, 64, 16, 128, 32)
+        for m in (nn.LazyLinear(w, bias=False), nn.ReLU())
+    ]
+)
 chain(torch.rand(1, 20))
 scores = diagnostics.layer_scores(chain, prune.synflow_scores(chain, torch.rand(1, 20)))
 axes = scores.draw()

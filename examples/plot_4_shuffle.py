@@ -36,7 +36,9 @@ def trained(model, seed, epochs=12):
             F.cross_entropy(model(images[chosen]), labels[chosen]).backward()
             optimizer.step()
     with torch.no_grad():
-        return 100 * float((model(images[test]).argmax(1) == labels[test]).float().mean())
+        return 100 * float(
+            (model(images[test]).argmax(1) == labels[test]).float().mean()
+        )
 
 
 # %%
@@ -49,16 +51,26 @@ for density in densities:
     found = {name: [] for name in accuracy}
     for seed in range(3):
         torch.manual_seed(seed)
-        dense = nn.Sequential(nn.Linear(64, 200), nn.ReLU(), nn.Linear(200, 100), nn.ReLU(), nn.Linear(100, 10))
+        dense = nn.Sequential(
+            nn.Linear(64, 200),
+            nn.ReLU(),
+            nn.Linear(200, 100),
+            nn.ReLU(),
+            nn.Linear(100, 10),
+        )
         model, uniform = copy.deepcopy(dense), copy.deepcopy(dense)
         report = prune.global_iterative_unstructured(
             model, prune.SNIP, 1 - density, data=batch, loss_fn=F.cross_entropy
         )
-        prune.global_iterative_unstructured(uniform, prune.RandomUnstructured, 1 - density)
+        prune.global_iterative_unstructured(
+            uniform, prune.RandomUnstructured, 1 - density
+        )
         shuffled, renewed = copy.deepcopy(model), copy.deepcopy(model)
         ablations.shuffle_masks(shuffled, generator=torch.Generator().manual_seed(seed))
         ablations.reinitialise(renewed, generator=torch.Generator().manual_seed(seed))
-        assert prune.layer_densities(shuffled) == report.densities  # the same proportions, other weights
+        assert (
+            prune.layer_densities(shuffled) == report.densities
+        )  # the same proportions, other weights
         for name, network in zip(accuracy, (model, shuffled, renewed, uniform)):
             found[name].append(trained(network, seed))
     for name, values in found.items():
@@ -67,7 +79,12 @@ for density in densities:
 figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
 for (name, values), style in zip(accuracy.items(), ("o-", "s--", "^:", "x-.")):
     axes.plot(densities, values, style, label=name)
-axes.set(xscale="log", xlabel="density: kept / total", ylabel="test accuracy (%)", title="Digits, mean of three seeds")
+axes.set(
+    xscale="log",
+    xlabel="density: kept / total",
+    ylabel="test accuracy (%)",
+    title="Digits, mean of three seeds",
+)
 axes.invert_xaxis()
 axes.set_xticks(densities, [str(density) for density in densities])
 axes.minorticks_off()

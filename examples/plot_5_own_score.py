@@ -23,7 +23,10 @@ class OutputPower(prune.SaliencyUnstructured):
     def saliency(cls, network):
         x = network.prepared(network.task.example_inputs)
         gradients = network.gradient(lambda weights: network(weights, x).square().sum())
-        return {name: (gradient * network.weights[name]).abs() for name, gradient in gradients.items()}
+        return {
+            name: (gradient * network.weights[name]).abs()
+            for name, gradient in gradients.items()
+        }
 
 
 # %%
@@ -31,11 +34,15 @@ class OutputPower(prune.SaliencyUnstructured):
 # that leaves the model alone if anything fails.
 
 torch.manual_seed(0)
-model = nn.Sequential(nn.Linear(20, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 4))
+model = nn.Sequential(
+    nn.Linear(20, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 4)
+)
 x = torch.randn(100, 20)
 x[:, 10:] = 0  # ten of the inputs are never used
 
-report = prune.global_iterative_unstructured(model, OutputPower, amount=0.8, example_inputs=x)
+report = prune.global_iterative_unstructured(
+    model, OutputPower, amount=0.8, example_inputs=x
+)
 print(report)
 
 # %%
@@ -43,7 +50,9 @@ print(report)
 
 figure, axes = plt.subplots(figsize=(4, 6), layout="constrained")
 axes.imshow(model[0].weight_mask, cmap="Blues", aspect="auto", interpolation="nearest")
-axes.set(xlabel="input", ylabel="hidden neuron", title="kept weights of the first layer")
+axes.set(
+    xlabel="input", ylabel="hidden neuron", title="kept weights of the first layer"
+)
 plt.show()
 
 # %%
@@ -54,7 +63,9 @@ scores = OutputPower.scores(dense, example_inputs=x)
 (gradient,) = torch.autograd.grad(dense(x).square().sum(), [dense[0].weight])
 expected = (gradient * dense[0].weight).detach().abs()
 
-torch.testing.assert_close(scores[dense[0], "weight"].as_subclass(torch.Tensor), expected)
+torch.testing.assert_close(
+    scores[dense[0], "weight"].as_subclass(torch.Tensor), expected
+)
 assert report.kept == round(0.2 * report.total)
 assert model[0].weight_mask[:, 10:].sum() == 0
 assert model[0].weight_mask[:, :10].sum() > 0

@@ -16,7 +16,13 @@ from torch_synflow import prune
 
 torch.manual_seed(0)
 vit = VisionTransformer(
-    image_size=32, patch_size=8, num_layers=4, num_heads=4, hidden_dim=64, mlp_dim=128, num_classes=10
+    image_size=32,
+    patch_size=8,
+    num_layers=4,
+    num_heads=4,
+    hidden_dim=64,
+    mlp_dim=128,
+    num_classes=10,
 )
 x = torch.rand(2, 3, 32, 32)
 

@@ -28,7 +28,9 @@ warnings.filterwarnings("ignore", category=FutureWarning)
 class Classifier(lightning.LightningModule):
     def __init__(self):
         super().__init__()
-        self.net = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2))
+        self.net = nn.Sequential(
+            nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2)
+        )
 
     def training_step(self, batch, _):
         inputs, targets = batch
@@ -80,7 +82,13 @@ trainer.fit(model, DataLoader(data, batch_size=64, shuffle=True))
 total = sum(module.weight_orig.numel() for module, _ in params)
 figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")
 axes.plot(range(1, 5), densities.kept, "o-", color="#0072B2")
-axes.set(xlabel="epoch", ylabel="weights kept", yscale="log", xticks=range(1, 5), title=f"of {total:,} weights")
+axes.set(
+    xlabel="epoch",
+    ylabel="weights kept",
+    yscale="log",
+    xticks=range(1, 5),
+    title=f"of {total:,} weights",
+)
 axes.set_yticks(densities.kept, [str(kept) for kept in densities.kept])
 axes.minorticks_off()
 plt.show()

@@ -211,6 +211,7 @@ METHODS = [
     MethodCase(prune.GraSPIt, _data, scored=True, masks_matter=True),
     MethodCase(prune.SynapticSaliency, _data, scored=True),
     MethodCase(prune.TaylorFO, _data, scored=True),
+    MethodCase(prune.OptimalBrainDamage, _data, scored=True),
     MethodCase(torch_prune.L1Unstructured, _nothing, scored=False),
     MethodCase(torch_prune.RandomUnstructured, _nothing, scored=False),
     MethodCase(LargestUnstructured, _nothing, scored=False),

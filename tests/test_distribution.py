@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -67,12 +68,24 @@ def test_the_package_is_marked_as_typed() -> None:
     assert (Path(torch_synflow.__file__).parent / "py.typed").exists()
 
 
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("", "![a](b/c.png) [d](e.rst) [f](https://g)"),
+        ("https://h/i", "![a](https://h/i/raw/main/b/c.png) [d](https://h/i/blob/main/e.rst) [f](https://g)"),
+    ],
+)
+def test_the_packaged_readme_has_absolute_addresses(address: str, expected: str) -> None:
+    absolute = runpy.run_path(str(ROOT / "setup.py"), run_name="setup")["absolute"]
+    assert absolute("![a](b/c.png) [d](e.rst) [f](https://g)", address) == expected
+
+
 def test_wheel_and_sdist_build_and_the_wheel_imports_in_a_fresh_environment(tmp_path: Path) -> None:
     """The environment's own torch is lent by path, which makes editable installs invisible."""
     pytest.importorskip("build")
     source = tmp_path / "source"
     shutil.copytree(ROOT / "torch_synflow", source / "torch_synflow", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
+    for name in ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"):
         shutil.copy(ROOT / name, source)
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(source)]
     subprocess.run(build, check=True, capture_output=True)

@@ -107,12 +107,6 @@ def test_schedules_and_callbacks_see_every_iteration() -> None:
         assert seen == [(1, round(100 * schedule(1, 2, 0.16))), (2, 16)]
 
 
-def test_progress_shows_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("tqdm")
-    prune.global_iterative_unstructured(Net(), SynFlow, 0.5, example_inputs=X, iterations=4, progress=True)
-    assert "4/4" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("method", [SynFlow, SNIP, GraSP, prune.L1Unstructured])
 def test_under_no_grad_and_inference_mode(mode: Any, method: Any) -> None:
@@ -224,6 +218,19 @@ def test_arguments_that_are_none(arguments: Any, error: type[Exception], message
     with pytest.raises(error, match=message):
         prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5, **arguments)
     assert not hasattr(model[0], "weight_mask")
+
+
+def test_sparsity_in_the_place_of_amount_gets_the_hint() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sparsity'; amount is the fraction to remove"):
+        prune.global_iterative_unstructured(Net(), prune.L1Unstructured, sparsity=0.9)
+
+
+@pytest.mark.parametrize(
+    "listed", [nn.Module.parameters, nn.Module.named_parameters, nn.Module.modules, nn.Module.state_dict]
+)
+def test_what_is_no_list_of_pairs_is_said_before_what_a_method_needs(listed: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"parameters.*prunable_parameters"):
+        prune.global_iterative_unstructured(listed(Net()), prune.SynFlow, 0.5)  # type: ignore[arg-type]
 
 
 def test_the_name_of_a_method_is_no_method() -> None:

@@ -31,17 +31,17 @@ ROWS = (
     ("diagnostics.theorems",),
     ("diagnostics.neurons", "diagnostics.paths"),
     ("ablations", "loop"),
-    ("reachability",),
+    ("parallel", "reachability"),
     ("methods",),
     ("compact",),
     ("flow",),
     ("flow.blame", "flow.positive"),
     ("flow.passes",),
-    ("flow.engine",),
+    ("flow.engine", "parallel.ranks"),
     ("budget", "scoring"),
     ("model",),
     ("report", "schedules", "selection", "flow.surrogate"),
-    ("_drawing", "_table", "_torch", "_version", "_warnings"),
+    ("_drawing", "_progress", "_table", "_torch", "_version", "_warnings"),
 )
 LEVELS = {room: level for level, row in enumerate(ROWS) for room in row}
 

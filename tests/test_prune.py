@@ -20,7 +20,16 @@ def test_every_name_of_torchs_module_is_answered_with_the_same_object() -> None:
     assert "_compute_nparams_toprune" in names
     for name in names:
         assert getattr(prune, name) is getattr(torch_prune, name), name
-    assert set(names) <= set(dir(prune))
+
+
+def test_tab_completion_shows_public_names_alone() -> None:
+    shown = dir(prune)
+    assert {"global_unstructured", "BasePruningMethod", "SynFlow", "global_iterative_unstructured"} <= set(shown)
+    assert [name for name in shown if name.startswith("_")] == []
+    modules = {"torch", "numbers", "annotations", "TYPE_CHECKING", "Any", "ABC", "Iterable", "abstractmethod"}
+    assert modules & set(shown) == set()
+    own = {name for name in torch_synflow.prune.__all__ if name not in vars(torch_prune)}
+    assert own <= set(shown)
 
 
 def test_star_import_and_from_import_give_torchs_names_too() -> None:

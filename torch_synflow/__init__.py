@@ -1,6 +1,6 @@
 """Pruning at initialisation as a drop-in extension of :mod:`torch.nn.utils.prune`."""
 
-from torch_synflow import ablations, diagnostics, flow, prune, rewinding, schedules, scoring
+from torch_synflow import ablations, diagnostics, flow, parallel, prune, rewinding, schedules, scoring
 from torch_synflow._version import __version__
 from torch_synflow.prune import SNIP, GraSP, SynFlow
 
@@ -12,6 +12,7 @@ __all__ = [
     "ablations",
     "diagnostics",
     "flow",
+    "parallel",
     "prune",
     "rewinding",
     "schedules",

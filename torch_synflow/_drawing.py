@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
-def axes(ax: Any = None) -> Any:
+def axes(ax: Axes | None = None) -> Axes:
     """The matplotlib axes to draw on: those given, or new ones.
 
     Raises:
@@ -23,7 +26,7 @@ def axes(ax: Any = None) -> Any:
     return pyplot.subplots(layout="constrained")[1]
 
 
-def bar_positions(ax: Any, names: Sequence[str]) -> Sequence[int]:
+def bar_positions(ax: Axes, names: Sequence[str]) -> Sequence[int]:
     """Label the horizontal axis with names of layers, as many as there is room for."""
     places = list(range(len(names)))
     every = max(1, -(-len(names) // 40))
@@ -31,7 +34,7 @@ def bar_positions(ax: Any, names: Sequence[str]) -> Sequence[int]:
     return places
 
 
-def fractions(ax: Any, values: Sequence[float], label: str) -> float:
+def fractions(ax: Axes, values: Sequence[float], label: str) -> float:
     """Make the vertical axis logarithmic for fractions such as densities, which span decades.
 
     Returns:

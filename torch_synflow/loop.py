@@ -9,17 +9,16 @@ from functools import partial
 from typing import Any, NoReturn
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod, custom_from_mask
 
-from torch_synflow._warnings import EmptiedLayersWarning, listed, warn_user
+from torch_synflow._progress import progress_bar
+from torch_synflow._warnings import warn_user
 from torch_synflow.budget.allocation import LayerDensities
 from torch_synflow.budget.counts import check_amount
 from torch_synflow.budget.patterns import Pattern
 from torch_synflow.budget.quotas import quotas_of
-from torch_synflow.methods.balanced import BalancedSynFlowUnstructured
 from torch_synflow.methods.rounds import rounds_of
-from torch_synflow.methods.synflow import SynFlowUnstructured
 from torch_synflow.model.masks import attach, ones_where
 from torch_synflow.model.parameters import (
     Entry,
@@ -33,11 +32,14 @@ from torch_synflow.model.parameters import (
 )
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.model.zeros import warn_of_zeros
-from torch_synflow.reachability.losses import Losses, losses
+from torch_synflow.parallel.course import course_of
+from torch_synflow.parallel.ranks.description import described, digest
+from torch_synflow.parallel.ranks.meeting import Meeting, together
+from torch_synflow.reachability.emptied import warn_of_emptied
+from torch_synflow.reachability.losses import losses
 from torch_synflow.report import LayerReport, PruningReport
 from torch_synflow.schedules import Schedule
 from torch_synflow.scoring.task import Data, LossFunction, Outputs, Task
-from torch_synflow.selection.survivors import Survivors
 
 Callback = Callable[[int, PruningReport], object]
 
@@ -45,7 +47,7 @@ Callback = Callable[[int, PruningReport], object]
 def global_iterative_unstructured(
     parameters: Parameters,
     pruning_method: type[BasePruningMethod],
-    amount: float,
+    amount: float = None,  # type: ignore[assignment]  # noqa: RUF013 (a call with sparsity= alone gets its hint)
     *,
     model: nn.Module | None = None,
     example_inputs: ExampleInputs | None = None,
@@ -56,7 +58,7 @@ def global_iterative_unstructured(
     schedule: Schedule | None = None,
     layer_densities: LayerDensities | None = None,
     pattern: Pattern | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
     callback: Callback | None = None,
     **unexpected: NoReturn,
 ) -> PruningReport:
@@ -85,8 +87,11 @@ def global_iterative_unstructured(
             arguments is given the rest of a batch ``(inputs, targets, rest)``. Without it a batch that is a mapping
             is scored by the ``loss`` that the model returns.
         outputs: which of the model's outputs count, for SynFlow's R and for ``loss_fn``: a key or attribute such as
-            ``"logits"``, an index, or a function of what the model returns; by default all of them, of which R is the
-            sum. Hidden states and auxiliary heads are outputs too.
+            ``"logits"``, an index, or a function of what the model returns; a submodule, or its name, whose outputs
+            count each time that it runs; or a list of these. By default all that the model returns counts, hidden
+            states and auxiliary heads too; R is the sum. While SynFlow scores, what reads the output of a submodule
+            that counts reads zeros, so that nothing is decided by it: name the last ones, such as the ``"head"`` of a
+            detector that chooses boxes.
         iterations: how many rounds; by default the method's own: 100 for SynFlow and IterativeSNIP, 60 for FORCE and
             GraSPIt, 1 for all others.
         schedule: a function ``schedule(step, steps, density) -> density`` such as those of
@@ -97,7 +102,8 @@ def global_iterative_unstructured(
             each layer's own. Together they must keep what ``amount`` leaves; by default there is no such limit.
         pattern: ``prune.n_of_m(n, m)`` keeps the best n of every m consecutive elements of a row, as sparse
             tensor cores read them. ``amount`` is then ``1 - n / m``.
-        progress: show a progress bar (needs tqdm).
+        progress: whether to show a progress bar (needs tqdm). By default one appears in a terminal or notebook if the
+            call takes longer than five seconds.
         callback: called as ``callback(step, report)`` after each iteration, ``step`` from 1. These reports do not tell
             bypassed layers from layer collapse, as paths are looked at once, at the end.
         **unexpected: nothing; other names are refused with what they may stand for.
@@ -131,16 +137,37 @@ def global_iterative_unstructured(
     for name in unexpected:
         hint = "; amount is the fraction to remove, or how many" if name in ("sparsity", "density") else ""
         raise TypeError(f"global_iterative_unstructured() got an unexpected keyword argument {name!r}{hint}")
+    task = Task(model, example_inputs, data, loss_fn, outputs)
+
+    def work(meeting: Meeting | None) -> PruningReport:
+        limits = (iterations, schedule, layer_densities, pattern)
+        return _pruned(meeting, parameters, pruning_method, amount, task, limits, progress, callback)
+
+    return together("global_iterative_unstructured", work)
+
+
+def _pruned(
+    meeting: Meeting | None,
+    parameters: Parameters,
+    method: type[BasePruningMethod],
+    amount: float,
+    task: Task,
+    limits: tuple[int | None, Schedule | None, LayerDensities | None, Pattern | None],
+    progress: bool | None,
+    callback: Callback | None,
+) -> PruningReport:
+    """Check, resolve, repeat, attach; together with the ranks of a meeting where there is one."""
+    iterations, schedule, layer_densities, pattern = limits
     check_amount(amount)
     if callback is not None and not callable(callback):
         raise TypeError(f"callback: expected a function callback(step, report), got {callback!r}")
     if isinstance(parameters, nn.Module):
         parameters = prunable_parameters(parameters)
-        model = parameters.model if model is None else model
+        task = task.or_else(Task(parameters.model))
     remembered = Task(**vars(parameters)) if isinstance(parameters, PrunableParameters) else Task()
-    rounds = rounds_of(pruning_method, Task(model, example_inputs, data, loss_fn, outputs), remembered)
-    model = rounds.task.model
     pairs = as_pairs(parameters)
+    rounds = rounds_of(method, task, remembered)
+    task, model = rounds.task, rounds.task.model
     inner = unwrap(model) if model is not None else None
     entries = resolve(pairs, inner)
     warn_of_zeros(entries)
@@ -152,76 +179,59 @@ def global_iterative_unstructured(
     quotas = quotas_of(entries, pairs, inner, amount, steps, density_after, layer_densities, pattern)
     removes = sum(quotas[-1].numbers) < alive
     modules = [module for entry in entries for module, _ in entry.locations]
+    arguments = {
+        "amount": amount, "iterations": steps, "schedule": density_after, "layer_densities": layer_densities,
+        "pattern": str(pattern), "loss_fn": task.loss_fn, "outputs": task.outputs,
+    }  # fmt: skip
+
+    def description() -> dict[str, str]:
+        numbers = digest([quota.numbers for quota in quotas])
+        return {**described(entries, inner, method, arguments), "numbers of elements left": numbers}
+
+    course = course_of(meeting, rounds, entries, description)
+    del rounds
 
     def work() -> PruningReport:
-        nonlocal rounds
-        survivors = Survivors([entry.mask for entry in entries])
-        bar = _bar(steps, pruning_method.__name__) if progress else None
+        bar = progress_bar(progress if course.speaks else False, steps, method.__name__)
         try:
             if removes:
-                rounds.start(entries, quotas[-1])
+                course.start(quotas[-1])
             for step, quota in enumerate(quotas, start=1):
                 if removes:
                     with torch.autocast(entries[0].parameter.device.type, enabled=False):
-                        survivors = rounds.prune(survivors, quota)
+                        course.prune(quota)
                 if bar is not None:
                     bar.update()
                 if callback is not None:
-                    callback(step, _report(entries, survivors))
+                    callback(step, _report(entries, course.counts))
         finally:
             if bar is not None:
                 bar.close()
-        task = rounds.task
-        del rounds  # its copies of the weights go before the masks come
-        report, found = _report(entries, survivors), None
+        masks = course.masks()
+        report, found = _report(entries, course.counts), None
         if report.empty_layers and report.kept:
-            found = losses(task, entries, map(survivors.whole, range(len(entries))))
+            found = losses(task, entries, masks)
             if found is not None:
                 report = replace(report, bypassed=found.after.bypassed, collapsed=found.after.collapsed)
             if layer_densities is None or (found is not None and found.cut_off):  # else it is what was asked for
-                _warn_of_emptied(entries, report, found, pruning_method)
-        _attach(entries, survivors)
+                warn_of_emptied(entries, report, found, method)
+        _attach(entries, masks)
+        course.settle()
         return report
 
     return all_or_nothing(modules if model is None else [*modules, model], work)
 
 
-def _attach(entries: Sequence[Entry], survivors: Survivors) -> None:
+def _attach(entries: Sequence[Entry], masks: Sequence[Tensor]) -> None:
     """Put the masks on the modules through torch's own function, every place of a tied tensor included."""
-    for number, entry in enumerate(entries):
-        kept = survivors.whole(number)
+    for entry, kept in zip(entries, masks, strict=True):
         for module, name in entry.locations:
             mask = ones_where(kept, entry.parameter)
             attach((module, name), partial(custom_from_mask, module, name, mask), mask)
 
 
-def _warn_of_emptied(
-    entries: Sequence[Entry], report: PruningReport, found: Losses | None, method: type[BasePruningMethod]
-) -> None:
-    """Name the layers that lost all that they had, before the masks are attached: as an error it leaves the model."""
-    emptied = [e.label for e in entries if e.alive and e.label in report.empty_layers]
-    if not emptied:
-        return
-    findings = [f"nothing is left of {len(emptied)} of {len(entries)} layers: {listed(emptied)}"]
-    bypassed = [name for name in emptied if name in report.bypassed]
-    if bypassed:
-        findings.append(f"bypassed by a shortcut: {'all' if bypassed == emptied else listed(bypassed)}")
-    findings += found.cut_off if found is not None else ()
-    advice = ["a smaller amount", "more iterations", "layer_densities=prune.erk"]
-    if issubclass(method, SynFlowUnstructured):
-        advice.insert(2, "keep_layers = True in a subclass")
-        if not issubclass(method, BalancedSynFlowUnstructured):
-            advice.insert(0, "prune.BalancedSynFlow (on a network with branches)")
-    warn_user(
-        f"{method.__name__}: {'; '.join(findings)}; consider {', '.join(advice[:-1])} or {advice[-1]}",
-        EmptiedLayersWarning,
-    )
-
-
-def _report(entries: Sequence[Entry], survivors: Survivors) -> PruningReport:
-    return PruningReport(
-        tuple(LayerReport(e.label, kept, e.total) for e, kept in zip(entries, survivors.counts, strict=True))
-    )
+def _report(entries: Sequence[Entry], counts: Sequence[int]) -> PruningReport:
+    return PruningReport(tuple(LayerReport(e.label, kept, e.total) for e, kept in zip(entries, counts, strict=True)))
 
 
 def _checked_iterations(iterations: Any) -> int:
@@ -230,14 +240,3 @@ def _checked_iterations(iterations: Any) -> int:
     if iterations < 1:
         raise ValueError(f"iterations: expected at least 1, got {iterations}")
     return int(iterations)
-
-
-def _bar(steps: int, title: str) -> Any:
-    """A progress bar."""
-    try:
-        from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ImportError(
-            'progress: a bar needs tqdm, which is not installed: pip install "torch_synflow[progress]"'
-        ) from error
-    return tqdm(total=steps, desc=title, unit="iteration")

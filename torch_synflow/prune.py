@@ -24,6 +24,12 @@ from torch_synflow.compact.shrink import shrink
 from torch_synflow.loop import global_iterative_unstructured
 from torch_synflow.methods.balanced import BalancedSynFlow, BalancedSynFlowUnstructured
 from torch_synflow.methods.base import SaliencyUnstructured
+from torch_synflow.methods.damage import (
+    OptimalBrainDamage,
+    OptimalBrainDamageUnstructured,
+    optimal_brain_damage_scores,
+    optimal_brain_damage_unstructured,
+)
 from torch_synflow.methods.force import FORCE, FORCEUnstructured, GraSPIt, GraSPItUnstructured
 from torch_synflow.methods.grasp import (
     GraSP,
@@ -81,6 +87,8 @@ __all__ = [
     "IterativeSNIPUnstructured",
     "LayerReport",
     "LossFunction",
+    "OptimalBrainDamage",
+    "OptimalBrainDamageUnstructured",
     "Outputs",
     "Parameters",
     "Pattern",
@@ -114,6 +122,8 @@ __all__ = [
     "load_pruned",
     "masks",
     "n_of_m",
+    "optimal_brain_damage_scores",
+    "optimal_brain_damage_unstructured",
     "proportional",
     "prunable_parameters",
     "remove_all",
@@ -125,6 +135,7 @@ __all__ = [
     "synflow_unstructured",
     "uniform",
 ]
+_HOME = _torch_prune.__name__
 __all__ += [name for name in vars(_torch_prune) if not name.startswith("_")]
 
 
@@ -136,4 +147,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *vars(_torch_prune)})
+    """What a user looks for: without what torch's module imports for itself, and without private names."""
+    imported = {
+        name for name in vars(_torch_prune) if getattr(getattr(_torch_prune, name), "__module__", None) != _HOME
+    }
+    return sorted({*__all__} - imported)

@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch_synflow._drawing import axes, bar_positions, fractions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ class PruningReport:
             "layers": [{"name": layer.name, **_counts(layer)} for layer in self.layers],
         }
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw the density of each layer from input to output, as figure 15 of Frankle et al. 2021.
 
         Args:

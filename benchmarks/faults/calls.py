@@ -18,7 +18,7 @@ from torch_synflow.schedules import exponential, linear
 
 OF_DATA = (
     prune.SNIP, prune.GraSP, prune.GraSPLowest, prune.GraSPMagnitude, prune.IterativeSNIP, prune.FORCE, prune.GraSPIt,
-    prune.SynapticSaliency, prune.TaylorFO,
+    prune.SynapticSaliency, prune.TaylorFO, prune.OptimalBrainDamage,
 )  # fmt: skip
 SCORED = (prune.SynFlow, prune.BalancedSynFlow, *OF_DATA)
 METHODS = (

@@ -24,7 +24,7 @@ from torch_synflow import prune
 ROUNDING = 1e-9
 
 #: whose scores stay where a layer is scaled up and the next one down by as much
-SCALE_FREE = (prune.SynFlow, prune.SNIP, prune.SynapticSaliency, prune.TaylorFO)
+SCALE_FREE = (prune.SynFlow, prune.SNIP, prune.SynapticSaliency, prune.TaylorFO, prune.OptimalBrainDamage)
 METHODS = (*SCALE_FREE, prune.GraSP, prune.GraSPMagnitude, prune.FORCE, prune.GraSPIt, prune.IterativeSNIP)
 
 

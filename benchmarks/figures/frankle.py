@@ -53,7 +53,8 @@ def _trials(choice: Choice, pair: str, way: Way, density: float, measure: str = 
     )
 
 
-def _line(choice: Choice, pair: str, way: Way, densities: Sequence[float], measure: str = "accuracy") -> Line:
+def line_of(choice: Choice, pair: str, way: Way, densities: Sequence[float], measure: str = "accuracy") -> Line:
+    """The line of a way to prune."""
     points = tuple((density, _trials(choice, pair, way, density, measure)) for density in densities)
     return Line(way.label, points, way.colour, way.marker, way.dash)
 
@@ -72,7 +73,7 @@ def _sweep(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way]) -> li
     return [
         Panel(
             pair,
-            tuple(_line(choice, pair, way, choice.densities or SWEEP) for way in _compared(choice, ways)),
+            tuple(line_of(choice, pair, way, choice.densities or SWEEP) for way in _compared(choice, ways)),
             note={"recipe": str(recipe_of(choice, pair))},
         )
         for pair in pairs
@@ -87,7 +88,7 @@ def _by_method(
     for pair in pairs:
         for title, group in groups(pair):
             if ways := _of(choice, group):
-                lines = tuple(_line(choice, pair, way, choice.densities or SWEEP) for way in ways)
+                lines = tuple(line_of(choice, pair, way, choice.densities or SWEEP) for way in ways)
                 panels.append(Panel(f"{title}\n{pair}", lines, note={"recipe": str(recipe_of(choice, pair))}))
     return panels
 
@@ -130,7 +131,7 @@ def _at_matching(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way])
     panels = []
     for pair in pairs:
         density = _matching(choice, pair)
-        lines = tuple(_line(choice, pair, way, (density,), "masks") for way in _compared(choice, ways))
+        lines = tuple(line_of(choice, pair, way, (density,), "masks") for way in _compared(choice, ways))
         panels.append(Panel(f"{pair}, {100 - 100 * density:.1f} % pruned", lines))
     return panels
 
@@ -166,7 +167,7 @@ def _effective(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
         for name in choice.chosen(("magnitude", "snip", "grasp", "synflow")):
             plain, shuffled = ablated(at_start(name), ("shuffle",))
             densities = choice.densities or SWEEP[1:]
-            lines += [_line(choice, pair, way, densities, "masks") for way in (plain, shuffled)]
+            lines += [line_of(choice, pair, way, densities, "masks") for way in (plain, shuffled)]
         panels.append(Panel(pair, tuple(lines)))
     return panels
 

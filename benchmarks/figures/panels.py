@@ -65,6 +65,8 @@ class Figure:
         draw: draws one panel into axes.
         columns: of panels in the picture.
         band: what is drawn about the means of several seeds, in words.
+        text: what is printed beside the picture, if anything.
+        search: the trials to run next, given the results that are there; without it all run at once.
     """
 
     name: str
@@ -74,6 +76,8 @@ class Figure:
     draw: Callable[[Any, Panel, Records], None]
     columns: int = 3
     band: str = "range"
+    text: Callable[[list[Panel], Records], str] | None = None
+    search: Callable[[list[Panel], Records], list[Trial]] | None = None
 
     def chosen(self, choice: Choice) -> list[Panel]:
         """The panels, given choices."""

@@ -50,6 +50,10 @@ TICKET = Way("Lottery ticket rewinding", "#44AA99", "p", "magnitude", "--", {"pr
 ABLATIONS = {
     "shuffle": ("shuffled", "#332288", "s", "--"),
     "reinitialise": ("reinitialised", "#882255", "D", ":"),
+    "shuffle_neuron": ("shuffled in neurons", "#117733", "o", "--"),
+    "shuffle_input": ("shuffled in inputs", "#88CCEE", "^", "--"),
+    "shuffle_kernel": ("shuffled in kernels", "#CC6677", "P", "--"),
+    "shuffle_effective": ("shuffled on paths", "#AA4499", "*", "-."),
     "invert": ("inverted", "#999933", "v", "-."),
 }
 

@@ -91,11 +91,11 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     entries = [row["entries"] for row in rows]
     left.loglog(entries, [row["seconds_an_iteration"] for row in rows], "o-", color="#0072B2")
-    left.set(xlabel="prunable weights", ylabel="seconds an iteration", title=f"exponent {exponent(rows):.2f}")
+    left.set(xlabel="prunable weights", ylabel="seconds per iteration", title=f"time: exponent {exponent(rows):.2f}")
     right.semilogx(entries, [row["bytes_an_entry"] for row in rows], "o-", color="#0072B2")
     right.axhline(24, color="0.5", linestyle="--", linewidth=1)
     right.annotate("24 bytes", (entries[-1], 24), xytext=(0, 4), textcoords="offset points", ha="right", color="0.4")
-    right.set(xlabel="prunable weights", ylabel="peak bytes an entry beyond the model", ylim=(0, None))
+    right.set(xlabel="prunable weights", ylabel="peak bytes per weight beyond the model", ylim=(0, None))
     for axes in (left, right):
         axes.grid(alpha=0.3)
     first = rows[0]
@@ -123,13 +123,13 @@ def main() -> None:
         rows.append(apart(factor, options.iterations, options.compression, stock=False))
         row = rows[-1]
         print(
-            f"{row['entries']:>12,} weights: {row['seconds_an_iteration']:8.3f} s an iteration, "
-            f"{row['bytes_an_entry']:5.1f} bytes an entry beyond the model, {row['peak_bytes'] / 2**30:.1f} GiB in all",
+            f"{row['entries']:>12,} weights: {row['seconds_an_iteration']:8.3f} s per iteration, "
+            f"{row['bytes_an_entry']:5.1f} bytes per weight beyond the model, {row['peak_bytes'] / 2**30:.1f} GiB",
             flush=True,
         )
         if options.stock:
             stock.append(apart(factor, options.iterations, options.compression, stock=True))
-            print(f"{'':>12} global_unstructured: {stock[-1]['bytes_an_entry']:5.1f} bytes an entry", flush=True)
+            print(f"{'':>12} global_unstructured: {stock[-1]['bytes_an_entry']:5.1f} bytes per weight", flush=True)
     print(f"time grows with the weights to the power of {exponent(rows):.2f}")
     save(options.out, {"exponent": exponent(rows), "rows": rows, "global_unstructured": stock}, parser.prog)
     draw(rows, options.out.with_suffix(".png"))

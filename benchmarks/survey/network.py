@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from torch_synflow.prune import Outputs
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,8 @@ class SurveyedNetwork:
         build: makes it, as it is initialised.
         inputs: makes what it is called with, for so many examples.
         outputs: which of its outputs count in R.
+        data: makes a batch for SNIP and GraSP, of two of ``inputs`` by default.
+        loss_fn: the loss of such a batch.
     """
 
     library: str
@@ -28,7 +32,9 @@ class SurveyedNetwork:
     name: str
     build: Callable[[], nn.Module]
     inputs: Callable[[int], Any]
-    outputs: str | None = None
+    outputs: Outputs | None = None
+    data: Callable[[], Any] | None = None
+    loss_fn: Callable[[Any, Any], Tensor] = field(default_factory=lambda: mean_square)
 
     @property
     def key(self) -> str:

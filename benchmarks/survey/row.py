@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.survey.network import SurveyedNetwork, mean_square
+from benchmarks.survey.network import SurveyedNetwork
 from torch_synflow import diagnostics, prune
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.masks import entries_of
@@ -106,7 +106,7 @@ def _pruned(subject: SurveyedNetwork, model: nn.Module, iterations: int) -> dict
                 report = prune.global_iterative_unstructured(
                     pruned, method, AMOUNT, example_inputs=inputs, iterations=iterations, outputs=subject.outputs
                 )
-                found = diagnostics.trainability(pruned, inputs)
+                found = diagnostics.trainability(pruned, inputs, outputs=subject.outputs)
             return {name: len(report.empty_layers), f"{name} paths": found.verdict.partition(";")[0]}
 
         row.update(_tried(name, work))
@@ -121,7 +121,8 @@ def _by_data(subject: SurveyedNetwork, model: nn.Module, iterations: int) -> dic
         def work(name: str = name, method: type[SaliencyUnstructured] = method) -> dict[str, Any]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                method.scores(model, data=(subject.inputs(2), torch.zeros(2)), loss_fn=mean_square)
+                data = (subject.inputs(2), torch.zeros(2)) if subject.data is None else subject.data()
+                method.scores(model, data=data, loss_fn=subject.loss_fn)
             return {name: "yes"}
 
         row.update(_tried(name, work))

@@ -16,6 +16,16 @@ _CLASSIFIERS = (
     "mnasnet0_5 mobilenet_v2 mobilenet_v3_small regnet_y_400mf resnet18 resnext50_32x4d shufflenet_v2_x0_5 "
     "squeezenet1_1 swin_t swin_v2_t vgg11_bn vit_b_32 wide_resnet50_2 "
 )
+_SIZE = 128  # of images for detectors, which they are not to enlarge
+#: the submodules of detectors whose outputs count, as boxes are chosen; by what their names begin with
+_HEADS: dict[str, str | list[str]] = {
+    "fasterrcnn": ["rpn.head", "roi_heads.box_predictor"],
+    "maskrcnn": ["rpn.head", "roi_heads.box_predictor", "roi_heads.mask_predictor"],
+    "keypointrcnn": ["rpn.head", "roi_heads.box_predictor", "roi_heads.keypoint_predictor"],
+    "retinanet": "head",
+    "fcos": "head",
+    "ssd": "head",
+}
 
 
 def video(frames: int, size: int) -> Callable[[int], Tensor]:
@@ -25,7 +35,40 @@ def video(frames: int, size: int) -> Callable[[int], Tensor]:
 
 def list_of_images(count: int) -> Any:
     """Images as detectors take them."""
-    return (list(images(96)(count)),)
+    return (list(images(_SIZE)(count)),)
+
+
+def images_with_boxes() -> dict[str, Any]:
+    """A batch that detectors give their losses for: two images, each with one box, its mask and its keypoints."""
+    box = torch.tensor([[20.0, 30.0, 90.0, 100.0]])
+    target = {
+        "boxes": box,
+        "labels": torch.ones(1, dtype=torch.int64),
+        "masks": torch.ones(1, _SIZE, _SIZE, dtype=torch.uint8),
+        "keypoints": torch.tensor([50.0, 60.0, 1.0]).expand(1, 17, 3).clone(),
+    }
+    return {"images": list_of_images(2)[0], "targets": [target, {**target, "boxes": box + 5}]}
+
+
+def sum_of_losses(losses: dict[str, Tensor], batch: Any) -> Tensor:
+    """What detectors are trained by."""
+    return torch.stack(list(losses.values())).sum()
+
+
+def detector(name: str) -> SurveyedNetwork:
+    """A detector at images of the survey's size."""
+    (heads,) = (heads for first, heads in _HEADS.items() if name.startswith(first))
+    sizes = {} if name.startswith("ssd") else {"min_size": _SIZE, "max_size": _SIZE}
+    # so that masks are made of boxes whose classes are all as likely, which is what flow is followed through
+    more = {**sizes, "box_score_thresh": 0.0} if name.startswith("maskrcnn") else sizes
+
+    def build() -> nn.Module:
+        model: nn.Module = torchvision.models.get_model(name, weights=None, weights_backbone=None, **more)
+        return model
+
+    return SurveyedNetwork(
+        "torchvision", "detection", name, build, list_of_images, heads, images_with_boxes, sum_of_losses
+    )
 
 
 def subjects() -> Iterator[SurveyedNetwork]:
@@ -39,16 +82,17 @@ def subjects() -> Iterator[SurveyedNetwork]:
     ]
     for kind, names in kinds:
         for name in names:
+            if kind == "detection":
+                yield detector(name)
+                continue
 
             def build(name: str = name, kind: str = kind) -> nn.Module:
-                more = {"weights_backbone": None} if kind in ("segmentation", "detection") else {}
+                more = {"weights_backbone": None} if kind == "segmentation" else {}
                 model: nn.Module = models.get_model(name, weights=None, **more)
                 return model
 
             size = {"inception_v3": 299, "maxvit_t": 224, "vit_b_32": 224}.get(name, 128)
             inputs: Callable[[int], Any] = images(size)
-            if kind == "detection":
-                inputs = list_of_images
-            elif kind == "video":
+            if kind == "video":
                 inputs = video(16, 224) if name.startswith(("mvit", "swin3d")) else video(8, 112)
             yield SurveyedNetwork("torchvision", kind, name, build, inputs)

@@ -27,6 +27,8 @@ class Choice:
         examples: of each class, for the methods that score with data.
         measure: of the figure's measures, the one to run.
         epochs_scale: makes every schedule shorter or longer.
+        margin: in points of accuracy, of figures that test differences.
+        budget: trials, of figures that search.
         recipe: fields of ``Recipe``.
     """
 
@@ -38,6 +40,8 @@ class Choice:
     examples: int | None = None
     measure: str | None = None
     epochs_scale: float = 1.0
+    margin: float | None = None
+    budget: int | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
 
     @classmethod

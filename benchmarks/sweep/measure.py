@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -14,20 +12,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from benchmarks.sweep.ablate import ablate
+from benchmarks.sweep.cuts import densities_of, prune_and_cut_sizes
 from benchmarks.sweep.described import described, shares
 from benchmarks.sweep.methods import METHODS
 from benchmarks.sweep.start import batches_of, dense_states, new_network, on_device
 from benchmarks.sweep.trial import Trial
+from benchmarks.sweep.units import sums_at_units
 from benchmarks.training.datasets import Source
 from benchmarks.training.images import Images
 from benchmarks.training.kinds import KINDS
 from benchmarks.training.loop import train
 from benchmarks.training.networks import pruned_parameters
 from torch_synflow import ablations, diagnostics, prune, rewinding
+from torch_synflow.model.masks import masked_entries_of, report_of
 from torch_synflow.model.parameters import PrunableParameters
-from torch_synflow.prune import PruningReport
+from torch_synflow.prune import PruningReport, exponential, linear
 
 Numbers = dict[str, Any]
+SCHEDULES = {"exponential": exponential, "linear": linear}
 
 
 class Bench:
@@ -43,8 +46,8 @@ class Bench:
     def measure(self) -> Numbers:
         """Run the trial; everything that decides the numbers is in its settings and the data."""
         what = {
-            "accuracy": self.accuracy, "masks": self.masks, "structure": self.structure, "scores": self.scores,
-            "limit": self.limit, "magnitudes": self.magnitudes,
+            "accuracy": self.accuracy, "masks": self.masks, "structure": self.structure, "cuts": self.cuts,
+            "scores": self.scores, "limit": self.limit, "magnitudes": self.magnitudes,
         }  # fmt: skip
         return what[self.trial.measure]()
 
@@ -94,6 +97,7 @@ class Bench:
             torch.manual_seed(trial.seed * 10 + 2)  # for random scores
             report = prune.global_iterative_unstructured(
                 parameters, method, amount, example_inputs=self.ones(), iterations=trial.iterations,
+                schedule=SCHEDULES[trial.pruning_schedule],
                 layer_densities=self.method.layer_densities if self.method is not None else None, **self.scoring(),
             )  # fmt: skip
         self.seconds["pruning"] = round(self.seconds.get("pruning", 0) + time.perf_counter() - start, 3)
@@ -106,11 +110,7 @@ class Bench:
             raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {trial.method!r}")
         total = sum(weight.numel() for weight in self.weights(model))
         report = self.remove(model, round(total * already) - max(1, round(total * density)))
-        if trial.ablation == "shuffle":
-            ablations.shuffle_masks(model, generator=self.generator(3))
-        if trial.ablation == "reinitialise":
-            other = replace(trial, seed=trial.seed + 1_000_003)
-            rewinding.rewind(model, rewinding.take_snapshot(new_network(other).to(self.device)))
+        ablate(model, trial, self.ones(), self.generator(3))
         return report
 
     def accuracy(self) -> Numbers:
@@ -176,6 +176,15 @@ class Bench:
             "effective": effective.effective,
         }
 
+    def cuts(self) -> Numbers:
+        """In each iteration the prune size, and the cut size: the scores of what it prunes, and of the least layer."""
+        assert self.method is not None
+        trial, model = self.trial, self.network()
+        densities = densities_of(SCHEDULES[trial.pruning_schedule], trial.iterations, trial.density)
+        given = self.scoring() or {"example_inputs": self.ones()}
+        pruned, cut = prune_and_cut_sizes(model, self.method.pruning_method, self.pairs(model), densities, **given)
+        return {**described(report_of(masked_entries_of(model))), "prune_sizes": pruned, "cut_sizes": cut}
+
     def structure(self) -> Numbers:
         """What of the kept weights a path uses, what they cost, and how much flows through them."""
         model = self.network()
@@ -209,15 +218,8 @@ class Bench:
                 for w in self.weights(model)
             ]
         self.seconds["scoring"] = round(time.perf_counter() - start, 3)
-        layers = [[s.numel(), float(s.mean())] for s in scored]
-        into, out = [], []
-        for before, after in pairwise(scored):
-            if before.dim() == after.dim() == 4 and after.shape[1] == before.shape[0]:
-                into.append(before.sum((1, 2, 3)))
-                out.append(after.sum((0, 2, 3)))
-        chosen = torch.linspace(0, sum(map(len, into)) - 1, 600).long() if into else torch.zeros(0, dtype=torch.long)
-        units = [[float(f"{v:.5g}") for v in torch.cat(sums)[chosen].tolist()] if into else [] for sums in (into, out)]
-        return {"layers": layers, "into": units[0], "out": units[1]}
+        into, out = sums_at_units(scored)
+        return {"layers": [[s.numel(), float(s.mean())] for s in scored], "into": into, "out": out}
 
     def limit(self) -> Numbers:
         """The critical compression, by bisection of its logarithm."""

@@ -70,8 +70,11 @@ METHODS = {
     "grasp_magnitude": Method("GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),
     "saliency": Method("dL/dw * w", EvaluationSaliency, "#F0E442", "*", examples=EXAMPLES),
     "force": Method("FORCE", prune.FORCE, "#920000", "<", iterations=60, examples=EXAMPLES),
+    "iterative_grasp": Method("Iterative GraSP", prune.GraSP, "#44AA99", "p", iterations=100, examples=EXAMPLES),
+    "damage": Method("Optimal Brain Damage", prune.OptimalBrainDamage, "#882255", "d", examples=EXAMPLES),
     "grasp_it": Method("GraSP-It", prune.GraSPIt, "#B66DFF", ">", iterations=60, examples=EXAMPLES),
 }
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")
-#: of another paper (de Jorge et al. 2020): figures that compare methods show them when they are asked for by name
-LATER = ("force", "grasp_it")
+#: of other papers (de Jorge et al. 2020, LeCun et al. 1990), and GraSP scored again as it prunes: figures that compare
+#: methods show them when they are asked for by name
+LATER = ("force", "grasp_it", "iterative_grasp", "damage")

@@ -56,6 +56,8 @@ def _which(sub: argparse.ArgumentParser) -> None:
     add("--iterations", type=positive(int), help="of the methods that iterate")
     add("--examples", type=positive(int), help="of each class, for scoring")
     add("--measure", choices=MEASURES, help="run this alone, of what the figure measures")
+    add("--margin", type=positive(float), help="points of accuracy that count as no difference, in tests (default 0.5)")
+    add("--budget", type=positive(int), help="trials, all that have a result included, that a search may take")
     add("--epochs-scale", type=positive(float), help="makes schedules shorter or longer, in proportion")
     for field in fields(Recipe):
         flag = "--" + field.name.replace("_", "-")
@@ -114,5 +116,7 @@ def choice_of(given: dict[str, Any]) -> Choice:
         examples=given.get("examples"),
         measure=given.get("measure"),
         epochs_scale=given.get("epochs_scale", 1.0),
+        margin=given.get("margin"),
+        budget=given.get("budget"),
         recipe=recipe,
     )

@@ -6,7 +6,7 @@ import errno
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tqdm import tqdm
@@ -119,6 +119,31 @@ def run(trials: Sequence[Trial], store: Store, executor: Executor, *, bar: bool 
     summary.seconds = time.perf_counter() - start
     log.info("end: %d run, %d failed, %.0f s", summary.done, len(summary.failed), summary.seconds)
     return summary
+
+
+def run_search(
+    proposed: Callable[[], Sequence[Trial]],
+    store: Store,
+    executor: Executor,
+    again: Callable[[], Executor],
+    *,
+    bar: bool,
+) -> Summary:
+    """Run trials that are proposed from the results that are there, round by round, until none is or one fails.
+
+    Args:
+        proposed: the trials to run next.
+        store: of all results.
+        executor: of the first round.
+        again: makes the executor of each other round.
+        bar: whether to show how far it is.
+    """
+    whole = run(proposed(), store, executor, bar=bar)
+    while not (whole.failed or whole.stopped) and (trials := proposed()):
+        found = run(trials, store, again(), bar=bar)
+        whole.done, whole.elsewhere = whole.done + found.done, whole.elsewhere + found.elsewhere
+        whole.failed, whole.stopped, whole.seconds = found.failed, found.stopped, whole.seconds + found.seconds
+    return whole
 
 
 def _record(trial: Trial, outcome: Outcome, store: Store, summary: Summary) -> None:

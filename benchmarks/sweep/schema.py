@@ -55,6 +55,7 @@ _TRAINED: dict[str, Check] = {"accuracy": _number, "best_accuracy": _number, "hi
 RESULTS: dict[str, dict[str, Check]] = {
     "accuracy": {**_TRAINED, **_PRUNED},
     "masks": {**_PRUNED, "neuron_sparsity": _list_of(_number, 101), "effective": _number},
+    "cuts": {**_PRUNED, "prune_sizes": _numbers, "cut_sizes": _numbers},
     "structure": {
         **_PRUNED,
         "effective": _number,
@@ -67,7 +68,7 @@ RESULTS: dict[str, dict[str, Check]] = {
     "magnitudes": {**_TRAINED, "sizes": _numbers, "before": _numbers, "after": _numbers},
 }
 #: lists of one length
-_ALIKE = {"scores": ("into", "out"), "magnitudes": ("sizes", "before", "after")}
+_ALIKE = {"scores": ("into", "out"), "cuts": ("prune_sizes", "cut_sizes"), "magnitudes": ("sizes", "before", "after")}
 _ORIGIN: dict[str, Check] = {
     "started": _text,
     "seconds": lambda value: isinstance(value, dict) and all(map(_number, value.values())) and "all" in value,

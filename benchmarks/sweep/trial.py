@@ -15,6 +15,7 @@ from benchmarks.training.recipes import Recipe
 MEASURES = {
     "accuracy": "prune, train, test",
     "masks": "prune; what is left of each layer and neuron",
+    "cuts": "prune; in each iteration, the scores of what is pruned over those of a whole layer",
     "structure": "prune; what of it a path uses, what it costs and how much flows",
     "scores": "score the unpruned network",
     "limit": "the critical compression",
@@ -22,6 +23,13 @@ MEASURES = {
 }
 #: fields of ``Recipe`` that came later: at their defaults they are left out, so that trials keep their names
 _LATER_FIELDS = ("optimizer", "schedule", "warmup", "shrink")
+#: the same of ``Trial``, with the default
+_LATER_SETTINGS = {"pruning_schedule": "exponential"}
+#: what can be done to a pruned network or to its scores
+ABLATIONS = (
+    "none", "shuffle", "reinitialise", "invert", "shuffle_neuron", "shuffle_input", "shuffle_kernel",
+    "shuffle_effective",
+)  # fmt: skip
 VERSION = 1  # rises when the same settings give another result; older results are then run again
 
 
@@ -38,10 +46,11 @@ class Trial:
         density: kept / total.
         iterations: rounds of scoring and pruning.
         examples: of each class, for scoring; 0 for methods that need no data.
-        ablation: "none", "shuffle", "reinitialise" or "invert".
+        ablation: one of ``ABLATIONS``: of shuffles within layers, neurons, input channels or kernels, or on paths.
         prune_epoch: epochs of training before the network is pruned; the whole schedule follows.
         rewind_epoch: the epoch from which the weights are taken after pruning; ``None``: they stay.
         levels: how many times to train, prune and rewind.
+        pruning_schedule: "exponential" or "linear", of the densities after the iterations.
     """
 
     measure: str
@@ -57,15 +66,20 @@ class Trial:
     prune_epoch: float = 0.0
     rewind_epoch: float | None = None
     levels: int = 1
+    pruning_schedule: str = "exponential"
 
     def canonical(self) -> Trial:
         """The same trial without settings that can not matter, so that figures share their trials."""
         trial = self
-        if self.measure in ("structure", "scores", "limit") or (self.measure == "masks" and not self.prune_epoch):
+        if self.measure in ("structure", "cuts", "scores", "limit") or (
+            self.measure == "masks" and not self.prune_epoch
+        ):
             recipe = Recipe(epochs=0, initialisation=self.recipe.initialisation, gamma=self.recipe.gamma)
             trial = replace(trial, recipe=recipe)
         if self.measure == "scores":
             trial = replace(trial, iterations=1)
+        if trial.iterations == 1:
+            trial = replace(trial, pruning_schedule="exponential")
         if self.network in WITHOUT_BATCHNORM or self.recipe.initialisation == "own":
             trial = replace(trial, recipe=replace(trial.recipe, gamma="uniform"))
         if self.network in FULLY_CONNECTED:
@@ -76,15 +90,16 @@ class Trial:
             trial = replace(trial, recipe=replace(trial.recipe, drop_factor=0.1))
         if not trial.recipe.momentum:
             trial = replace(trial, recipe=replace(trial.recipe, nesterov=False))
-        if self.density == 1 and self.measure in ("accuracy", "masks", "structure", "magnitudes"):
+        if self.density == 1 and self.measure in ("accuracy", "masks", "structure", "cuts", "magnitudes"):
             trial = replace(trial, method="none", iterations=1, examples=0, ablation="none", levels=1)
-            trial = replace(trial, prune_epoch=0.0, rewind_epoch=None)
+            trial = replace(trial, prune_epoch=0.0, rewind_epoch=None, pruning_schedule="exponential")
         return trial
 
     @property
     def settings(self) -> dict[str, Any]:
         """As plain JSON."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
+        own = {name: value for name, value in own.items() if _LATER_SETTINGS.get(name) != value}
         recipe = {
             field.name: value
             for field in fields(self.recipe)
@@ -110,10 +125,10 @@ class Trial:
     def __str__(self) -> str:
         """One line for a list or a log."""
         parts = [self.measure, self.pair, self.method]
-        if self.measure in ("accuracy", "masks", "structure"):
+        if self.measure in ("accuracy", "masks", "structure", "cuts"):
             parts.append(f"density {self.density:.4g}")
         if self.iterations > 1:
-            parts.append(f"{self.iterations} iterations")
+            parts.append(f"{self.iterations} iterations" + (", linear" if self.pruning_schedule == "linear" else ""))
         if self.ablation != "none":
             parts.append(self.ablation)
         if self.prune_epoch:

@@ -56,6 +56,12 @@ def vgg_with_head(depth: int, classes: int, size: int) -> nn.Sequential:
     return nn.Sequential(*features, nn.AdaptiveAvgPool2d(side), nn.Flatten(), *head)
 
 
+def vgg_with_two_linear(depth: int, classes: int, channels: int) -> nn.Sequential:
+    """The same with one more linear layer, of 512 units with ReLU (VGG2-16, Frankle et al. 2021, table 1)."""
+    *features, _ = vgg(depth, classes, channels)
+    return nn.Sequential(*features, nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, classes))
+
+
 def lenet_300_100(classes: int = 10, channels: int = 1, size: int = 28) -> nn.Sequential:
     """The fully connected network with hidden layers of 300 and 100 (Frankle et al. 2021, appendix A.1)."""
     layers = [nn.Linear(channels * size**2, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, classes)]
@@ -150,22 +156,30 @@ def _vgg_for(depth: int, classes: int, channels: int, size: int) -> nn.Module:
     return vgg(depth, classes, channels) if size < 64 else vgg_with_head(depth, classes, size)
 
 
-def _resnet_for(depth: int, classes: int, channels: int, size: int) -> nn.Module:
-    return resnet(depth, classes, channels)
+def _resnet_for(depth: int, classes: int, channels: int, size: int, widths: Sequence[int] = (16, 32, 64)) -> nn.Module:
+    return resnet(depth, classes, channels, widths)
 
 
 _WIDE = (64, 128, 256, 512)
+#: wide residual networks by the names of Frankle et al. 2021, tables 1 and 4: layers without shortcuts, times the width
+_WIDER = {f"wrn_{depth}_{width}": (depth, width) for depth, width in ((14, 8), (14, 10), (20, 8), (32, 2))}
 _Builder = Callable[[int, int, int], nn.Module]
 #: name: the function that builds it from the number of classes, channels and the side of the images.
 NETWORKS: dict[str, _Builder] = {
     "lenet_300_100": lenet_300_100,
     **{f"vgg{depth}_bn": partial(_vgg_for, depth) for depth in _VGG},
     "vgg19": lambda classes, channels, size: vgg(19, classes, channels, normalised=False),
-    **{f"resnet{depth}": partial(_resnet_for, depth) for depth in (20, 32, 56, 110)},
+    **{f"resnet{depth}": partial(_resnet_for, depth) for depth in (20, 32, 44, 56, 110)},
+    **{
+        name: partial(_resnet_for, depth, widths=(16 * width, 32 * width, 64 * width))
+        for name, (depth, width) in _WIDER.items()
+    },
+    "vgg2_16_bn": lambda classes, channels, size: vgg_with_two_linear(16, classes, channels),
     "resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE),
     "resnet18_width16": lambda classes, channels, size: resnet(18, classes, channels, (16, 32, 64, 128)),
     "wide_resnet18": lambda classes, channels, size: resnet(18, classes, channels, _WIDE, inner=2),
     "torchvision_resnet18": lambda classes, channels, size: torchvision_model("resnet18", classes),
+    "torchvision_resnet34": lambda classes, channels, size: torchvision_model("resnet34", classes),
     "torchvision_resnet50": lambda classes, channels, size: torchvision_model("resnet50", classes),
     "small_vit": lambda classes, channels, size: small_vit(classes, size),
     "small_vit_attention": lambda classes, channels, size: small_vit(classes, size),

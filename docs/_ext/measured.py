@@ -10,6 +10,7 @@ from typing import Any
 
 import reproduced
 from docutils import nodes
+from shared import parallel
 from shrunk import smaller
 from sphinx.util.docutils import SphinxDirective
 from surveyed import survey
@@ -48,7 +49,7 @@ def overlaps(found: dict[str, Any]) -> tuple[Rows, str]:
 
 def growth(found: dict[str, Any]) -> tuple[Rows, str]:
     """Time and memory of an iteration as the network grows."""
-    rows: Rows = [["prunable weights", "seconds an iteration", "peak bytes an entry beyond the model"]]
+    rows: Rows = [["prunable weights", "seconds per iteration", "peak bytes per weight beyond the model"]]
     for row in found["rows"]:
         rows.append([f"{row['entries']:,}", f"{row['seconds_an_iteration']:.3f}", f"{row['bytes_an_entry']:.1f}"])
     return rows, f"{_where(found)}; time grows with the weights to the power of {found['exponent']:.2f}"
@@ -90,7 +91,7 @@ def data_methods(found: dict[str, Any]) -> tuple[Rows, str]:
 
 def throughput(found: dict[str, Any]) -> tuple[Rows, str]:
     """Loading and training in the sweeps."""
-    rows: Rows = [["pair", "loading / training", "images a second: pruned / bare", "trials an hour: ours / authors"]]
+    rows: Rows = [["pair", "loading / training", "images per second: pruned / bare", "trials per hour: ours / authors"]]
     for row in found["rows"]:
         numbers = (row["loading_to_training"], row["pruned_to_bare"], row.get("trials_an_hour_to_peer"))
         rows.append([row["pair"], *("" if number is None else f"{number:.2f}" for number in numbers)])
@@ -100,12 +101,12 @@ def throughput(found: dict[str, Any]) -> tuple[Rows, str]:
 def architectures(found: dict[str, Any]) -> tuple[Rows, str]:
     """Conservation on torchvision's classification models."""
     models = found["models"]
-    rows: Rows = [["what was looked at", "models"]]
+    rows: Rows = [["property", "models"]]
     rows.append(["classification models", str(len(models))])
     rows.append(["all scores finite", str(sum(m["finite"] for m in models))])
     rows.append(["none negative", str(sum(m["positive"] for m in models))])
     equal = sum(abs(m["first / last - 1"]) < 1e-6 for m in models)
-    rows.append(["as much flow through the first layer as through the last, to 1e-6", str(equal)])
+    rows.append(["equal flow through the first and the last layer, to 1e-6", str(equal)])
     rows.append(["no layer with more than R", str(sum(m["greatest / R"] < 1 + 1e-6 for m in models))])
     slowest = max(models, key=lambda m: m["seconds"])
     rows.append(["slowest to score", f"{slowest['model']}, {slowest['seconds']:.1f} s"])
@@ -114,8 +115,8 @@ def architectures(found: dict[str, Any]) -> tuple[Rows, str]:
 
 
 def scaling(found: dict[str, Any]) -> tuple[Rows, str]:
-    """Trials an hour by the number of workers."""
-    rows: Rows = [["workers", "trials an hour", "over those of the first row", "seconds to start"]]
+    """Trials per hour by the number of workers."""
+    rows: Rows = [["workers", "trials per hour", "relative to the first row", "seconds to start"]]
     for row in found["rows"]:
         numbers = (f"{row['trials_an_hour']:,.0f}", f"{row['ratio']:.2f}", f"{row['startup_seconds']:.1f}")
         rows.append([str(row["workers"]), *numbers])
@@ -197,6 +198,7 @@ TABLES = {
     "survey": (survey, "survey"),
     "smaller": (smaller, "smaller"),
     **reproduced.TABLES,
+    "parallel": (parallel, "parallel"),
 }
 
 

@@ -71,7 +71,7 @@ def _check(app: Any, env: Any) -> None:
 
     missing = undocumented(env.get_domain("py").objects)
     if missing:
-        raise ExtensionError(f"public names that docs/reference.rst leaves out: {', '.join(missing)}")
+        raise ExtensionError(f"public names that docs/reference leaves out: {', '.join(missing)}")
     faults = [f"{name} lacks {', '.join(lacks)}" for name, value in public_names().items() if (lacks := lacking(value))]
     if faults:
         raise ExtensionError(f"docstrings: {'; '.join(sorted(faults))}")

@@ -5,24 +5,27 @@ from __future__ import annotations
 from typing import Any
 
 Rows = list[list[str]]
+#: what a verdict on paths says, in short
+PATHS = {"every output has a path from the input": "all", "can train in part": "some", "can not train": "none"}
 #: columns whose text is an error unless it is one of the words that say that all is well
-WORKS = ("positive", "yes")
+WORKS = ("positive", "yes", *PATHS)
 
 
 def survey(found: dict[str, Any]) -> tuple[Rows, str]:
     """What share of the weights is listed, what the scores are, what is emptied, and what does not work and why."""
     header = (
-        "family, model, listed, greatest / last, recorded, emptied by SynFlow, by BalancedSynFlow, SNIP, GraSP, why"
+        "family, model, listed, positive, greatest / last, recorded, emptied by SynFlow, by BalancedSynFlow, "
+        "paths after SynFlow, after BalancedSynFlow, SNIP, GraSP, why"
     )
     rows: Rows = [header.split(", ")]
     order = sorted(found["rows"], key=lambda row: (row["library"], row["family"], row["model"]))
     for row in order:
-        reasons = [row["error"]] if "error" in row else []
+        reasons = [row[key] for key in ("error", "scores") if row.get(key, "positive") != "positive"]
         cells = []
-        for column in ("plain", "balanced", "SNIP", "GraSP"):
+        for column in ("plain", "balanced", "plain paths", "balanced paths", "SNIP", "GraSP"):
             value = row.get(column, "")
             works = isinstance(value, int) or value in WORKS
-            cells.append(str(value) if works else "no")
+            cells.append(PATHS.get(value, str(value)) if works else "no")
             if not works and value and value not in reasons:
                 reasons.append(value)
         recorded = row.get("recorded", "")
@@ -34,6 +37,7 @@ def survey(found: dict[str, Any]) -> tuple[Rows, str]:
                 f"{row['library']}, {row['family']}",
                 f"``{row['model']}``",
                 f"{row['listed']:.0%}" if "listed" in row else "",
+                "yes" if row.get("scores") == "positive" else "no",
                 "" if greatest is None else f"{greatest:.2f}",
                 "yes" if recorded == "yes" else "no",
                 *cells,

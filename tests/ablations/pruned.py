@@ -33,6 +33,8 @@ def up_to_date(model: nn.Module) -> bool:
 
 ABLATIONS: dict[str, Callable[[nn.Module, torch.Generator], None]] = {
     "shuffle_masks": lambda model, g: ablations.shuffle_masks(model, generator=g),
+    "shuffle_within_neurons": lambda model, g: ablations.shuffle_masks(model, within="neuron", generator=g),
+    "shuffle_within_inputs": lambda model, g: ablations.shuffle_masks(model, within="input", generator=g),
     "reinitialise": lambda model, g: ablations.reinitialise(model, generator=g),
     "reinitialise_by_a_function": lambda model, g: ablations.reinitialise(
         model, init=nn.init.xavier_normal_, generator=g

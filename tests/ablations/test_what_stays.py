@@ -13,7 +13,7 @@ from benchmarks.faults.fingerprint import bits, fingerprint
 from tests.ablations.pruned import ABLATIONS, generator, pruned, up_to_date
 from tests.cases import MODELS, ModelCase
 from tests.masks import distinct, mask_of, places
-from torch_synflow import ablations
+from torch_synflow.ablations import new_weights, shuffling
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS.values(), ids=ABLATIONS)
@@ -75,7 +75,7 @@ def test_an_interrupt_leaves_the_model_as_it_was(case: ModelCase, monkeypatch: p
     hooks = [list(module._forward_pre_hooks) for module in model.modules()]
     products = [id(getattr(*pair)) for pair in places(model)]
     calls = 0
-    original = ablations.refresh
+    original = shuffling.refresh
 
     def interrupted(*arguments: object) -> None:
         nonlocal calls
@@ -84,7 +84,8 @@ def test_an_interrupt_leaves_the_model_as_it_was(case: ModelCase, monkeypatch: p
             raise KeyboardInterrupt
         original(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(ablations, "refresh", interrupted)
+    for module in (shuffling, new_weights):
+        monkeypatch.setattr(module, "refresh", interrupted)
     for ablation in ABLATIONS.values():
         calls = 0
         with pytest.raises(KeyboardInterrupt):

@@ -204,3 +204,12 @@ def test_a_reference_that_can_not_be_read_is_one_sentence(
     assert main(["run", *which, "--device", "cpu", "--threads", "1"]) == 0
     assert main(["plot", *which, "--out", str(tmp_path / "a.svg"), "--reference", str(path)]) == 2
     assert "error: --reference: expected " in capsys.readouterr().err
+
+
+def test_a_margin_or_a_budget_without_effect_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for option, figure in (("--margin", "frankle-3"), ("--budget", "harm")):
+        assert main(["run", figure, *DIGITS, option, "2", "--results", str(tmp_path), "--dry-run"]) == 2
+        assert f"error: {option}: has no effect on {figure}; leave it out" in capsys.readouterr().err
+    assert (
+        main(["run", "harm", *DIGITS, "--margin", "2", "--results", str(tmp_path), "--dry-run", "--device", "cpu"]) == 0
+    )

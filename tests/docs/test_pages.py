@@ -1,12 +1,15 @@
-"""Every snippet of Python in the README and the documentation runs, in order, on a small model."""
+"""Every page's Python runs as a reader pastes it: alone, from top to bottom, and prints what the page shows."""
 
 from __future__ import annotations
 
+import contextlib
+import doctest
+import io
 import re
 import textwrap
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -17,18 +20,38 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch_synflow import prune
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", *(f"docs/{page}.rst" for page in (
-    "adding", "diagnostics", "faq", "flow", "from_authors", "from_torch", "guide", "index", "lightning", "methods",
-    "quickstart", "saving", "smaller", "theory",
-))]  # fmt: skip
+FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+DIRECTIVE = re.compile(r"^\.\. code-block:: (\w+)\n((?:   :\w+:.*\n)*)\n((?:   .*\n|\n)+)", re.M)
+#: pages that still take the names of the test's own small model for granted
+NOT_ALONE = ("docs/lightning.rst", "docs/saving.rst", "docs/smaller.rst")
+WIDE = (*NOT_ALONE, "docs/reproducing.rst")
+CHECKER, FLAGS = doctest.OutputChecker(), doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
-def snippets(page: str) -> list[str]:
+class Block(NamedTuple):
+    language: str
+    text: str
+    is_output: bool  # what the block of Python before it prints
+
+
+def blocks(page: str) -> list[Block]:
+    """The blocks of code of a page, in order."""
     text = (ROOT / page).read_text()
     if page.endswith(".md"):
-        return re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
-    blocks = re.findall(r"^\.\. code-block:: python\n\n((?:   .*\n|\n)+)", text, re.M)
-    return [textwrap.dedent(block) for block in blocks]
+        return [Block(language, code, language == "text") for language, code in FENCED.findall(text)]
+    found = DIRECTIVE.findall(text)
+    return [Block(name, textwrap.dedent(code).strip("\n") + "\n", "output" in options) for name, options, code in found]
+
+
+ALL = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.rst"))]
+PAGES = [page for page in ALL if any(block.language == "python" for block in blocks(page))]
+
+
+def missing(code: str) -> set[str]:
+    """The libraries that a block imports and that are not installed."""
+    imported = re.findall(r"^\s*(?:import|from) (\w+)", code, re.M)
+    needed = {*imported, *(["onnxscript"] if "torch.onnx" in code else ())}
+    return {name for name in needed if find_spec(name) is None}
 
 
 class Net(nn.Module):
@@ -41,50 +64,57 @@ class Net(nn.Module):
         return self.fc(torch.relu(self.conv(x)).flatten(1))
 
 
+def taken_for_granted(page: str) -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "__main__"}
+    if page in NOT_ALONE:
+        model = Net()
+        train_set = TensorDataset(torch.rand(60, 1, 4, 4), torch.arange(60) % 3)
+        names.update(torch=torch, nn=nn, F=F, prune=prune, model=model, params=prune.prunable_parameters(model))
+        names.update(x=torch.rand(2, 1, 4, 4), train_set=train_set, loader=DataLoader(train_set, batch_size=20))
+        if page == "docs/lightning.rst":
+            names["ModelPruning"] = pytest.importorskip("lightning.pytorch.callbacks").ModelPruning
+    return names
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("page", PAGES)
-def test_snippets_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_runs_alone_and_prints_what_it_shows(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # where some write files
-    torch.manual_seed(0)
-    model = Net()
-    train_set = TensorDataset(torch.rand(60, 1, 4, 4), torch.arange(60) % 3)
-    names: dict[str, Any] = {
-        "torch": torch,
-        "nn": nn,
-        "F": F,
-        "prune": prune,
-        "model": model,
-        "params": prune.prunable_parameters(model),
-        "x": torch.rand(2, 1, 4, 4),
-        "train_set": train_set,
-        "loader": DataLoader(train_set, batch_size=20),
-    }
-    found = snippets(page)
-    assert found
-    for code in found:
-        if any(name in code and find_spec(name) is None for name in ("lightning", "safetensors", "transformers")):
+    torch.manual_seed(0)  # counts of layers depend on the random weights
+    names, absent = taken_for_granted(page), set()
+    found = blocks(page)
+    for block, after in zip(found, [*found[1:], Block("", "", False)], strict=True):
+        if block.language != "python":
             continue
-        if "ModelPruning" in code:
-            callbacks = pytest.importorskip("lightning.pytorch.callbacks")
-            names["ModelPruning"] = callbacks.ModelPruning
-        for library in ("torchvision", "onnxruntime"):
-            if f"import {library}" in code or f"from {library}" in code:
-                pytest.importorskip(library)
-        if "torch.onnx" in code:
-            pytest.importorskip("onnxscript")
-        exec(compile(code, page, "exec"), names)
+        absent |= missing(block.text)
+        if missing(block.text):
+            continue
+        printed = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(printed):
+                exec(compile(block.text, page, "exec"), names)
+        except NameError:
+            if not absent:  # else it goes on from a block that could not run
+                raise
+            continue
+        if after.is_output:
+            assert CHECKER.check_output(after.text, printed.getvalue(), FLAGS), printed.getvalue()
+        elif page not in NOT_ALONE:
+            assert printed.getvalue() == "", f"{page} does not show what this prints"
 
 
-def test_every_page_with_snippets_is_run() -> None:
-    pages = [str(p.relative_to(ROOT)) for p in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.rst")))]
-    assert [page for page in pages if snippets(page)] == PAGES
+@pytest.mark.parametrize("page", [page for page in ALL if page not in WIDE])
+def test_code_fits_in_88_columns(page: str) -> None:
+    wide = [line for block in blocks(page) if not block.is_output for line in block.text.splitlines() if len(line) > 88]
+    assert wide == []
 
 
 def test_the_method_of_the_page_is_the_synaptic_saliency_of_its_scalar() -> None:
-    names: dict[str, Any] = {"prune": prune, "model": nn.Linear(3, 2), "x": torch.rand(4, 3)}
-    (code,) = [code for code in snippets("docs/methods.rst") if "OutputPower" in code]
-    exec(code, names)
-    model, x = names["model"], names["x"]
-    power = model(x).square().sum()
-    (gradient,) = torch.autograd.grad(power, [model.weight])
-    torch.testing.assert_close(names["scores"][model, "weight"].as_subclass(torch.Tensor), gradient * model.weight)
+    names: dict[str, Any] = {}
+    for block in blocks("docs/methods.rst"):
+        if block.language == "python":
+            exec(block.text, names)
+    model, x = nn.Linear(3, 2), torch.rand(4, 3)
+    scores = names["OutputPower"].scores(model, example_inputs=x)
+    (gradient,) = torch.autograd.grad(model(x).square().sum(), [model.weight])
+    torch.testing.assert_close(scores[model, "weight"].as_subclass(torch.Tensor), gradient * model.weight)

@@ -21,12 +21,14 @@ ENTRY = re.compile(r"^\.\. (?:py:)?(?:current)?module:: (\S+)$|^\.\. (?:auto|py:
 
 
 def in_the_reference() -> set[str]:
-    """The full names that docs/reference.rst documents."""
-    names, module = set(), ""
-    for changed, name in ENTRY.findall((ROOT / "docs" / "reference.rst").read_text()):
-        module = changed or module
-        if name:
-            names.add(name if name.startswith("torch_synflow.") else f"{module}.{name}")
+    """The full names that the pages of docs/reference document."""
+    names = set()
+    for page in (ROOT / "docs" / "reference").glob("*.rst"):
+        module = ""
+        for changed, name in ENTRY.findall(page.read_text()):
+            module = changed or module
+            if name:
+                names.add(name if name.startswith("torch_synflow.") else f"{module}.{name}")
     return names
 
 
@@ -78,7 +80,18 @@ def test_every_operation_with_a_reading_has_one_that_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["speed", "overlaps", "data_methods", "throughput", "architectures", "pruned_training", "survey", "smaller"]
+    "name",
+    [
+        "speed",
+        "overlaps",
+        "data_methods",
+        "throughput",
+        "architectures",
+        "pruned_training",
+        "survey",
+        "smaller",
+        "parallel",
+    ],
 )
 def test_the_tables_of_the_performance_page_are_made_of_the_results(name: str) -> None:
     pytest.importorskip("sphinx")

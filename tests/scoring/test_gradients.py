@@ -74,6 +74,7 @@ def test_chunks_of_one_batch_give_its_gradient(method: Any, size: int) -> None:
         training = False
 
     class Whole(method):  # type: ignore[misc]
+        batch_size = None
         training = False
 
     model = nn.Sequential(nn.Linear(5, 7), nn.BatchNorm1d(7), nn.ReLU(), nn.Linear(7, 3)).double()

@@ -116,13 +116,24 @@ def test_what_a_model_does_not_take_is_described(inputs: Any, error: type[Except
     ("image", "message"),
     [
         (torch.ones(3, 8, 8), r"float64 \(1, 8, 8\), made of float32 \(3, 8, 8\); .* one example, pass x\[None\]"),
-        (torch.ones(2, 1, 8, 8), r"float64 \(1, 1, 8, 8\), made of float32 \(2, 1, 8, 8\)"),
+        (torch.ones(2, 1, 8, 8), r".* \(2, 1, 8, 8\); the first layer, '0', takes 3 in dimension 1, got 1"),
         (torch.ones(2, 3, 8, 8, dtype=torch.uint8), r"uint8 \(1, 3, 8, 8\).*images of integers .* x\.float\(\) / 255"),
     ],
 )
 def test_images_that_do_not_fit_are_described(image: Tensor, message: str) -> None:
     with pytest.raises((RuntimeError, TypeError), match=f"example_inputs: the model was called with {message}"):
         prune.synflow_scores(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 2)), image)
+
+
+def test_features_that_do_not_fit_are_described() -> None:
+    with pytest.raises(RuntimeError, match="the first layer, '0', takes 4 in dimension -1, got 5"):
+        prune.synflow_scores(net(), torch.ones(2, 5))
+
+
+def test_a_batch_without_values_is_refused() -> None:
+    data = (torch.ones(2, 4, device="meta"), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"data: expected values, got a tensor of shape \(2, 4\) on the meta device"):
+        prune.SNIP.scores(net(), data=data, loss_fn=nn.functional.cross_entropy)
 
 
 def test_the_error_of_a_model_stays_what_it_is() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tests.cases import MODELS, SCORED, MethodCase, ModelCase
 from tests.masks import distinct, listed, mask_of
 from torch_synflow import prune
+from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatten
 from torch_synflow.flow import positive
 from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.positive import PositiveNetwork
@@ -99,6 +100,42 @@ OF_METHODS: dict[Any, Any] = {
 }
 
 
+def by_curvature(case: ModelCase, model: nn.Module) -> list[Tensor]:
+    """Half of the diagonal of J' H J times squared weights: J of all outputs, H of the loss by them, both dense."""
+    masks = [mask_of(pair) for pair in distinct(model)]
+    for module, name in list(listed(model)):
+        if hasattr(module, f"{name}_mask"):
+            torch_prune.remove(module, name)
+    model.eval()
+    inputs, targets = case.batch()
+    named = {id(parameter): name for name, parameter in model.named_parameters()}
+    names = [named[id(getattr(*pair))] for pair in distinct(model)]
+    weights = {name: getattr(*pair).detach() for name, pair in zip(names, distinct(model), strict=True)}
+
+    def outputs_of(*values: Tensor) -> Any:
+        kept = {name: value * mask for name, value, mask in zip(names, values, masks, strict=True)}
+        args = wide(inputs) if isinstance(inputs, tuple) else (wide(inputs),)
+        return torch.func.functional_call(model, kept, args)
+
+    def flat(*values: Tensor) -> Tensor:
+        return torch.cat([leaf.reshape(-1) for leaf in tree_leaves(outputs_of(*values))])
+
+    leaves, structure = tree_flatten(outputs_of(*weights.values()))
+
+    def loss(values: Tensor) -> Tensor:
+        parts = values.split([leaf.numel() for leaf in leaves])
+        return case.loss_fn(
+            tree_unflatten([p.view_as(leaf) for p, leaf in zip(parts, leaves, strict=True)], structure), targets
+        )
+
+    hessian = torch.autograd.functional.hessian(loss, flat(*weights.values()).detach())
+    jacobians = torch.autograd.functional.jacobian(flat, tuple(weights.values()))
+    return [
+        torch.einsum("oi,op,pi->i", j.flatten(1), hessian, j.flatten(1)).view_as(w) * w.square() / 2
+        for j, w in zip(jacobians, weights.values(), strict=True)
+    ]
+
+
 #: methods that score the flow, and the mode that their forward pass runs under
 OF_FLOW: dict[Any, type[Flow]] = {prune.SynFlow: Flow, prune.BalancedSynFlow: BalancedFlow}
 
@@ -124,7 +161,10 @@ def test_scores_are_those_of_the_reference(method: MethodCase, case: ModelCase) 
     scores = method.method.scores(model, listed(model), **{name: arguments[name] for name in method.method.needs})
     found = [scores[pair].as_subclass(Tensor) for pair in distinct(model)]
     mode = OF_FLOW.get(method.method)
-    expected = by_flow(case, model, mode) if mode else by_data(method, case, model_of(case))
+    if method.method is prune.OptimalBrainDamage:
+        expected = by_curvature(case, model_of(case))
+    else:
+        expected = by_flow(case, model, mode) if mode else by_data(method, case, model_of(case))
     assert len(found) == len(expected) > 0
     for score, other in zip(found, expected, strict=True):
         assert score.dtype == torch.float64
@@ -132,7 +172,7 @@ def test_scores_are_those_of_the_reference(method: MethodCase, case: ModelCase) 
 
 
 def test_every_scored_method_of_the_package_has_a_reference() -> None:
-    assert {case.method for case in SCORED} == {*OF_FLOW, *OF_METHODS}
+    assert {case.method for case in SCORED} == {*OF_FLOW, *OF_METHODS, prune.OptimalBrainDamage}
 
 
 def test_a_model_that_can_not_be_recorded_is_scored_by_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:

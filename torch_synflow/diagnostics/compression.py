@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -11,6 +11,10 @@ from torch_synflow.model.masks import entries_of, report_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.reachability.reached import reach
 from torch_synflow.report import PruningReport
+from torch_synflow.scoring.task import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,16 @@ class Compression:
         report = self.report
         return tuple(name for name in report.empty_layers if name not in report.bypassed) if report.kept else ()
 
+    @property
+    def verdict(self) -> str:
+        """How much is kept and how many layers are empty, in one line."""
+        return self.report.verdict
+
     def __str__(self) -> str:
         """The report's verdict and table, and the max compression."""
         return f"{self.report}\nmax compression {self.max_ratio:.3g}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw the density of each layer from input to output, as figure 15 of Frankle et al. 2021.
 
         Args:
@@ -67,7 +76,11 @@ class Compression:
 
 
 def compression(
-    model: nn.Module, parameters: Parameters | None = None, *, example_inputs: ExampleInputs | None = None
+    model: nn.Module,
+    parameters: Parameters | None = None,
+    *,
+    example_inputs: ExampleInputs | None = None,
+    outputs: Outputs | None = None,
 ) -> Compression:
     """What is kept of a model, whoever pruned it: compression ratio, max compression, layer collapse.
 
@@ -76,6 +89,7 @@ def compression(
         parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
         example_inputs: what the model is called with; with it, empty layers that a shortcut goes round are told from
             those that no path passes (layer collapse). Only shapes matter.
+        outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
         A report that prints as a verdict and a table and draws layerwise densities.
@@ -96,6 +110,6 @@ def compression(
     entries = entries_of(model, parameters)
     report = report_of(entries)
     if example_inputs is not None:
-        reached = reach(model, example_inputs, entries)
+        reached = reach(model, example_inputs, entries, outputs)
         report = replace(report, bypassed=reached.bypassed, collapsed=reached.collapsed)
     return Compression(report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -17,6 +17,9 @@ from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters, unwrap
 from torch_synflow.reachability.from_inputs import Inspection
 from torch_synflow.scoring.opening import opened
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,22 @@ class Cost:
         """FLOPs of one example if only kept entries cost any; a bound, as zeros alone save no time."""
         return sum(layer.sparse_flops for layer in self.layers) + self.other_flops
 
+    @property
+    def verdict(self) -> str:
+        """What is left of parameters and FLOPs, in one line."""
+        parameters = f"{self.kept_parameters:,} of {self.parameters:,} parameters"
+        return f"{parameters} and {self.sparse_flops:,.0f} of {self.flops:,} FLOPs are left"
+
     def __str__(self) -> str:
-        """A table: a line a tensor, then all else and the sum."""
+        """The verdict, and a table: a line per tensor, then all else and the sum."""
         rows = [(layer.name, layer.kept, layer.total, layer.sparse_flops, layer.flops) for layer in self.layers]
         rows.append(("other", self.other_parameters, self.other_parameters, float(self.other_flops), self.other_flops))
         rows.append(("all", self.kept_parameters, self.parameters, self.sparse_flops, self.flops))
         cells = [[name, *(f"{number:,.0f}" for number in numbers)] for name, *numbers in rows]
-        return table(["layer", "kept", "parameters", "sparse FLOPs", "FLOPs"], cells)
+        header = ["layer", "kept", "parameters", "sparse FLOPs", "FLOPs"]
+        return f"{self.verdict}\n{table(header, cells)}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw dense and sparse FLOPs of each layer.
 
         Args:
@@ -122,6 +132,7 @@ def cost(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters
         >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> _ = prune.random_unstructured(model[0], "weight", amount=0.75)
         >>> print(diagnostics.cost(model, torch.rand(16, 4)))
+        34 of 58 parameters and 48 of 96 FLOPs are left
         layer     kept  parameters  sparse FLOPs  FLOPs
         0.weight     8          32            16     64
         2.weight    16          16            32     32

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -17,6 +17,9 @@ from torch_synflow._warnings import EmptiedLayersWarning
 from torch_synflow.model.masks import masked_entries_of, report_of
 from torch_synflow.model.parameters import Parameters, unwrap
 from torch_synflow.model.transaction import Snapshot, all_or_nothing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -37,16 +40,21 @@ class CriticalCompression:
     first_empty: tuple[str, ...]
     trials: int
 
+    @property
+    def verdict(self) -> str:
+        """How far the model can be pruned, in one line."""
+        return f"no layer is empty up to a compression ratio of {self.ratio:.4g} (max compression {self.max_ratio:.4g})"
+
     def __str__(self) -> str:
-        """A table of the ratios and their log10."""
+        """The verdict, and a table of the ratios and their log10."""
         rows = [["critical compression", f"{self.ratio:.4g}", f"{math.log10(self.ratio):.2f}", ""]]
         if self.collapse is not None:
             where = ", ".join(self.first_empty)
             rows.append(["layer collapse at", f"{self.collapse:.4g}", f"{math.log10(self.collapse):.2f}", where])
         rows.append(["max compression", f"{self.max_ratio:.4g}", f"{math.log10(self.max_ratio):.2f}", ""])
-        return table(["", "ratio", "log10", ""], rows)
+        return f"{self.verdict}\n{table(['', 'ratio', 'log10', ''], rows)}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw the ratios up to the critical one as a bar, max compression as a line.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -12,6 +12,9 @@ from torch_synflow._drawing import axes
 from torch_synflow._table import table
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import Pair
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,18 @@ class LayerScores:
 
     layers: tuple[LayerScore, ...]
 
-    def __str__(self) -> str:
-        """A table: a line a tensor."""
-        rows = [[layer.name, f"{layer.size:,}", f"{layer.total:.4g}", f"{layer.average:.4g}"] for layer in self.layers]
-        return table(["layer", "size", "total score", "average"], rows)
+    @property
+    def verdict(self) -> str:
+        """The least and the greatest total of a layer, in one line."""
+        totals = [layer.total for layer in self.layers if layer.size] or [0.0]
+        return f"layers have totals from {min(totals):.4g} to {max(totals):.4g}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def __str__(self) -> str:
+        """The verdict, and a table: a line per tensor."""
+        rows = [[layer.name, f"{layer.size:,}", f"{layer.total:.4g}", f"{layer.average:.4g}"] for layer in self.layers]
+        return f"{self.verdict}\n{table(['layer', 'size', 'total score', 'average'], rows)}"
+
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw the absolute average score of each layer against the inverse of its size, as figure 4.
 
         Args:

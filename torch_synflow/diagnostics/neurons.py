@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -12,6 +12,9 @@ from torch_synflow._table import table
 from torch_synflow._torch.classes import TransposedConvolution
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import Parameters
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class NeuronCollapse:
         >>> found.fraction, found.at_least(0.5)
         (0.25, 0.25)
         >>> print(found)
+        1 of 4 neurons collapsed
         layer   neurons  collapsed  fraction
         weight        4          1    0.2500
         all           4          1    0.2500
@@ -74,14 +78,19 @@ class NeuronCollapse:
         densities = [density for layer in self.layers for density in layer.densities]
         return sum(1 - density >= pruned - 1e-12 for density in densities) / len(densities)
 
+    @property
+    def verdict(self) -> str:
+        """How many neurons have nothing kept, in one line."""
+        return f"{self.collapsed:,} of {self.neurons:,} neurons collapsed"
+
     def __str__(self) -> str:
-        """A table: a line a layer, then the sum."""
+        """The verdict, and a table: a line per layer, then the sum."""
         rows = [(layer.name, len(layer.densities), layer.collapsed) for layer in self.layers]
         rows.append(("all", self.neurons, self.collapsed))
         cells = [[name, f"{count:,}", f"{gone:,}", f"{gone / max(count, 1):.4f}"] for name, count, gone in rows]
-        return table(["layer", "neurons", "collapsed", "fraction"], cells)
+        return f"{self.verdict}\n{table(['layer', 'neurons', 'collapsed', 'fraction'], cells)}"
 
-    def draw(self, ax: Any = None, *, label: str | None = None) -> Any:
+    def draw(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
         """Draw the percentage of neurons that are pruned at least so far, as figure 5 of Frankle et al. 2021.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -49,6 +49,8 @@ class PositiveNetwork(Network):
         without_surrogate: the names of the operations on the flow that ran as they are in the last pass of the model.
         vanishing: whether R or a flow was so small in the last pass that scores may have lost digits, or have vanished.
     """
+
+    counted_alone: ClassVar[bool] = True  # magnitudes of flow decide nothing
 
     def __init__(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -11,15 +12,17 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow.budget.counts import check_amount, to_remove
 from torch_synflow.methods.binding import bound_class, parameters_of, survivors_of
+from torch_synflow.methods.one_tensor import prune_one
 from torch_synflow.methods.refusal import checked_task, refusal
 from torch_synflow.model.listing import weights_of
-from torch_synflow.model.masks import attach
 from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, Parameters, resolve, unwrap
 from torch_synflow.model.threads import ONE_AT_A_TIME
 from torch_synflow.model.transaction import all_or_nothing
+from torch_synflow.parallel.ranks.meeting import Meeting, together
+from torch_synflow.parallel.ranks.scored import scored_together
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scoring.data import checked_batch_size
-from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero, require_scores, require_shape
+from torch_synflow.scoring.marked import Scores, require_finite, require_nonzero, require_scores
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.noise import require_no_noise
 from torch_synflow.scoring.opening import opened
@@ -139,17 +142,25 @@ class SaliencyUnstructured(BasePruningMethod):
             ValueError: if scores are not finite, or zero or rounding noise for a whole tensor of a model not yet
                 pruned; the message names the tensor.
         """
-        task = cls.require(Task(model, example_inputs, data, loss_fn, outputs).or_else(cls._task))
+        task = Task(model, example_inputs, data, loss_fn, outputs).or_else(cls._task)
+        return together(f"{cls.__name__}.scores", partial(cls._score, task, parameters), shared="data" in cls.needs)
+
+    @classmethod
+    def _score(cls, task: Task, parameters: Parameters | None, meeting: Meeting | None) -> dict[Pair, Tensor]:
+        """The scores of :meth:`scores`, which the ranks of a meeting make together."""
+        task = cls.require(task)
         assert task.model is not None  # require saw to it
-        model = task.model
-        entries = resolve(weights_of(model) if parameters is None else parameters, unwrap(model))
+        entries = resolve(weights_of(task.model) if parameters is None else parameters, unwrap(task.model))
+
+        def whole(task: Task) -> list[Tensor]:
+            scores = cls.score_entries(entries, cls.network(task, entries, [entry.mask for entry in entries]))
+            return [scores.whole(number).view_as(entry.parameter) for number, entry in enumerate(entries)]
 
         def work() -> dict[Pair, Tensor]:  # with what follows scoring, which may have drawn random numbers
-            scores = cls.score_entries(entries, cls.network(task, entries, [entry.mask for entry in entries]))
-            whole = [scores.whole(number).view_as(entry.parameter) for number, entry in enumerate(entries)]
-            return {pair: s.as_subclass(Scores) for e, s in zip(entries, whole, strict=True) for pair in e.locations}
+            scores = scored_together(meeting, cls, task, entries, whole)
+            return {pair: s.as_subclass(Scores) for e, s in zip(entries, scores, strict=True) for pair in e.locations}
 
-        return all_or_nothing([model], work)
+        return all_or_nothing([task.model], work)
 
     @classmethod
     def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> Network:
@@ -193,9 +204,8 @@ class SaliencyUnstructured(BasePruningMethod):
         scores = (t if isinstance(t, Scores) else self._of_bound_model(t)).as_subclass(Tensor).reshape(-1)[alive]
         if not bool(torch.isfinite(scores).all()):
             raise ValueError(f"scores: expected finite ones for {type(self).__name__}, got NaN or infinity")
-        keep = scores.numel() - to_remove(self.amount, scores.numel())
-        kept = torch.zeros_like(alive).masked_scatter(alive, keep_highest(scores, keep))
-        return default_mask * kept.view(default_mask.shape)
+        highest = keep_highest(scores, scores.numel() - to_remove(self.amount, scores.numel()))
+        return default_mask * torch.zeros_like(alive).masked_scatter(alive, highest).view(default_mask.shape)
 
     @classmethod
     def apply(  # type: ignore[override]
@@ -213,23 +223,21 @@ class SaliencyUnstructured(BasePruningMethod):
             The hook that was added.
         """
         pair = (module, name)
-        (entry,) = resolve([pair], None)
-        check_amount(amount)
-        if importance_scores is None and cls._task.model is None:
-            raise ValueError(refusal(cls.__name__, cls.needs))
         # of the class that is not bound, so that the hook pickles, and without the model
         unbound = next(base for base in cls.__mro__ if "_task" not in vars(base) or base is SaliencyUnstructured)
         parent: Any = super(SaliencyUnstructured, unbound)
 
-        def work() -> None:  # with scoring, which may draw random numbers
-            given = cls.scores(parameters=[pair])[pair] if importance_scores is None else importance_scores
-            require_shape(entry, given, "importance_scores")
-            require_finite([entry], [given], "importance_scores")
-            to_remove(amount, entry.alive)
-            scores = given.as_subclass(Scores)
-            attach(pair, lambda: parent.apply(module, name, amount, importance_scores=scores))
+        def prune(meeting: Meeting | None) -> None:
+            def scores() -> Tensor:
+                if importance_scores is not None:
+                    return importance_scores
+                if cls._task.model is None:
+                    raise ValueError(refusal(cls.__name__, cls.needs))
+                return cls._score(cls._task, [pair], meeting)[pair]
 
-        all_or_nothing([module], work)
+            prune_one(pair, amount, scores, partial(parent.apply, module, name, amount), meeting)
+
+        together(f"{cls.__name__}.apply", prune, shared=importance_scores is None)
         return next(hook for hook in module._forward_pre_hooks.values() if getattr(hook, "_tensor_name", "") == name)  # type: ignore[return-value]
 
     @classmethod
@@ -238,5 +246,5 @@ class SaliencyUnstructured(BasePruningMethod):
         if cls._task.model is None:
             raise ValueError(refusal(cls.__name__, cls.needs))
         pairs = parameters_of(raw, cls._task.model, cls._bound_parameters)
-        scores = cls.scores(parameters=pairs)
+        scores = together(cls.__name__, partial(cls._score, cls._task, pairs))
         return torch.cat([survivors_of(pair, scores[pair]) for pair in pairs]).as_subclass(Scores)

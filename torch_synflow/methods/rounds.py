@@ -28,19 +28,24 @@ class Rounds(ABC):
         task: what it scores with.
         iterations: how many there are by default.
         schedule: the schedule by default.
+        reads_data: whether what it keeps depends on the task's data.
     """
 
     task: Task
+    reads_data: bool = False
     iterations: int = 1
     schedule: Schedule = staticmethod(exponential)
 
     @abstractmethod
     def start(self, entries: Sequence[Entry], last: Quota) -> None:
-        """Begin with tensors as they are; called once, before :meth:`prune`, with what is to be left in the end."""
+        """Begin with tensors as they are; called once, before :meth:`select`, with what is to be left in the end."""
 
     @abstractmethod
-    def prune(self, survivors: Survivors, quota: Quota) -> Survivors:
+    def select(self, survivors: Survivors, quota: Quota) -> Survivors:
         """What is left after an iteration."""
+
+    def apply(self, survivors: Survivors) -> None:  # noqa: B027 - most have nothing to prune
+        """Go on with what :meth:`select` has left."""
 
 
 def rounds_of(method: Any, given: Task, remembered: Task) -> Rounds:
@@ -82,24 +87,28 @@ class _ByScores(Rounds):
     def __init__(self, method: type[SaliencyUnstructured], task: Task) -> None:
         self.task = method.require(task)
         self.iterations, self.schedule = method.iterations, method.schedule
+        self.reads_data = self.task.data is not None
         self._method = method
 
     def start(self, entries: Sequence[Entry], last: Quota) -> None:
         self._entries = entries
         self._network = self._method.network(self.task, entries, [entry.mask for entry in entries])
 
-    def prune(self, survivors: Survivors, quota: Quota) -> Survivors:
-        returning = self._method.pruned_may_return
-        if returning:
+    def select(self, survivors: Survivors, quota: Quota) -> Survivors:
+        if self._method.pruned_may_return:
             survivors = Survivors([entry.mask for entry in self._entries])
         if not survivors.meets(quota):
             survivors.keep_highest(self._method.score_entries(self._entries, self._network), quota)
-            with torch.inference_mode(False):  # autograd saves no tensor that was made in that mode
-                if returning:
-                    self._network.mask_dense(survivors)
-                else:
-                    self._network.apply_masks(survivors)
         return survivors
+
+    def apply(self, survivors: Survivors) -> None:
+        if survivors.total == sum(entry.alive for entry in self._entries):
+            return
+        with torch.inference_mode(False):  # autograd saves no tensor that was made in that mode
+            if self._method.pruned_may_return:
+                self._network.mask_dense(survivors)
+            else:
+                self._network.apply_masks(survivors)
 
 
 class _KeepingLayers(_ByScores):
@@ -132,7 +141,7 @@ class _KeepingLayers(_ByScores):
         self._staying: list[Element] = []
         self._on_paths = True
 
-    def prune(self, survivors: Survivors, quota: Quota) -> Survivors:
+    def select(self, survivors: Survivors, quota: Quota) -> Survivors:
         (goal,) = quota.numbers
         step = survivors.total - goal
         while survivors.total > goal:
@@ -155,6 +164,9 @@ class _KeepingLayers(_ByScores):
             else:
                 step //= 2
         return survivors
+
+    def apply(self, survivors: Survivors) -> None:
+        """Done on the way."""
 
     def _keep_one_of_each(self, survivors: Survivors) -> None:
         """Go on without paths where no element can go that is on none of a layer's: the highest of each layer stays."""
@@ -191,7 +203,7 @@ class _ByMasks(Rounds):
                 f"prune.RandomUnstructured, got {self._method.__name__}, which tells only what it keeps of a vector"
             )
 
-    def prune(self, survivors: Survivors, quota: Quota) -> Survivors:
+    def select(self, survivors: Survivors, quota: Quota) -> Survivors:
         if survivors.meets(quota):
             return survivors
         if isinstance(quota, InGroups):

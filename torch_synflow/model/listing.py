@@ -13,7 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from torch_synflow._torch.classes import Convolution
 from torch_synflow._warnings import listed, warn_user
-from torch_synflow.model.prunable import Pair, obstacle
+from torch_synflow.model.prunable import Pair, obstacle, refuse_flat_shards
 
 _log = logging.getLogger("torch_synflow")
 
@@ -73,7 +73,7 @@ def prunable_parameters(
 
     Raises:
         TypeError: if ``model`` is no module, or ``exclude`` holds something else than names and classes of modules.
-        ValueError: if something in ``exclude`` matches no module.
+        ValueError: if something in ``exclude`` matches no module, or FSDP1 has flattened the model's parameters.
 
     Warns:
         UserWarning: with the share of the weights that is listed and what is not, where one in a hundred is not and
@@ -92,6 +92,7 @@ def prunable_parameters(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
+    refuse_flat_shards(model)
     excluded = _excluded(model, exclude)
     pairs = weights_of(model, embeddings=embeddings)
     _say(model, pairs, excluded)

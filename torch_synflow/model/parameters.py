@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from torch_synflow._torch.compiled import inside_compiled
 from torch_synflow.model.listing import ExampleInputs, PrunableParameters, prunable_parameters
-from torch_synflow.model.prunable import Pair, prunable
+from torch_synflow.model.prunable import Pair, prunable, refuse_flat_shards
 from torch_synflow.model.threads import ONE_AT_A_TIME
 
 __all__ = [
@@ -56,13 +56,14 @@ class Entry:
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The module inside ``DataParallel``, ``DistributedDataParallel`` or ``torch.compile``."""
+    """The module inside ``DataParallel``, ``DistributedDataParallel`` or ``torch.compile``; FSDP1 is refused."""
     while True:
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module
         elif (inside := inside_compiled(model)) is not None:
             model = inside
         else:
+            refuse_flat_shards(model)
             return model
 
 

@@ -7,8 +7,14 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from torch_synflow._torch.classes import AttentionOutput
+from torch_synflow._torch.flat_shards import is_flat_shard, wrapped_in_fsdp1
 
 Pair = tuple[nn.Module, str]
+
+_FSDP1 = (
+    "torch.distributed.fsdp.FullyShardedDataParallel (FSDP1), which keeps a part of a flattened tensor on each rank; "
+    "prune before wrapping the model, or shard it with torch.distributed.fsdp.fully_shard (FSDP2) instead"
+)
 
 
 def prunable(pair: Pair, label: str) -> nn.Parameter:
@@ -33,6 +39,8 @@ def prunable(pair: Pair, label: str) -> nn.Parameter:
     parameter = _held(module, name)
     if parameter is None:
         raise ValueError(f"{label}: {_not_a_parameter(module, name)}")
+    if is_flat_shard(parameter):
+        raise ValueError(f"{label}: expected a whole parameter, got one of {_FSDP1}")
     if is_lazy(parameter):
         raise ValueError(f"{label}: a lazy parameter has no shape yet; run the model once on an input first")
     if parameter.is_meta:
@@ -40,6 +48,13 @@ def prunable(pair: Pair, label: str) -> nn.Parameter:
     if not parameter.is_floating_point():
         raise TypeError(f"{label}: expected a floating-point parameter, got {parameter.dtype}; leave this entry out")
     return parameter
+
+
+def refuse_flat_shards(model: nn.Module) -> None:
+    """Raise a ``ValueError`` if FSDP1 wraps a model or a part of it."""
+    where = wrapped_in_fsdp1(model)
+    if where is not None:
+        raise ValueError(f"model: expected whole parameters, got {where or 'a model'} wrapped in {_FSDP1}")
 
 
 def obstacle(pair: Pair) -> str:
@@ -68,7 +83,7 @@ def _not_a_parameter(module: nn.Module, name: str) -> str:
     if isinstance(getattr(module, name, None), Tensor):
         return (
             "expected an nn.Parameter, got a plain tensor or buffer (the old torch.nn.utils.weight_norm makes "
-            "such); prune the parameters that it is computed from"
+            "such, and FSDP1, which you wrap after pruning); prune the parameters that it is computed from"
         )
     names = ", ".join(n for n, p in module._parameters.items() if p is not None) or "none"
     return f"{type(module).__name__} has no parameter of that name; it has: {names}"

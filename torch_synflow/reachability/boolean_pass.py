@@ -13,7 +13,7 @@ from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow.flow.surrogate.call import Call, is_flow, label_of
 from torch_synflow.flow.surrogate.mode import Surrogate
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
-from torch_synflow.flow.surrogate.operations import NORMALISED
+from torch_synflow.flow.surrogate.operations import NORMALISED, SELECT, SHAPE
 from torch_synflow.flow.surrogate.trace import Place, Plan
 from torch_synflow.reachability.from_inputs import FromInputs
 from torch_synflow.reachability.maxima import maximum_as_sum
@@ -82,6 +82,8 @@ class Reachability(FromInputs):
         result = maximum_as_sum(name, call) if "max" in name and name not in ("softmax", "special_softmax") else None
         if result is None:
             result = super().run_operation(name, surrogate, call)
+        if name in SELECT or name in SHAPE:
+            return result  # as boolean as what it moves, and a view of it, which may be written to
         written = call.args[0] if call.args else None  # an operation in place returns what it wrote to
         return tree_map(lambda leaf: _boolean(leaf) if leaf is not written else leaf, result)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from torch_synflow.scoring.data import batch_size, batches
-from torch_synflow.scoring.task import Weights
+from torch_synflow.scoring.task import AddUp, Weights
 
 
 def as_scalar(value: Any, name: str) -> Tensor:
@@ -41,6 +41,7 @@ def gradients(
     *,
     times: Sequence[Tensor] | None = None,
     create_graph: bool = False,
+    retain_graph: bool | None = None,
 ) -> Weights:
     """The gradient of the sum of ``outputs * times`` by each of ``weights``, zeros where it does not depend on it.
 
@@ -51,6 +52,7 @@ def gradients(
         weights: leaves of the graph by name.
         times: factors of the outputs' shapes.
         create_graph: whether the gradient is to be differentiated again.
+        retain_graph: whether the graph is to be passed through again.
 
     Example:
         >>> w = torch.tensor([3.0, -2.0], requires_grad=True)
@@ -60,15 +62,20 @@ def gradients(
     if not outputs:
         return {name: torch.zeros_like(weight) for name, weight in weights.items()}
     found = torch.autograd.grad(
-        outputs, list(weights.values()), times, create_graph=create_graph, allow_unused=True, materialize_grads=True
+        outputs, list(weights.values()), times, retain_graph, create_graph, allow_unused=True, materialize_grads=True
     )
     if not create_graph:
         found = tuple(gradient.detach() for gradient in found)  # torch 2.2's zeros for what is not used ask for a graph
     return dict(zip(weights, found, strict=True))
 
 
-def mean_over_examples(data: Iterable[Any], function: Callable[[int, Any, Any], Weights]) -> Weights:
-    """The mean of ``function(index, inputs, targets)`` over batches, weighted by their numbers of examples."""
+def mean_over_examples(
+    data: Iterable[Any], function: Callable[[int, Any, Any], Weights], add_up: AddUp | None = None
+) -> Weights:
+    """The mean of ``function(index, inputs, targets)`` over batches, weighted by their numbers of examples.
+
+    With ``add_up`` these batches are a part of the data, and the mean is over all.
+    """
     total: Weights = {}
     first, examples = 0, 0
     for index, (inputs, targets) in enumerate(batches(data)):
@@ -82,4 +89,8 @@ def mean_over_examples(data: Iterable[Any], function: Callable[[int, Any, Any], 
             for name in list(values):
                 total[name].add_(values.pop(name), alpha=size)
         examples += size
+    if add_up is not None:
+        if examples == first:
+            total = {name: value * first for name, value in total.items()}
+        first, examples = 0, add_up(total, examples)
     return total if examples == first else {name: value.div_(examples) for name, value in total.items()}

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from torch_synflow._torch.classes import Convolution
 from torch_synflow._torch.pytree import tree_leaves, tree_map
 
 Returned = TypeVar("Returned")
@@ -121,6 +122,15 @@ def check_example(inputs: Any) -> None:
             )
 
 
+def check_values(tensor: Tensor) -> None:
+    """Raise unless a tensor of a batch has values."""
+    if tensor.is_meta:
+        raise ValueError(
+            f"data: expected values, got a tensor of shape {tuple(tensor.shape)} on the meta device; "
+            "pass batches of the data themselves"
+        )
+
+
 def described(value: Any) -> str:
     """Shapes and dtypes of what is in a value, for messages."""
     if isinstance(value, Tensor):
@@ -147,7 +157,7 @@ def noting(note: Callable[[], str], work: Callable[[], Returned]) -> Returned:
         raise
 
 
-def note_on_call(argument: str, given: Any, seen: Any) -> str:
+def note_on_call(model: nn.Module, argument: str, given: Any, seen: Any) -> str:
     """What is said of a model's failed call: what it was called with, and what may be wrong with that."""
     floating = [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
     hints = []
@@ -157,10 +167,23 @@ def note_on_call(argument: str, given: Any, seen: Any) -> str:
         hints.append("images of integers are passed on as they are: pass x.float() / 255")
     if isinstance(given, Tensor) and given.dim() in (1, 3):
         hints.append("the first dimension is the batch: if this is one example, pass x[None]")
+    elif isinstance(given, Tensor):
+        hints += _wrong_channels(model, given)
     if isinstance(given, Mapping):
         hints.append("a mapping is the model's keyword arguments: one that is an argument itself is written (d,)")
     said = f"{argument}: the model was called with {described(seen)}, made of {described(given)}"
     return "; ".join([said, *hints])
+
+
+def _wrong_channels(model: nn.Module, given: Tensor) -> list[str]:
+    """What the first convolution or linear layer takes, where the input has another number of channels or features."""
+    for name, module in model.named_modules():
+        if isinstance(module, Convolution) or type(module) is nn.Linear:
+            dim, takes = (1, module.in_channels) if isinstance(module, Convolution) else (-1, module.in_features)
+            if given.dim() < 2 or given.shape[dim] == takes:
+                return []
+            return [f"the first layer, {name!r}, takes {takes} in dimension {dim}, got {given.shape[dim]}"]
+    return []
 
 
 def note_on_loss(outputs: Any, targets: Any) -> str:

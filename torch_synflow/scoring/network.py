@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy as shallow_copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ from torch_synflow.model.parameters import Entry, unwrap
 from torch_synflow.model.randomness import Draws
 from torch_synflow.scoring.data import loss_of_batch
 from torch_synflow.scoring.gradients import as_leaves, as_scalar, gradients, mean_over_examples
-from torch_synflow.scoring.inputs import as_dicts, called_with, note_on_call, noting
-from torch_synflow.scoring.outputs import selected
+from torch_synflow.scoring.inputs import as_dicts, called_with, check_values, note_on_call, noting
+from torch_synflow.scoring.outputs import CountedOutputs
 from torch_synflow.scoring.precision import materialised, widened
 from torch_synflow.scoring.second_derivatives import TwiceDifferentiable, without_second_derivative
 from torch_synflow.scoring.task import Task, Weights
@@ -48,6 +48,9 @@ class Network:
         device: where the scored weights lie.
     """
 
+    #: whether nothing else in the model reads the outputs of submodules that count
+    counted_alone: ClassVar[bool] = False
+
     def __init__(
         self,
         task: Task,
@@ -60,6 +63,7 @@ class Network:
         assert task.model is not None  # SaliencyUnstructured.require saw to it
         self.task = task
         self.model = unwrap(task.model)
+        self._counted = None if task.outputs is None else CountedOutputs(self.model, task.outputs)
         self.device = entries[0].parameter.device
         self.masks = {entry.key: mask for entry, mask in zip(entries, masks, strict=True)}
         self.weights = {
@@ -91,21 +95,25 @@ class Network:
 
         A forward that writes to its inputs writes to copies.
         """
+        with NoCheckpoints():
+            if self._counted is None:
+                return self._run(weights, inputs)
+            return self._counted.of(lambda: self._run(weights, inputs), alone=self.counted_alone)
+
+    def _run(self, weights: Weights, inputs: Any) -> Any:
         inputs = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, inputs)
         # cloned in each pass, which writes to some (BatchNorm's counters)
         for module, name, constant in self._constants:
             module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
         args, kwargs = called_with(self.model, inputs)
-        with NoCheckpoints():
-            found = noting(lambda: self._note(inputs), lambda: functional_call(self.model, state, args, kwargs))
-        return found if self.task.outputs is None else selected(found, self.task.outputs)
+        return noting(lambda: self._note(inputs), lambda: functional_call(self.model, state, args, kwargs))
 
     def _note(self, inputs: Any) -> str:
         """What is said beside an error of the model's own."""
         if self.task.data is None:
-            return note_on_call("example_inputs", self.task.example_inputs, inputs)
-        return note_on_call("data", inputs, inputs)
+            return note_on_call(self.model, "example_inputs", self.task.example_inputs, inputs)
+        return note_on_call(self.model, "data", inputs, inputs)
 
     def copy(self) -> Self:
         """The same network with weights of its own."""
@@ -132,6 +140,7 @@ class Network:
         def prepare(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor):
                 return leaf
+            check_values(leaf)
             if leaf.is_inference():
                 leaf = leaf.clone()
             return leaf.to(self.device, self.dtype) if leaf.is_floating_point() else leaf.to(self.device)
@@ -196,7 +205,7 @@ class Network:
         passed through twice, with the same dropout, and only one graph is held at a time.
         """
         whole: Weights | None = None
-        if len(data) > 1:
+        if len(data) > 1 or self.task.add_up is not None:
             devices = [self.device.index or 0] if self.device.type == "cuda" else []
             draws = Draws()
             with torch.random.fork_rng(devices=devices):
@@ -227,7 +236,7 @@ class Network:
         def prepared(index: int, inputs: Any, targets: Any) -> Weights:
             return function(index, self.prepared(inputs), self.prepared(targets))
 
-        return self._masked(mean_over_examples(data, prepared))
+        return self._masked(mean_over_examples(data, prepared, self.task.add_up))
 
     def _masked(self, values: Weights) -> Weights:
         """``values`` where a mask is one, zero elsewhere, in new tensors; each old one is let go on the way.

@@ -78,4 +78,4 @@ def _in_float64(network: Network, entries: Sequence[Entry]) -> Network:
     if data is not None:
         data = list(islice(batches(data), 1))
     with ONE_AT_A_TIME, torch.inference_mode(False), torch.no_grad():
-        return Network(replace(task, data=data), entries, masks, torch.float64)
+        return Network(replace(task, data=data, add_up=None), entries, masks, torch.float64)

@@ -1,24 +1,139 @@
-"""Which of a model's outputs count."""
+"""Which of a model's outputs count: of what it returns, or of what submodules of it return."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import torch
+from torch import Tensor, nn
+
+from torch_synflow._torch.pytree import tree_map
 from torch_synflow._warnings import listed
 from torch_synflow.scoring.task import Outputs
 
 
 def check_outputs(chosen: Any) -> None:
     """Raise unless ``chosen`` is a way to choose outputs, or None."""
-    if isinstance(chosen, bool) or not (chosen is None or isinstance(chosen, (str, int)) or callable(chosen)):
+    parts = chosen if isinstance(chosen, (list, tuple)) else [chosen] if chosen is not None else None
+    if parts is None:
+        return
+    if not parts or not all(_chooses(part) for part in parts):
         raise TypeError(
-            f"outputs: expected a key, an index or a function of what the model returns, got {chosen!r}; "
-            '"logits", 0 or lambda outputs: outputs.logits for example'
+            "outputs: expected a key, an index or a function of what the model returns, a submodule or its name, or a "
+            f'list of these, got {chosen!r}; "logits", 0, lambda outputs: outputs.logits or model.head for example'
         )
 
 
-def selected(found: Any, chosen: Outputs) -> Any:
+def _chooses(part: Any) -> bool:
+    return not isinstance(part, bool) and (isinstance(part, (str, int)) or callable(part))
+
+
+class CountedOutputs:
+    """What counts of a model's outputs, ready to be taken in a pass.
+
+    Args:
+        model: the model, without a wrapper.
+        chosen: a key, an index, a function of what it returns, a submodule or its qualified name, or several of these.
+
+    Raises:
+        ValueError: if a submodule is none of the model's, or lies within another one that is chosen.
+    """
+
+    def __init__(self, model: nn.Module, chosen: Outputs) -> None:
+        self._several = isinstance(chosen, (list, tuple))
+        parts: list[Any] = list(chosen) if isinstance(chosen, (list, tuple)) else [chosen]
+        named = dict(model.named_modules(remove_duplicate=False))
+        names = {module: name for name, module in reversed(named.items())}
+        for part in parts:
+            if isinstance(part, nn.Module) and part not in names:
+                raise ValueError(
+                    f"outputs: expected a submodule of the model, got a {type(part).__name__} that is none of its; "
+                    "pass its qualified name"
+                )
+        self._parts = [named.get(part, part) if isinstance(part, str) else part for part in parts]
+        self._given = parts
+        self._modules = {part: names[part] for part in self._parts if isinstance(part, nn.Module)}
+        for outer, name in self._modules.items():
+            for inner in self._modules:
+                if inner is not outer and any(inner is module for module in outer.modules()):
+                    raise ValueError(
+                        f"outputs: expected submodules beside each other, got {self._modules[inner]!r} within {name!r}"
+                    )
+
+    def of(self, call: Callable[[], Any], *, alone: bool) -> Any:
+        """What counts in a call of the model.
+
+        Args:
+            call: calls the model, and returns what it does.
+            alone: whether the rest of the model reads zeros in place of what chosen submodules return, so that nothing
+                is decided by it, such as which boxes of a detector are kept.
+        """
+        with self._taken(alone=alone) as taken:
+            found = call()
+        if self._drop_names_of_keys(found):
+            return self.of(call, alone=alone)
+        counted = []
+        for part in self._parts:
+            if not isinstance(part, nn.Module):
+                counted.append(selected(found, part))
+                continue
+            if not taken[part]:
+                raise ValueError(
+                    f"outputs: expected a submodule that the model runs, got {self._modules[part]!r}, which did not "
+                    "run in this mode on these inputs"
+                )
+            counted.append(taken[part])
+        return counted if self._several else counted[0]
+
+    def _drop_names_of_keys(self, found: Any) -> bool:
+        """Take a name that is a submodule's and a key of what the model returned for the key; whether there was one."""
+        both = {
+            number
+            for number, (given, part) in enumerate(zip(self._given, self._parts, strict=True))
+            if part is not given and _has(found, given)
+        }
+        self._parts = [self._given[n] if n in both else part for n, part in enumerate(self._parts)]
+        self._modules = {part: self._modules[part] for part in self._parts if isinstance(part, nn.Module)}
+        return bool(both)
+
+    @contextmanager
+    def _taken(self, *, alone: bool) -> Iterator[dict[nn.Module, list[Any]]]:
+        """What chosen submodules return, once for each time that they run, by hooks that are removed at the end."""
+        taken: dict[nn.Module, list[Any]] = {module: [] for module in self._modules}
+
+        def take(module: nn.Module, args: Any, output: Any) -> Any:
+            taken[module].append(output if alone else tree_map(_copied, output))
+            return tree_map(_zeros, output) if alone else None
+
+        handles = [module.register_forward_hook(take) for module in self._modules]
+        try:
+            yield taken
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+def _copied(leaf: Any) -> Any:
+    return leaf.clone() if isinstance(leaf, Tensor) else leaf  # what follows may write to it
+
+
+def _zeros(leaf: Any) -> Any:
+    """Zeros that are made of no other tensor, and so are no flow."""
+    if not isinstance(leaf, Tensor):
+        return leaf
+    return torch.zeros(leaf.shape, dtype=leaf.dtype, device=leaf.device)
+
+
+def _has(found: Any, name: str) -> bool:
+    if isinstance(found, Mapping):
+        return name in found
+    fields = getattr(type(found), "_fields", ())
+    return name in fields or (not isinstance(found, (Tensor, Sequence)) and hasattr(found, name))
+
+
+def selected(found: Any, chosen: str | int | Callable[[Any], Any]) -> Any:
     """What counts of what a model returned."""
     if callable(chosen):
         return chosen(found)
@@ -34,4 +149,6 @@ def selected(found: Any, chosen: Outputs) -> Any:
         there = f"{there} with {listed([str(key) for key in found])}"
     elif isinstance(found, Sequence):
         there = f"{there} of {len(found)}"
-    raise ValueError(f"outputs: expected an output that the model returns, got {chosen!r} of {there}")
+    raise ValueError(
+        f"outputs: expected an output that the model returns or a submodule of it, got {chosen!r} of {there}"
+    )

@@ -12,7 +12,9 @@ from torch_synflow._torch.attention import with_second_derivatives
 from torch_synflow._torch.function_modes import FunctionMode
 
 #: what torch says of an operation whose derivative it cannot differentiate
-_REFUSED = re.compile(r"derivative for '?(?:aten::)?_?(\w+?)(?:_backward)?'? is not implemented")
+_REFUSED = re.compile(
+    r"derivative for '?(?:aten::)?_?(\w+?)(?:_backward)?'? is not implemented|double backwards on (\w+) not supported"
+)
 
 
 class TwiceDifferentiable(FunctionMode):
@@ -40,6 +42,6 @@ def without_second_derivative(error: RuntimeError) -> ValueError | None:
         return None
     return ValueError(
         "loss_fn: expected a loss with a second derivative, which GraSP's scores are made of, got one by the operation "
-        f"{found[1]!r}, for which torch has none; write that step of the model or the loss with operations that have "
-        "one, or score by prune.SNIP"
+        f"{found[1] or found[2]!r}, for which torch has none; write that step of the model or the loss with operations "
+        "that have one, or score by prune.SNIP"
     )

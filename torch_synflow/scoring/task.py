@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,8 +15,11 @@ Batch = tuple[Any, Any]
 Data = Batch | Mapping[str, Any] | Iterable[Any]
 #: ``loss_fn(outputs, targets)``, the mean over the examples of a batch
 LossFunction = Callable[..., Tensor]
-#: which of a model's outputs count: a key, an index or attribute, or a function of what the model returns
-Outputs = str | int | Callable[[Any], Any]
+#: which of a model's outputs count: a key, an index or attribute, or a function of what the model returns; or a
+#: submodule, or its qualified name, whose outputs count; or several of these
+Outputs = str | int | nn.Module | Callable[[Any], Any] | Sequence["str | int | nn.Module | Callable[[Any], Any]"]
+#: makes sums over a part of the data those over all, in place, and returns the number of all examples, given the part's
+AddUp = Callable[[Weights, int], int]
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Task:
         data: one batch ``(inputs, targets)`` or an iterable of such batches.
         loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch.
         outputs: which of the model's outputs count, all by default.
+        add_up: where ``data`` are a part of those that the model is scored with, what makes of sums over them sums over
+            all.
     """
 
     model: nn.Module | None = None
@@ -36,6 +41,7 @@ class Task:
     data: Any = None
     loss_fn: LossFunction | None = None
     outputs: Outputs | None = None
+    add_up: AddUp | None = None
 
     def or_else(self, other: Task) -> Task:
         """This task, with what it lacks taken from another."""

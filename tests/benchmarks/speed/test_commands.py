@@ -30,6 +30,7 @@ COMMANDS = {
     "architectures": "squeezenet1_1",
     "pruned_training": "--networks resnet20 --batches 4 --steps 1 --runs 1 --device cpu",
     "smaller": "--networks ResNet-20 --methods SynFlow --amounts 0.9 --runs 1 --batch 2 --iterations 2 --device cpu",
+    "parallel": "--processes 1 2 --runs 1",
 }
 
 

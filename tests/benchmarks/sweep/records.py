@@ -9,6 +9,7 @@ _TRAINED = {"accuracy": 50.0, "best_accuracy": 60.0, "history": [[1.0, 2.3, 60.0
 RESULTS: dict[str, dict[str, Any]] = {
     "accuracy": {**_TRAINED, **_PRUNED},
     "masks": {**_PRUNED, "neuron_sparsity": [0.5] * 101, "effective": 2},
+    "cuts": {**_PRUNED, "prune_sizes": [0.5, 0.4], "cut_sizes": [1.0, 0.9]},
     "structure": {**_PRUNED, "effective": 2, "flops": 90, "sparse_flops": 40.0, "log10_path_norm": 3.5},
     "scores": {"layers": [[12, 0.1]], "into": [0.1, 0.2], "out": [0.1, 0.3]},
     "limit": {"critical_log10_compression": 1.5, "max_log10_compression": 2.0, "first_empty": ["0.weight"]},

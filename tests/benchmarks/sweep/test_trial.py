@@ -56,6 +56,17 @@ def test_training_does_not_change_trials_that_do_not_train() -> None:
     assert after.canonical() == after
 
 
+def test_a_schedule_is_a_setting_of_what_iterates_and_older_trials_keep_their_names() -> None:
+    often = replace(TRIAL, iterations=5)
+    assert "pruning_schedule" not in often.settings
+    linear = replace(often, pruning_schedule="linear").canonical()
+    assert linear.settings["pruning_schedule"] == "linear"
+    assert linear.name != often.name
+    assert "5 iterations, linear" in str(linear)
+    assert trial_of(linear.settings) == linear
+    assert replace(TRIAL, pruning_schedule="linear").canonical() == TRIAL.canonical()  # one iteration has no schedule
+
+
 def test_shrinking_is_a_setting_where_a_pruned_network_is_trained() -> None:
     shrunk = replace(TRIAL, recipe=replace(TRIAL.recipe, shrink=True))
     assert shrunk.canonical() == shrunk

@@ -43,7 +43,7 @@ def test_scores_of_synflow_at_a_cut_sum_to_it() -> None:
     found = diagnostics.path_norm(model, x)
     for score in prune.synflow_scores(model, x).values():
         assert float(score.sum()) == pytest.approx(found.path_norm, rel=1e-12)
-    assert str(found).count("\n") == 2
+    assert str(found).count("\n") == 3
 
 
 def test_beyond_float64_it_is_infinite() -> None:

@@ -122,3 +122,29 @@ def test_queries_and_keys_of_a_fused_projection_are_scored_through_what_lies_bet
         assert all(float(part.sum()) > 0 for part in scores[model.again, "weight"].chunk(3))
     else:
         assert parts == pytest.approx([whole] * 3, rel=1e-9)
+
+
+class Aggregates(nn.Module):
+    """Linear attention whose queries, keys and values pass convolutions by groups between projection and split."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.qkv, self.each = nn.Conv2d(3, 12, 1, bias=False), nn.Conv2d(12, 12, 3, 1, 1, groups=12, bias=False)
+        self.some, self.out = nn.Conv2d(12, 12, 1, groups=3, bias=False), nn.Conv2d(4, 5, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.some(self.each(self.qkv(x))).flatten(2).chunk(3, 1)
+        attended = (torch.relu(q).transpose(1, 2) @ torch.relu(k)) @ v.transpose(1, 2)
+        return self.out(attended.transpose(1, 2).reshape(len(x), 4, *x.shape[2:]))  # type: ignore[no-any-return]
+
+
+def test_convolutions_by_groups_before_the_split_are_scored_for_queries_and_keys_too() -> None:
+    """Queries and keys without scores are pruned first, and shut what they gate."""
+    model, x = Aggregates(), torch.ones(1, 3, 4, 4)
+    scores = prune.SynFlow.scores(model, example_inputs=x)
+    for layer in (model.qkv, model.each, model.some):
+        for part in scores[layer, "weight"].as_subclass(Tensor).chunk(3):
+            assert bool((part > 0).all())
+    report = prune.global_iterative_unstructured(model, prune.SynFlow, 0.5, example_inputs=x, iterations=20)
+    assert report.empty_layers == ()

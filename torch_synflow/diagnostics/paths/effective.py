@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -12,6 +12,10 @@ from torch_synflow._table import table
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Pair, Parameters
 from torch_synflow.reachability.reached import reach
+from torch_synflow.scoring.task import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class EffectiveSparsity:
             [self.verdict, table(["layer", "effective", "kept", "total", "sparsity", "effective sparsity"], cells)]
         )
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw what is kept of each layer, and what of that is effective, as fractions of the layer.
 
         Args:
@@ -112,7 +116,11 @@ def _percent(part: int, total: int) -> str:
 
 
 def effective_sparsity(
-    model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    parameters: Parameters | None = None,
+    *,
+    outputs: Outputs | None = None,
 ) -> EffectiveSparsity:
     """Count the kept entries that some path from an input to an output uses.
 
@@ -125,6 +133,7 @@ def effective_sparsity(
         model: any model, pruned or not; it is only read.
         example_inputs: what it is called with, the first dimension being the batch; only shapes matter.
         parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+        outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
         A report that prints as a table. On an unpruned model that all paths are open in, all entries are effective;
@@ -148,7 +157,7 @@ def effective_sparsity(
         2.weight          1     1      2   50.000%             50.000%
         all               3     6      8   25.000%             62.500%
     """
-    reached = reach(model, example_inputs, entries_of(model, parameters))
+    reached = reach(model, example_inputs, entries_of(model, parameters), outputs)
     return EffectiveSparsity(
         tuple(
             EffectiveLayer(entry.label, int(used.sum()), entry.alive, entry.total)
@@ -158,7 +167,11 @@ def effective_sparsity(
 
 
 def effective_masks(
-    model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    parameters: Parameters | None = None,
+    *,
+    outputs: Outputs | None = None,
 ) -> dict[Pair, Tensor]:
     """Which entries some path from an input to an output uses.
 
@@ -166,6 +179,7 @@ def effective_masks(
         model: any model, pruned or not; it is only read.
         example_inputs: what it is called with; only shapes matter.
         parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+        outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
         For each pair a boolean tensor of its parameter's shape, true where a path leads through a kept entry.
@@ -183,5 +197,5 @@ def effective_masks(
         >>> used[model[0], "weight"].tolist()  # nothing reads the second hidden neuron
         [[True, True], [False, False]]
     """
-    reached = reach(model, example_inputs, entries_of(model, parameters))
+    reached = reach(model, example_inputs, entries_of(model, parameters), outputs)
     return {pair: used for entry, used in zip(reached.entries, reached.used, strict=True) for pair in entry.locations}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import nn
@@ -17,6 +18,10 @@ from torch_synflow.model.parameters import ExampleInputs
 from torch_synflow.reachability.from_inputs import FromInputs, Inspection
 from torch_synflow.scoring.gradients import as_leaves
 from torch_synflow.scoring.opening import opened
+from torch_synflow.scoring.task import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -36,13 +41,18 @@ class PathNorm:
         """What of R comes from biases and other offsets, which are zero as most networks for images start."""
         return self.synflow - self.path_norm
 
-    def __str__(self) -> str:
-        """A table of the two."""
-        return table(
-            ["", "value"], [["l1 path norm", f"{self.path_norm:.6g}"], ["R of SynFlow", f"{self.synflow:.6g}"]]
-        )
+    @property
+    def verdict(self) -> str:
+        """What share of R starts at the inputs, in one line."""
+        share = self.path_norm / self.synflow if 0 < self.synflow < math.inf else math.nan
+        return f"paths from the inputs carry {share:.1%} of SynFlow's R"
 
-    def draw(self, ax: Any = None) -> Any:
+    def __str__(self) -> str:
+        """The verdict, and a table of the two."""
+        rows = [["l1 path norm", f"{self.path_norm:.6g}"], ["R of SynFlow", f"{self.synflow:.6g}"]]
+        return f"{self.verdict}\n{table(['', 'value'], rows)}"
+
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw R as the path norm and what biases add to it.
 
         Args:
@@ -64,13 +74,14 @@ class _Double(Inspection):
     dtype: ClassVar[torch.dtype] = torch.float64
 
 
-def path_norm(model: nn.Module, example_inputs: ExampleInputs) -> PathNorm:
+def path_norm(model: nn.Module, example_inputs: ExampleInputs, *, outputs: Outputs | None = None) -> PathNorm:
     r"""The l1 path norm :math:`\sum_{paths} \prod_{w} |w|` of a model, and R of SynFlow, which it is without biases.
 
     Args:
         model: any model, pruned or not, read in evaluation mode as SynFlow reads it; it is only read. BatchNorm
             scales are weights on the paths.
         example_inputs: what it is called with; only shapes matter.
+        outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
         Both numbers. They are equal where all biases and offsets are zero.
@@ -91,7 +102,7 @@ def path_norm(model: nn.Module, example_inputs: ExampleInputs) -> PathNorm:
         PathNorm(path_norm=9.5, synflow=10.0)
     """
     entries = entries_of(model)
-    network = _Double.positive_network_of(model, example_inputs, entries)
+    network = _Double.positive_network_of(model, example_inputs, entries, outputs)
 
     def summed(mode: type[Flow]) -> float:
         totals: list[float] = []

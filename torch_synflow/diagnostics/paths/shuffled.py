@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,6 +15,10 @@ from torch_synflow.ablations import shuffle_masks
 from torch_synflow.diagnostics.paths.effective import EffectiveSparsity, effective_sparsity
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.model.transaction import unchanged
+from torch_synflow.scoring.task import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -36,13 +40,19 @@ class ShuffledEffect:
             return self.after.effective / self.before.effective
         return math.inf if self.after.effective else 1.0
 
+    @property
+    def verdict(self) -> str:
+        """How many parameters are effective after shuffling, in one line."""
+        counts = f"{self.after.effective:,} of {self.after.kept:,} kept"
+        return f"effective parameters after shuffling: {counts}, {self.ratio:.2f} times as many as before"
+
     def __str__(self) -> str:
-        """A table of the two counts and their ratio."""
+        """The verdict, and a table of the two counts."""
         rows = [["as pruned", f"{self.before.effective:,}", f"{self.before.kept:,}"]]
         rows.append(["shuffled", f"{self.after.effective:,}", f"{self.after.kept:,}"])
-        return f"{table(['masks', 'effective', 'kept'], rows)}\nratio {self.ratio:.4f}"
+        return f"{self.verdict}\n{table(['masks', 'effective', 'kept'], rows)}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw the effective entries of each layer before and after, side by side.
 
         Args:
@@ -69,6 +79,7 @@ def shuffled_effect(
     parameters: Parameters | None = None,
     *,
     generator: torch.Generator | None = None,
+    outputs: Outputs | None = None,
 ) -> ShuffledEffect:
     """Does shuffling masks within layers bring entries back that were on no path?
 
@@ -77,6 +88,7 @@ def shuffled_effect(
         example_inputs: what it is called with; only shapes matter.
         parameters: ``(module, name)`` pairs that are pruned; by default all that are.
         generator: draws the permutations; torch's global one by default.
+        outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
         Effective parameters before and after, and their ratio.
@@ -92,15 +104,15 @@ def shuffled_effect(
         >>> _ = prune.custom_from_mask(model[0], "weight", torch.tensor([[1, 1, 0], [1, 1, 1]]))
         >>> _ = prune.custom_from_mask(model[2], "weight", torch.tensor([[1, 0]]))
         >>> print(diagnostics.shuffled_effect(model, torch.rand(1, 3), generator=torch.Generator().manual_seed(1)))
+        effective parameters after shuffling: 4 of 6 kept, 1.33 times as many as before
         masks      effective  kept
         as pruned          3     6
         shuffled           4     6
-        ratio 1.3333
     """
-    before = effective_sparsity(model, example_inputs, parameters)
+    before = effective_sparsity(model, example_inputs, parameters, outputs=outputs)
 
     def shuffle_and_look() -> EffectiveSparsity:
         shuffle_masks(model, parameters, generator=generator)
-        return effective_sparsity(model, example_inputs, parameters)
+        return effective_sparsity(model, example_inputs, parameters, outputs=outputs)
 
     return ShuffledEffect(before, unchanged(model, shuffle_and_look))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -14,6 +14,10 @@ from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.reachability.reached import Reached, reach
 from torch_synflow.report import empty_in_words
+from torch_synflow.scoring.task import Outputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Trainability:
         lines += [f"{name} kept nothing{states.get(name, '')}" for name in self.empty_layers if name not in named]
         return "\n".join(lines)
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw what of each layer is on a path, and where the input stops.
 
         Args:
@@ -100,13 +104,20 @@ class Trainability:
         return ax
 
 
-def trainability(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None) -> Trainability:
+def trainability(
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    parameters: Parameters | None = None,
+    *,
+    outputs: Outputs | None = None,
+) -> Trainability:
     """Find out whether a model can train: an empty layer that cuts it, outputs without a path, blocks without a side.
 
     Args:
         model: any model, pruned or not; it is only read.
         example_inputs: what it is called with, the first dimension being the batch; only shapes matter.
         parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+        outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
         A report that prints what is wrong, and where.
@@ -124,7 +135,7 @@ def trainability(model: nn.Module, example_inputs: ExampleInputs, parameters: Pa
         can not train; 1 of 2 layers empty (layer collapse)
         no path from the input to any output: 2.weight kept nothing and cuts the model
     """
-    reached = reach(model, example_inputs, entries_of(model, parameters))
+    reached = reach(model, example_inputs, entries_of(model, parameters), outputs)
     layers = tuple(entry.label for entry in reached.entries)
     stops = {index for index, (arrives, leaves) in reached.mode.layers.items() if arrives and not leaves}
     return Trainability(
@@ -141,7 +152,11 @@ def trainability(model: nn.Module, example_inputs: ExampleInputs, parameters: Pa
 
 
 def warn_if_untrainable(
-    model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    parameters: Parameters | None = None,
+    *,
+    outputs: Outputs | None = None,
 ) -> Trainability:
     """Warn, before training, of a model whose outputs, or some of them, can not learn of the input.
 
@@ -149,6 +164,7 @@ def warn_if_untrainable(
         model: any model, pruned or not; it is only read.
         example_inputs: what it is called with; only shapes matter.
         parameters: as for :func:`trainability`.
+        outputs: as for :func:`trainability`.
 
     Returns:
         What :func:`trainability` returns.
@@ -170,7 +186,7 @@ def warn_if_untrainable(
         >>> found.can_train, len(caught)
         (False, 1)
     """
-    found = trainability(model, example_inputs, parameters)
+    found = trainability(model, example_inputs, parameters, outputs=outputs)
     if found.problems:
         warn_user(f"{type(model).__name__} can not train as it should: {'; '.join(found.problems)}")
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -15,6 +15,9 @@ from torch_synflow.diagnostics.theorems.hidden_neurons import HiddenNeurons, hid
 from torch_synflow.diagnostics.theorems.layer_graph import LayerGraph, Objective, layer_graph
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -53,15 +56,21 @@ class Conservation:
         """
         return cut_at(self._graph, layers)
 
+    @property
+    def verdict(self) -> str:
+        """The greatest error of Theorem 1, in one line."""
+        count = sum(len(hidden.incoming) for hidden in self.neurons)
+        return f"greatest relative error {self.error:.1e} at {count:,} hidden neurons; <dR/dy, y> = {self.output:.6g}"
+
     def __str__(self) -> str:
-        """A table: a line for neurons between the same layers."""
+        """The verdict, and a table: a line for neurons between the same layers."""
         rows = []
         for hidden in self.neurons:
             between = f"{_few(hidden.before)} > {_few(hidden.after)}"
             rows.append([between, f"{len(hidden.incoming):,}", f"{hidden.error:.1e}", hidden.note])
-        return f"{table(['neurons between', 'number', 'error', ''], rows)}\n<dR/dy, y> = {self.output:.6g}"
+        return f"{self.verdict}\n{table(['neurons between', 'number', 'error', ''], rows)}"
 
-    def draw(self, ax: Any = None) -> Any:
+    def draw(self, ax: Axes | None = None) -> Axes:
         """Draw incoming against outgoing saliency, a dot a neuron, as figure 3 of Tanaka et al. 2020.
 
         Args:

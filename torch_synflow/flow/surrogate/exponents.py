@@ -104,7 +104,7 @@ class ScaledFlow(Flow):
 
     def _rescaled(self, result: Any, call: Call) -> Any:
         """The result over the power of two that brings its greatest entry below one."""
-        if not isinstance(result, Tensor):
+        if not isinstance(result, Tensor) or not result.numel():
             return result
         greatest = result.detach().abs().amax()
         power = torch.frexp(greatest).exponent.to(greatest.dtype)

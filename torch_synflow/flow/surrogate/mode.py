@@ -14,6 +14,7 @@ from torch_synflow._torch.transforms import active_transforms, depends_on_leaves
 from torch_synflow.flow.surrogate.call import Call, in_one_precision, in_place, is_flow, label_of
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.flow.surrogate.operations import (
+    CONVOLUTIONS,
     DECOMPOSED,
     LAYERS,
     MATRICES,
@@ -104,6 +105,8 @@ class Flow(FunctionMode):
             return result, call
 
         kind = kind_of(name, registered=surrogate is not None)
+        if name in CONVOLUTIONS and Call(func, args, kwargs, self.trace).get(6, "groups", 1) > 1:
+            self.trace.grouped.add((index, 0))
         result = self._outputs(index, name, kind, [label_of(flat[s]) for s in slots], flow or starts, run)
         if flow or starts:
             flows = [leaf for leaf in tree_leaves(result) if is_flow(leaf)]
@@ -226,7 +229,7 @@ class Flow(FunctionMode):
                 label.stacked, label.branches = call.stacked, call.branches
                 self._mark(leaf, node, place, label)
                 if place in self.plan.twins:
-                    twins = tree_leaves(run(flows, twin=kind != "weights")[0])
+                    twins = tree_leaves(run(flows, twin=kind != "weights" or place in self.trace.grouped)[0])
                     leaf._synaptic_label.twin = twins[number]  # type: ignore[attr-defined]
         return tree_unflatten(leaves, spec)
 

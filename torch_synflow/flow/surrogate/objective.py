@@ -17,6 +17,11 @@ def sum_of_outputs(outputs: Any) -> Tensor:
         raise TypeError(
             f"model: expected outputs that hold a floating-point tensor, got {type(outputs).__name__} without one"
         )
+    if not any(tensor.numel() for tensor in tensors):
+        raise ValueError(
+            "model: expected outputs with elements, got none, as of a detector that finds no boxes; say which "
+            'submodules\' outputs count: outputs="head" for example'
+        )
     return torch.stack([tensor.sum() for tensor in tensors]).sum()
 
 

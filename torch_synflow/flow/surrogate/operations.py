@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch_synflow.flow.surrogate import attention, layers_and_norms, linear_algebra, products, recurrent
+from torch_synflow.flow.surrogate import attention, choices, layers_and_norms, linear_algebra, products, recurrent
 from torch_synflow.flow.surrogate.call import Call
 from torch_synflow.flow.surrogate.trace import Label
 
@@ -62,7 +62,7 @@ LINEAR = words(
     "diagonal_scatter as_strided atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors column_stack "
     "row_stack meshgrid fliplr flipud diag diagflat nan_to_num cummax cummin aminmax kthvalue median nanmean msort "
     "positive put linalg_vector_norm linalg_norm frobenius_norm linalg_diagonal std std_mean fmax fmin full_like "
-    "empty_like"
+    "empty_like new_full new_empty roi_align roi_pool ps_roi_align ps_roi_pool"
 )
 #: through what a gate stays a gate
 THROUGH = SHAPE | SELECT | _DROPOUT | words("add sub mul div neg where masked_fill mean")
@@ -92,6 +92,7 @@ SURROGATES: dict[str, Callable[[Call], Any]] = {
     "where": products.where,
     "masked_fill": products.masked_fill,
     "einsum": products.einsum,
+    "nms": choices.boxes,
 }
 
 #: what is run in the place of an operation on weights alone: a normalisation of weights keeps them positive, and its

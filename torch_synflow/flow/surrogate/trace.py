@@ -87,10 +87,16 @@ _JOINS = ("cat", "concat", "stack")
 
 
 class Trace:
-    """The nodes of one pass, in order."""
+    """The nodes of one pass, in order.
+
+    Attributes:
+        nodes: by place.
+        grouped: the outputs of convolutions by groups, which keep parts of what they read apart.
+    """
 
     def __init__(self) -> None:
         self.nodes: dict[Place, Node] = {}
+        self.grouped: set[Place] = set()
 
     def descends(self, place: Place, ancestor: Place) -> bool:
         """Whether the tensor made at ``place`` was computed from the one made at ``ancestor``."""
@@ -147,12 +153,17 @@ class Trace:
         """From a tensor back to the layers that made it, if only moves of entries, norms, sums and factors lie between.
 
         A gate that reads its own part of what one layer made (the Q and K of a fused projection) still owes
-        flow to that layer's weights. A product by scored weights is a layer, whatever operation it is.
+        flow to that layer's weights, and to those of convolutions by groups that keep the parts apart. A product by
+        scored weights is a layer, whatever operation it is.
         """
         chain, waiting = [place], [place]
         while waiting:
-            node = self.nodes[waiting.pop()]
+            current = waiting.pop()
+            node = self.nodes[current]
             if self._is_layer(node):
+                if current in self.grouped:  # and further, where it leads to a layer that made the parts
+                    flows = [source for source in node.inputs if self.nodes[source].flow]
+                    chain += self._chain(flows[0]) if len(flows) == 1 else []
                 continue
             flows = [source for source in node.inputs if self.nodes[source].flow]
             several = len(flows) != 1 and not (flows and node.name in _JOINS)

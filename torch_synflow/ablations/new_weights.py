@@ -1,78 +1,21 @@
-"""The ablations of "missing the mark": what of a mask matters, its entries, the weights, or the layers' densities?
-
-Each works on a model that was pruned by anyone through ``torch.nn.utils.prune``, keeps the Parameter objects and the
-hooks, and draws the same with a :class:`torch.Generator` of the same state, on whatever device that is.
-
-Source: Frankle et al. 2021, "Pruning neural networks at initialization: why are we missing the mark?", section 5.
-"""
+"""New initial values for the weights of a pruned model."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torch_synflow.methods.inverted import inverted
-from torch_synflow.model.masks import entries_of, ones_where, overwriting, pruned_parameters, refresh
-from torch_synflow.model.parameters import Entry, Pair, Parameters, resolve, unwrap
+from torch_synflow.ablations.given import checked_generator, is_pruned
+from torch_synflow.model.masks import entries_of, overwriting, refresh, unwrapped_module
+from torch_synflow.model.parameters import Entry, Parameters
 from torch_synflow.model.transaction import all_or_nothing
 
 #: changes a tensor in place, as the functions of ``torch.nn.init`` do
 Initialiser = Callable[[Tensor], object]
-
-__all__ = ["initialise_with_unit_variance", "inverted", "reinitialise", "shuffle_masks"]
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
-
-
-def shuffle_masks(
-    model: nn.Module, parameters: Parameters | None = None, *, generator: torch.Generator | None = None
-) -> None:
-    """Permute the mask of each tensor at random: the density of each layer stays, which entries it keeps does not.
-
-    Args:
-        model: a pruned model. Masks are replaced, weights and hooks stay.
-        parameters: ``(module, name)`` pairs that are pruned; all that are, by default. A tensor that is tied
-            between modules gets one mask everywhere.
-        generator: draws the permutations; torch's global one by default.
-
-    Raises:
-        ValueError: if nothing of the model, or one of ``parameters``, is not pruned.
-        TypeError: if ``generator`` is none.
-
-    Source: Frankle et al. 2021, section 5, "Randomly shuffling".
-
-    Example:
-        >>> from torch_synflow import ablations
-        >>> model = nn.Linear(4, 2)
-        >>> _ = prune.l1_unstructured(model, "weight", amount=5)
-        >>> before = model.weight_mask.clone()
-        >>> ablations.shuffle_masks(model, generator=torch.Generator().manual_seed(0))
-        >>> int(model.weight_mask.sum()), torch.equal(model.weight_mask, before)
-        (3, False)
-    """
-    draws = _checked(generator)
-    if parameters is None:
-        parameters = _require_pruned(model, pruned_parameters(_module(model)))
-    entries = resolve(parameters, unwrap(_module(model)))
-    for entry in entries:
-        _require_pruned(model, [pair for pair in entry.locations if _is_pruned(pair)], entry.label)
-
-    def work() -> None:  # with the draws, so that torch's random state is as it was if something fails
-        for entry in entries:
-            order = torch.randperm(entry.total, generator=draws, device=None if draws is None else draws.device)
-            kept = entry.mask.reshape(-1)[order.to(entry.mask.device)].reshape(entry.mask.shape)
-            for pair in entry.locations:
-                if _is_pruned(pair):
-                    refresh(pair, ones_where(kept, entry.parameter))
-
-    all_or_nothing([model], work)
 
 
 def reinitialise(
@@ -106,10 +49,10 @@ def reinitialise(
         >>> int(model.weight.sum())
         3
     """
-    draws = _checked(generator)
+    draws = checked_generator(generator)
     if init is not None and not callable(init):
         raise TypeError(f"init: expected a function that changes a tensor in place, got {init!r}")
-    entries = entries_of(_module(model), parameters)
+    entries = entries_of(unwrapped_module(model), parameters)
 
     def work() -> None:
         values = [_drawn(entry, init, draws) for entry in entries]
@@ -119,7 +62,7 @@ def reinitialise(
                 entry.parameter.copy_(value)
             for entry in entries:
                 for pair in entry.locations:
-                    if _is_pruned(pair):
+                    if is_pruned(pair):
                         refresh(pair)
 
         overwriting([entry.parameter for entry in entries], write)
@@ -152,30 +95,6 @@ def initialise_with_unit_variance(
         1.0
     """
     reinitialise(model, parameters, init=nn.init.normal_, generator=generator)
-
-
-def _module(model: Any) -> nn.Module:
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
-    return model
-
-
-def _checked(generator: Any) -> torch.Generator | None:
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator: expected a torch.Generator, got {generator!r}; torch.Generator().manual_seed(0)")
-    return generator
-
-
-def _is_pruned(pair: Pair) -> bool:
-    module, name = pair
-    return f"{name}_orig" in module._parameters and f"{name}_mask" in module._buffers
-
-
-def _require_pruned(model: nn.Module, pairs: list[Pair], label: str = "model") -> list[Pair]:
-    if not pairs:
-        what = f"got {type(model).__name__} without one" if label == "model" else "got a parameter without one"
-        raise ValueError(f"{label}: expected a mask of torch.nn.utils.prune to shuffle, {what}; prune first")
-    return pairs
 
 
 def _drawn(entry: Entry, init: Initialiser | None, generator: torch.Generator | None) -> Tensor:

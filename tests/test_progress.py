@@ -1,0 +1,45 @@
+"""A bar counts iterations: when it is asked for, and by itself where somebody waits."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import pytest
+
+from tests.small_net import Net, X
+from torch_synflow import SynFlow, _progress, prune
+
+
+def test_progress_shows_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm")
+    prune.global_iterative_unstructured(Net(), SynFlow, 0.5, example_inputs=X, iterations=4, progress=True)
+    shown = capsys.readouterr().err
+    assert "4/4" in shown
+    assert "SynFlow:" in shown
+
+
+@pytest.mark.parametrize(("interactive", "slow"), [(True, True), (True, False), (False, True)])
+def test_a_bar_appears_by_itself_where_somebody_waits(
+    interactive: bool, slow: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tqdm")
+    monkeypatch.setattr(_progress, "_DELAY", 0.01 if slow else 1000.0)
+    if interactive:
+        monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+
+    def wait(step: int, report: prune.PruningReport) -> None:
+        time.sleep(0.15)  # tqdm draws ten times per second at most
+
+    prune.global_iterative_unstructured(Net(), SynFlow, 0.5, example_inputs=X, iterations=4, callback=wait)
+    assert ("SynFlow:" in capsys.readouterr().err) == (interactive and slow)
+    prune.global_iterative_unstructured(Net(), SynFlow, 0.5, example_inputs=X, iterations=4, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_without_tqdm_a_bar_is_an_error_only_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tqdm.auto", None)
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    assert _progress.progress_bar(None, 4, "SynFlowUnstructured") is None
+    with pytest.raises(ImportError, match=r'progress: a bar needs tqdm.*pip install "torch_synflow\[progress\]"'):
+        _progress.progress_bar(True, 4, "SynFlowUnstructured")

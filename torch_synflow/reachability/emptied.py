@@ -1,0 +1,37 @@
+"""What is said of layers that a call has left nothing of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch.nn.utils.prune import BasePruningMethod
+
+from torch_synflow._warnings import EmptiedLayersWarning, listed, warn_user
+from torch_synflow.methods.balanced import BalancedSynFlowUnstructured
+from torch_synflow.methods.synflow import SynFlowUnstructured
+from torch_synflow.model.parameters import Entry
+from torch_synflow.reachability.losses import Losses
+from torch_synflow.report import PruningReport
+
+
+def warn_of_emptied(
+    entries: Sequence[Entry], report: PruningReport, found: Losses | None, method: type[BasePruningMethod]
+) -> None:
+    """Name the layers that lost all that they had, before the masks are attached: as an error it leaves the model."""
+    emptied = [e.label for e in entries if e.alive and e.label in report.empty_layers]
+    if not emptied:
+        return
+    findings = [f"nothing is left of {len(emptied)} of {len(entries)} layers: {listed(emptied)}"]
+    bypassed = [name for name in emptied if name in report.bypassed]
+    if bypassed:
+        findings.append(f"bypassed by a shortcut: {'all' if bypassed == emptied else listed(bypassed)}")
+    findings += found.cut_off if found is not None else ()
+    advice = ["a smaller amount", "more iterations", "layer_densities=prune.erk"]
+    if issubclass(method, SynFlowUnstructured):
+        advice.insert(2, "keep_layers = True in a subclass")
+        if not issubclass(method, BalancedSynFlowUnstructured):
+            advice.insert(0, "prune.BalancedSynFlow (on a network with branches)")
+    warn_user(
+        f"{method.__name__}: {'; '.join(findings)}; consider {', '.join(advice[:-1])} or {advice[-1]}",
+        EmptiedLayersWarning,
+    )
