@@ -94,7 +94,8 @@ sphinx_gallery_conf = {
 
 # Types of the engine, which users meet only in signatures, and generic names of ours in annotations.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(Any|Axes|Tensor|Network|Weights|Task|Pair|Method|LossFunction|Schedule|Callback|optional)"),
+    (r"py:.*", r"(AddUp|Axes|BasePruningMethod|LayerDensities|Module|ProcessGroup|Shards)"),
+    (r"py:.*", r"(Any|Tensor|Network|Weights|Task|Pair|Method|LossFunction|Schedule|Callback|optional)"),
     (r"py:.*", r"torch_synflow\.[\w.]+\.(Network|Task|Entry|Pair|Callback|Method|Model)"),
     (r"py:.*", r"(nn|numbers)\..*"),
 ]
