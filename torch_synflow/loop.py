@@ -163,10 +163,8 @@ def _pruned(
     remembered = Task(**vars(parameters)) if isinstance(parameters, PrunableParameters) else Task()
     rounds = rounds_of(method, task, remembered)
     task, model = rounds.task, rounds.task.model
-    pairs = as_pairs(parameters)
-    inner = unwrap(model) if model is not None else None
-    if inner is not None:
-        reshard(inner)
+    pairs, inner = as_pairs(parameters), unwrap(model) if model is not None else None
+    reshard(inner)
     entries = resolve(pairs, inner)
     if pattern is not None and any(is_sharded(entry.parameter) for entry in entries):
         raise ValueError("pattern: expected none for sharded parameters; prune before fully_shard")
