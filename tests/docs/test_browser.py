@@ -21,7 +21,17 @@ PAGES = sorted(str(page.relative_to(SITE)) for page in SITE.rglob("*.html") if "
 #: lines of code that do not fit into their box
 CUT = "[...document.querySelectorAll('pre')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)"
 #: pages whose code is still wider than 88 columns: examples in docstrings, and pages that are being rewritten
-WIDE = ("reference/", "contributing", "lightning", "parallel", "reproduc", "saving", "smaller")
+WIDE = (
+    "reference/",
+    "contributing",
+    "experiments",
+    "lightning",
+    "networks",
+    "parallel",
+    "reproduc",
+    "saving",
+    "smaller",
+)
 SIZES = {"desktop": (1400, 900), "phone": (390, 844)}
 
 

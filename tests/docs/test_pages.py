@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 DIRECTIVE = re.compile(r"^\.\. code-block:: (\w+)\n((?:   :\w+:.*\n)*)\n((?:   .*\n|\n)+)", re.M)
 #: pages that still take the names of the test's own small model for granted
-NOT_ALONE = ("docs/lightning.rst", "docs/saving.rst", "docs/smaller.rst")
-WIDE = (*NOT_ALONE, "docs/reproducing.rst")
+NOT_ALONE = tuple(f"docs/{page}.rst" for page in ("lightning", "networks", "parallel", "saving", "smaller"))
+WIDE = (*NOT_ALONE, "docs/experiments.rst", "docs/reproduced.rst", "docs/reproducing.rst")
 CHECKER, FLAGS = doctest.OutputChecker(), doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -71,6 +71,8 @@ def taken_for_granted(page: str) -> dict[str, Any]:
         train_set = TensorDataset(torch.rand(60, 1, 4, 4), torch.arange(60) % 3)
         names.update(torch=torch, nn=nn, F=F, prune=prune, model=model, params=prune.prunable_parameters(model))
         names.update(x=torch.rand(2, 1, 4, 4), train_set=train_set, loader=DataLoader(train_set, batch_size=20))
+        if page == "docs/networks.rst":
+            names["torchvision"] = pytest.importorskip("torchvision")
         if page == "docs/lightning.rst":
             names["ModelPruning"] = pytest.importorskip("lightning.pytorch.callbacks").ModelPruning
     return names
