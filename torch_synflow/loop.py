@@ -19,6 +19,7 @@ from torch_synflow.budget.counts import check_amount
 from torch_synflow.budget.patterns import Pattern
 from torch_synflow.budget.quotas import quotas_of
 from torch_synflow.methods.rounds import rounds_of
+from torch_synflow.model.layout import is_sharded
 from torch_synflow.model.masks import put_mask
 from torch_synflow.model.parameters import (
     Entry,
@@ -169,9 +170,10 @@ def _pruned(
     rounds = rounds_of(method, task, remembered)
     task, model = rounds.task, rounds.task.model
     inner = unwrap(model) if model is not None else None
-    if inner is not None:
-        reshard(inner)
+    reshard(inner)
     entries = resolve(pairs, inner)
+    if pattern is not None and any(is_sharded(entry.parameter) for entry in entries):
+        raise ValueError("pattern: expected none for sharded parameters; prune before fully_shard")
     warn_of_zeros(entries)
     steps = _checked_iterations(rounds.iterations if iterations is None else iterations)
     alive = sum(entry.alive for entry in entries)

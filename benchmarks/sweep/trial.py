@@ -99,7 +99,7 @@ class Trial:
     def settings(self) -> dict[str, Any]:
         """As plain JSON."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
-        own = {name: value for name, value in own.items() if _LATER_SETTINGS.get(name) != value}
+        own = {name: value for name, value in own.items() if (name, value) not in _LATER_SETTINGS.items()}
         recipe = {
             field.name: value
             for field in fields(self.recipe)

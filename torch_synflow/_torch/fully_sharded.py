@@ -54,10 +54,10 @@ def is_managed(module: nn.Module) -> bool:
     return bool(getattr(module, "_is_fsdp_managed_module", False))
 
 
-def reshard(model: nn.Module) -> None:
+def reshard(model: nn.Module | None) -> None:
     """Let FSDP2 modules hold their parameters as ``DTensor`` again, after a forward pass that left whole ones."""
     loaded = sys.modules.get("torch.distributed.fsdp._fully_shard._fully_shard")
-    if loaded is not None:
+    if loaded is not None and model is not None:
         for module in model.modules():
             if isinstance(module, loaded.FSDPModule):
                 module.reshard()

@@ -59,6 +59,10 @@ def test_training_does_not_change_trials_that_do_not_train() -> None:
 def test_a_schedule_is_a_setting_of_what_iterates_and_older_trials_keep_their_names() -> None:
     often = replace(TRIAL, iterations=5)
     assert "pruning_schedule" not in often.settings
+    assert often.settings.keys() == {f.name for f in fields(Trial)} - {"pruning_schedule"} | {"version"}
+    plain = Trial(measure="masks", dataset="digits", network="vgg_small", recipe=Recipe(epochs=0), method="snip")
+    assert plain.settings["rewind_epoch"] is None  # as in results of before
+    assert plain.name == "68e1f05cd8deb347"
     linear = replace(often, pruning_schedule="linear").canonical()
     assert linear.settings["pruning_schedule"] == "linear"
     assert linear.name != often.name
