@@ -72,7 +72,7 @@ def taken_for_granted(page: str) -> dict[str, Any]:
         names.update(torch=torch, nn=nn, F=F, prune=prune, model=model, params=prune.prunable_parameters(model))
         names.update(x=torch.rand(2, 1, 4, 4), train_set=train_set, loader=DataLoader(train_set, batch_size=20))
         if page == "docs/networks.rst":
-            names["torchvision"] = pytest.importorskip("torchvision")
+            pytest.importorskip("torchvision")
         if page == "docs/lightning.rst":
             names["ModelPruning"] = pytest.importorskip("lightning.pytorch.callbacks").ModelPruning
     return names
