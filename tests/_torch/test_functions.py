@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from torch_synflow._torch.functions import ORIGINAL, autograd_function, show_autograd_functions
+from torch_synflow._torch.functions import ORIGINAL, autograd_function, run_unseen, show_autograd_functions
 
 
 class Doubled(torch.autograd.Function):
@@ -95,3 +95,16 @@ def test_autograd_functions_are_not_shown_by_default() -> None:
     with Seen() as seen:
         Tripled.apply(torch.ones(3, requires_grad=True))
     assert Tripled not in [autograd_function(func, args) for func, args in seen.calls]
+
+
+def test_a_function_that_is_run_unseen_is_seen_by_no_mode_and_differentiated() -> None:
+    x = torch.ones(2, requires_grad=True)
+    show_autograd_functions()
+    try:
+        with Seen() as seen:
+            y = run_unseen(Doubled, x, 3.0)
+    finally:
+        show_autograd_functions(shown=False)
+    assert seen.calls == []
+    y.sum().backward()
+    assert torch.equal(x.grad, torch.full((2,), 3.0))

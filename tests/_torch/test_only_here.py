@@ -23,6 +23,8 @@ CONTAINERS = {
     "_parameters", "_buffers", "_modules", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
     "_pruning_methods",
 }  # fmt: skip
+#: of Lightning, which one file reads: the launcher whose processes end with ``fit``
+OF_LIGHTNING = {"torch_synflow/lightning/installed.py": ["part('.strategies.launchers')._MultiProcessingLauncher"]}
 
 
 def private(name: str) -> bool:
@@ -84,6 +86,9 @@ def violations(tree: ast.AST) -> list[str]:
 @pytest.mark.parametrize("file", ELSEWHERE)
 def test_nothing_private_of_torch_is_named_outside_of_the_shims(file: str) -> None:
     found = violations(FILES[file])
+    if file in OF_LIGHTNING:
+        assert found == OF_LIGHTNING[file]
+        return
     assert not found, f"{file} names what torch may change, {found}: let it import a shim of torch_synflow/_torch"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch._C import _is_torch_function_mode_enabled
+from torch._C import DisableTorchFunction, _is_torch_function_mode_enabled
 from torch.overrides import handle_torch_function
 
 #: what ``apply`` of all autograd functions is where nothing is changed
@@ -18,6 +18,12 @@ def run_autograd_function(function: Any, *args: Any, **kwargs: Any) -> Any:
     if _is_torch_function_mode_enabled():
         return handle_torch_function(run_autograd_function, (), function, *args, **kwargs)
     return ORIGINAL.__get__(None, function)(*args, **kwargs)
+
+
+def run_unseen(function: Any, *args: Any) -> Any:
+    """``function.apply``, which no mode of this thread sees, nor what is inside of it."""
+    with DisableTorchFunction():
+        return ORIGINAL.__get__(None, function)(*args)
 
 
 def show_autograd_functions(*, shown: bool = True) -> None:

@@ -12,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 from torch.nn.utils.prune import BasePruningMethod
 
-from torch_synflow._torch.functions import ORIGINAL
+from torch_synflow._torch.functions import run_unseen
 from torch_synflow.model.layout import Layout, is_sharded, part_of
 from torch_synflow.model.parameters import held_parameters
 from torch_synflow.parallel.ranks.exchange import greatest
@@ -33,7 +33,7 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return ORIGINAL.__get__(None, _Part)(gradient, *ctx.held), None, None
+        return run_unseen(_Part, gradient, *ctx.held), None, None
 
 
 class _Part(torch.autograd.Function):
@@ -46,7 +46,7 @@ class _Part(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return ORIGINAL.__get__(None, _Gathered)(gradient, *ctx.held), None, None
+        return run_unseen(_Gathered, gradient, *ctx.held), None, None
 
 
 class _AtUse(dict[str, Any]):
@@ -115,8 +115,7 @@ class ShardedWeights:
 
         def whole(key: str) -> Tensor:
             part, layout = state[key], self.layouts[key]
-            with torch._C.DisableTorchFunction():
-                made: Tensor = ORIGINAL.__get__(None, _Gathered)(part, lambda p: self.gather(layout, p), layout)
+            made: Tensor = run_unseen(_Gathered, part, lambda p: self.gather(layout, p), layout)
             made.__dict__.update(part.__dict__)  # what a surrogate has marked it with
             place = made.untyped_storage().data_ptr()
             living[place] = key
