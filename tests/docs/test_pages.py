@@ -7,6 +7,7 @@ import doctest
 import io
 import re
 import textwrap
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,6 +72,9 @@ def taken_for_granted(page: str) -> dict[str, Any]:
         train_set = TensorDataset(torch.rand(60, 1, 4, 4), torch.arange(60) % 3)
         names.update(torch=torch, nn=nn, F=F, prune=prune, model=model, params=prune.prunable_parameters(model))
         names.update(x=torch.rand(2, 1, 4, 4), train_set=train_set, loader=DataLoader(train_set, batch_size=20))
+        if page == "docs/parallel.rst":  # on one rank
+            names.update(Net=Net, device="cpu", rank=0, loader_of_this_rank=names["loader"])
+            names["DistributedDataParallel"] = nn.parallel.DistributedDataParallel
         if page == "docs/networks.rst":
             pytest.importorskip("torchvision")
         if page == "docs/lightning.rst":
@@ -78,6 +82,17 @@ def taken_for_granted(page: str) -> dict[str, Any]:
     return names
 
 
+@pytest.fixture
+def one_rank(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What torchrun tells a process, and the end of the group that a page begins."""
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0"}.items():
+        monkeypatch.setenv(name, value)
+    yield
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("one_rank")
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:.*does not have many workers",
     "ignore:.*number of training batches", "ignore:.*exists and is not empty",
