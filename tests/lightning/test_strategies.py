@@ -19,14 +19,14 @@ ROOT = Path(__file__).parents[2]
 slow = pytest.mark.slow
 
 
-def run(folder: Path, *arguments: str) -> dict[str, Any]:
-    """What the processes of a run have written."""
+def run(folder: Path, *arguments: str, written: str = "*") -> dict[str, Any]:
+    """What the processes of a run have written, of the names that match ``written``."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.lightning.launched", *arguments, str(folder)],
         cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    return {path.stem: torch.load(path, weights_only=True) for path in folder.glob("*.pt")}
+    return {path.stem: torch.load(path, weights_only=True) for path in folder.glob(f"{written}.pt")}
 
 
 def trained(state: dict[str, Any]) -> dict[str, Any]:
@@ -78,3 +78,17 @@ def test_model_pruning_with_a_bound_class(strategy: str, tmp_path: Path) -> None
     assert equal(trained(found["rank_0"]), trained(found["rank_1"]))
     assert equal(found["main"], found["rank_0"])
     assert sum(int(mask.sum()) for mask in masks(found["rank_0"]).values()) == 32
+
+
+@slow
+@pytest.mark.parametrize("method", ["SynFlow", "SNIP"])
+def test_fsdp2_ends_with_the_masks_of_one_process_and_resumes(method: str, tmp_path: Path) -> None:
+    found = run(tmp_path, "fsdp2", method, written="[!r]*") | {"resumed": torch.load(tmp_path / "resumed.pt")}
+    assert equal(trained(found["whole"]), trained(found["resumed"]))
+    assert equal(masks(found["half"]), masks(found["whole"]))
+    alone = Classifier()
+    given: dict[str, Any] = {"example_inputs": torch.ones(1, 5)}
+    if method == "SNIP":
+        given = {"data": [found["batch_0"], found["batch_1"]], "loss_fn": F.cross_entropy}
+    prune.global_iterative_unstructured(alone, getattr(prune, method), 0.5, **given)
+    assert equal(masks(found["whole"]), prune.masks(alone))

@@ -73,7 +73,7 @@ def _take_masks(model: nn.Module, state: Mapping[str, Any], prefix: str, *_: obj
     own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
     masks = {key: value for key, value in own.items() if key.endswith("_mask")}
     known = {key: value for key, value in masks.items() if place_of(model, key.removesuffix("_mask"))[0] is not None}
-    attach_ones(to_prune(model, known | {key: value for key, value in own.items() if key.endswith("_orig")}))
+    attach_ones(model, to_prune(model, known | {key: value for key, value in own.items() if key.endswith("_orig")}))
 
 
 def _refresh(model: nn.Module, _: object) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.prune import custom_from_mask
 
+from torch_synflow._torch.fully_sharded import follow_names
 from torch_synflow.compact.masks import place_of
-from torch_synflow.model.masks import attach, overwriting, pruned_parameters, refresh, unwrapped_module
+from torch_synflow.model.masks import overwriting, pruned_parameters, put_mask, refresh, unwrapped_module
 from torch_synflow.model.parameters import Pair
 from torch_synflow.model.places import hook_of, pruned_tensors
 from torch_synflow.model.prunable import prunable
@@ -68,17 +67,17 @@ def load_pruned(model: nn.Module, state: Mapping[str, Any]) -> None:
 
     def work() -> None:
         with torch.inference_mode(False):
-            attach_ones(missing)
+            attach_ones(model, missing)
             overwriting([*model.parameters(), *model.buffers()], load)
 
     all_or_nothing([model], work)
 
 
-def attach_ones(parameters: Mapping[Pair, nn.Parameter]) -> None:
-    """Give parameters masks that keep all of them, for a state to be loaded into."""
-    for (module, name), parameter in parameters.items():
-        ones = torch.ones_like(parameter, requires_grad=False)
-        attach((module, name), partial(custom_from_mask, module, name, ones), ones)
+def attach_ones(model: nn.Module, parameters: Mapping[Pair, nn.Parameter]) -> None:
+    """Give parameters of a model masks that keep all of them, for a state to be loaded into."""
+    for pair, parameter in parameters.items():
+        put_mask(pair, torch.ones_like(parameter, dtype=torch.bool, requires_grad=False), parameter)
+    follow_names(model.modules())
 
 
 def to_prune(model: nn.Module, state: Mapping[str, Any]) -> dict[Pair, nn.Parameter]:

@@ -163,7 +163,7 @@ class PruneAtInit(Callback):
         """Give a module masks of ones where Lightning loads checkpoints by the names that the module has by then."""
         if trainer.strategy.restore_checkpoint_after_setup:
             held = {pair: getattr(*pair) for pair in self._pairs(pl_module) if hook_of(*pair) is None}
-            attach_ones(held)
+            attach_ones(pl_module, held)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Prune if it is time."""
