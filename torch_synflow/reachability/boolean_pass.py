@@ -78,7 +78,7 @@ class Reachability(FromInputs):
     def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
         """Run an operation on booleans."""
         if name in NORMALISED and name not in ("softmax", "special_softmax", "embedding"):
-            return call.get(0, "input")
+            return call.get(0, "input").clone()  # which may be written to, as by an activation in place
         result = maximum_as_sum(name, call) if "max" in name and name not in ("softmax", "special_softmax") else None
         if result is None:
             result = super().run_operation(name, surrogate, call)
