@@ -10,7 +10,7 @@ from typing import Any
 
 import reproduced
 from docutils import nodes
-from shared import parallel
+from shared import parallel, sharded
 from shrunk import smaller
 from sphinx.util.docutils import SphinxDirective
 from surveyed import survey
@@ -199,6 +199,7 @@ TABLES = {
     "smaller": (smaller, "smaller"),
     **reproduced.TABLES,
     "parallel": (parallel, "parallel"),
+    "sharded": (sharded, "sharded"),
 }
 
 

@@ -1,4 +1,4 @@
-"""The table of pruning on several processes."""
+"""The tables of pruning on several processes."""
 
 from __future__ import annotations
 
@@ -22,4 +22,19 @@ def parallel(found: dict[str, Any]) -> tuple[Rows, str]:
         f"{found['network']}, {found['iterations of SynFlow']} iterations of SynFlow; medians of {runs} runs, lowest "
         f"and highest; {found['device']}, {found['cores']} cores at a load of {found['load']:.0f}, one thread "
         f"per process, gloo, torch {torch}"
+    )
+
+
+def sharded(found: dict[str, Any]) -> tuple[Rows, str]:
+    """Time and memory of a call on a model that so many processes hold parts of."""
+    rows: Rows = [["method", "processes", "seconds", "a process before the call, GiB", "at its peak, GiB"]]
+    for row in found["rows"]:
+        worst = {what: max(rank[what] for rank in row["of_ranks"]) for what in ("seconds", "before", "peak")}
+        memory = [f"{worst[what] / 2**30:.2f}" for what in ("before", "peak")]
+        rows.append([row["method"], str(row["ranks"]), f"{worst['seconds']:.0f}", *memory])
+    model, weights = found["model"], found["rows"][0]["of_ranks"][0]["weights"]
+    return rows, (
+        f"a transformer of {model['depth']} blocks, {model['width']} wide: {weights:,} prunable weights in float32; "
+        f"{model['iterations']} iterations of SynFlow; one run each, of the slowest and the largest process; "
+        f"{found['device']}, one thread per process, gloo, torch {found['versions']['torch']}"
     )
