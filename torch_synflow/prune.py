@@ -28,8 +28,6 @@ from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.methods.damage import (
     OptimalBrainDamage,
     OptimalBrainDamageUnstructured,
-    optimal_brain_damage_scores,
-    optimal_brain_damage_unstructured,
 )
 from torch_synflow.methods.force import FORCE, FORCEUnstructured, GraSPIt, GraSPItUnstructured
 from torch_synflow.methods.grasp import (
@@ -125,8 +123,6 @@ __all__ = [
     "load_pruned",
     "masks",
     "n_of_m",
-    "optimal_brain_damage_scores",
-    "optimal_brain_damage_unstructured",
     "proportional",
     "prunable_parameters",
     "remove_all",
