@@ -1,4 +1,4 @@
-"""Numbers on command lines, refused in a sentence where they can not be."""
+"""Numbers on command lines, refused in a sentence where they cannot be."""
 
 from __future__ import annotations
 

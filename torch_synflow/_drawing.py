@@ -1,4 +1,4 @@
-"""The axes that reports draw on."""
+"""The axes for the plots of reports."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def axes(ax: Axes | None = None) -> Axes:
-    """The matplotlib axes to draw on: those given, or new ones.
+    """The given matplotlib axes, or new ones.
 
     Raises:
-        ImportError: if there are none and matplotlib is not installed.
+        ImportError: if no axes are given and matplotlib is not installed.
     """
     if ax is not None:
         return ax
@@ -27,7 +27,7 @@ def axes(ax: Axes | None = None) -> Axes:
 
 
 def bar_positions(ax: Axes, names: Sequence[str]) -> Sequence[int]:
-    """Label the horizontal axis with names of layers, as many as there is room for."""
+    """Label the horizontal axis with as many layer names as fit."""
     places = list(range(len(names)))
     every = max(1, -(-len(names) // 40))
     ax.set_xticks(places[::every], names[::every], rotation=90, fontsize=7)
@@ -35,10 +35,10 @@ def bar_positions(ax: Axes, names: Sequence[str]) -> Sequence[int]:
 
 
 def fractions(ax: Axes, values: Sequence[float], label: str) -> float:
-    """Make the vertical axis logarithmic for fractions such as densities, which span decades.
+    """Make the vertical axis logarithmic, for fractions that span decades, such as densities.
 
     Returns:
-        Where its lower end is, for what is zero.
+        The lower end of the axis, for values of zero.
     """
     positive = [value for value in values if value > 0]
     bottom = min(positive) / 3 if positive else 0.0

@@ -5,21 +5,21 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-#: a bar that nobody asked for appears after so many seconds
+#: seconds until a bar appears that nobody asked for
 _DELAY = 5.0
 
 
 def progress_bar(wanted: bool | None, steps: int, method: str) -> Any:
-    """A bar that counts iterations, or ``None`` where there is none.
+    """A bar that counts iterations, or ``None``.
 
     Args:
-        wanted: ``True`` for a bar at once; ``None`` for one after five seconds, if the session is interactive and tqdm
-            is installed; ``False`` for none.
+        wanted: ``True`` shows a bar at once. ``None`` shows one after five seconds, if the session is interactive and
+            tqdm is installed. ``False`` shows none.
         steps: the number of iterations.
-        method: the name of the method's class, whose short form is the bar's title.
+        method: the name of the method's class. Its short form is the title of the bar.
 
     Raises:
-        ImportError: if a bar is asked for and tqdm is not installed.
+        ImportError: if ``wanted`` is ``True`` and tqdm is not installed.
     """
     if wanted is False or (wanted is None and not _interactive()):
         return None
@@ -36,6 +36,6 @@ def progress_bar(wanted: bool | None, steps: int, method: str) -> Any:
 
 
 def _interactive() -> bool:
-    """Whether somebody is looking: a terminal, a prompt of Python, or a notebook."""
+    """Whether the session is interactive: a terminal, a Python prompt, or a notebook."""
     ipython = sys.modules.get("IPython")
     return sys.stderr.isatty() or hasattr(sys, "ps1") or (ipython is not None and ipython.get_ipython() is not None)

@@ -1,4 +1,4 @@
-"""Warnings that point at the line of the user's code that led to them."""
+"""Warnings that point at the responsible line of the user's code."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 
 from torch.nn.utils import prune
 
-#: files whose lines mean nothing to a user
+#: files whose lines a user does not need to see
 _OURS = (f"{Path(__file__).parent}{Path('/')}", prune.__file__)
-#: so many names are written out
+#: the number of names that messages list
 _NAMES = 8
 
 
 class EmptiedLayersWarning(UserWarning):
-    """A call has pruned layers until nothing was left of them.
+    """A call has emptied layers.
 
     Example:
         >>> import warnings
         >>> from torch_synflow import prune
-        >>> warnings.simplefilter("error", prune.EmptiedLayersWarning)  # prune nothing rather than that
-        >>> warnings.simplefilter("ignore", prune.EmptiedLayersWarning)  # as in sweeps that go as far
+        >>> warnings.simplefilter("error", prune.EmptiedLayersWarning)  # rather prune nothing
+        >>> warnings.simplefilter("ignore", prune.EmptiedLayersWarning)  # for sweeps that go this far
     """
 
 
 def warn_user(message: str, category: type[UserWarning] = UserWarning) -> None:
-    """Give a warning at the innermost line that is neither the package's nor that of torch's pruning."""
+    """Warn at the innermost line that is not in this package or in torch's pruning."""
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_code.co_filename.startswith(_OURS):
         frame, level = frame.f_back, level + 1
@@ -35,6 +35,6 @@ def warn_user(message: str, category: type[UserWarning] = UserWarning) -> None:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names with commas, the first few of many."""
+    """The first names, separated by commas, and the number of the others."""
     shown = ", ".join(names[:_NAMES])
     return shown if len(names) <= _NAMES else f"{shown} and {len(names) - _NAMES} more"

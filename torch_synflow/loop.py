@@ -65,61 +65,62 @@ def global_iterative_unstructured(
 ) -> PruningReport:
     r"""Prune many parameters together, in several rounds of scoring and removing the lowest scores.
 
-    After iteration :math:`k` of :math:`n` the density is ``schedule(k, n, density)``, by default
-    :math:`d^{k/n}`; the final count is exact. The masks are attached once, at the end, as torch's
-    ``global_unstructured`` attaches them: ``name_orig``, ``name_mask`` and one forward pre-hook. Any
-    exception, ``KeyboardInterrupt`` included, leaves the model exactly as it was.
+    After iteration :math:`k` of :math:`n`, the density is ``schedule(k, n, density)``, by default :math:`d^{k/n}`. The
+    final count is exact. The call attaches the masks once, at the end, as torch's ``global_unstructured`` does:
+    ``name_orig``, ``name_mask`` and one forward pre-hook. The call is atomic: after any exception,
+    ``KeyboardInterrupt`` included, the model is unchanged.
 
     Args:
-        parameters: ``(module, name)`` pairs in any iterable, as torch's ``global_unstructured`` takes them; or
-            the list of ``prunable_parameters``, which remembers its model; or a model, for all its prunable
-            weights. A tensor that is listed twice or tied counts once and gets one mask everywhere.
+        parameters: an iterable of ``(module, name)`` pairs, as for torch's ``global_unstructured``; the list that
+            ``prunable_parameters`` returns, which remembers its model; or a model, for all its prunable weights. A
+            tensor that is tied or listed twice counts once and gets one mask everywhere.
         pruning_method: any unstructured ``BasePruningMethod`` class: ``SynFlow``, ``SNIP``, ``GraSP``, torch's
-            ``L1Unstructured`` or ``RandomUnstructured``, one of your own; also a class made by ``bind``.
-        amount: what to remove, as in torch: a float between 0 and 1 is the fraction of the entries not yet
-            pruned, an int their number.
-        model: the model to score, where ``parameters`` does not remember it.
-        example_inputs: what the model is called with (SynFlow): a tensor, a tuple of positional arguments, or a
-            mapping of keyword arguments; one whose only argument is a mapping ``d`` is given ``(d,)``. The first
-            dimension is the batch, unless those of several tensors differ.
-        data: one batch ``(inputs, targets)`` or an iterable of batches such as a ``DataLoader`` (SNIP, GraSP). A
-            batch that is a mapping is the model's keyword arguments, and its own targets.
-        loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch (SNIP, GraSP). One of three
-            arguments is given the rest of a batch ``(inputs, targets, rest)``. Without it a batch that is a mapping
-            is scored by the ``loss`` that the model returns.
-        outputs: which of the model's outputs count, for SynFlow's R and for ``loss_fn``: a key or attribute such as
-            ``"logits"``, an index, or a function of what the model returns; a submodule, or its name, whose outputs
-            count each time that it runs; or a list of these. By default all that the model returns counts, hidden
-            states and auxiliary heads too; R is the sum. While SynFlow scores, what reads the output of a submodule
-            that counts reads zeros, so that nothing is decided by it: name the last ones, such as the ``"head"`` of a
-            detector that chooses boxes.
-        iterations: how many rounds; by default the method's own: 100 for SynFlow and IterativeSNIP, 60 for FORCE and
-            GraSPIt, 1 for all others.
+            ``L1Unstructured`` or ``RandomUnstructured``, your own class, or a class made by ``bind``.
+        amount: how much to remove, as in torch: a float between 0 and 1 is the fraction of the weights not yet pruned,
+            and an int is a number of weights.
+        model: the model to score, if ``parameters`` does not remember it.
+        example_inputs: the model's inputs (SynFlow): a tensor, a tuple of positional arguments, or a mapping of keyword
+            arguments. If the only argument is itself a mapping ``d``, pass ``(d,)``. The first dimension is the batch,
+            unless it differs between tensors.
+        data: one batch ``(inputs, targets)``, or an iterable of batches such as a ``DataLoader`` (SNIP, GraSP). A batch
+            that is a mapping holds the model's keyword arguments, targets included.
+        loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch (SNIP, GraSP). A function of three
+            arguments also gets the rest of a batch ``(inputs, targets, rest)``. Without ``loss_fn``, a batch that is a
+            mapping uses the ``loss`` that the model returns.
+        outputs: the outputs of the model that count, for SynFlow's R and for ``loss_fn``: a key or attribute such as
+            ``"logits"``, an index, a function of the outputs, a submodule or its name, or a list of these. A submodule
+            counts each time that it runs. By default all outputs count, including hidden states and auxiliary heads,
+            and R is their sum. While SynFlow scores, the rest of the model reads zeros in place of the outputs of a
+            submodule that counts. Name the last submodules, such as the ``"head"`` of a detector that chooses boxes.
+        iterations: the number of iterations; by default the method's own: 100 for SynFlow and IterativeSNIP, 60 for
+            FORCE and GraSPIt, and 1 for all others.
         schedule: a function ``schedule(step, steps, density) -> density`` such as those of
-            ``torch_synflow.schedules``; by default the method's own, exponential.
+            ``torch_synflow.schedules``; by default the method's own, which is exponential.
         layer_densities: kept / total of each layer by qualified name or ``(module, name)`` pair, such as the
-            ``densities`` of a report, or a rule ``rule(parameters, density)`` that gives them, such as ``prune.erk``.
-            The lowest scores of each layer are then pruned rather than those of all together, and the schedule is
-            each layer's own. Together they must keep what ``amount`` leaves; by default there is no such limit.
-        pattern: ``prune.n_of_m(n, m)`` keeps the best n of every m consecutive elements of a row, as sparse
-            tensor cores read them. ``amount`` is then ``1 - n / m``.
-        progress: whether to show a progress bar (needs tqdm). By default one appears in a terminal or notebook if the
-            call takes longer than five seconds.
-        callback: called as ``callback(step, report)`` after each iteration, ``step`` from 1. These reports do not tell
-            bypassed layers from layer collapse, as paths are looked at once, at the end.
-        **unexpected: nothing; other names are refused with what they may stand for.
+            ``densities`` of a report, or a rule ``rule(parameters, density)`` such as ``prune.erk``. The call then
+            prunes the lowest scores of each layer, and each layer follows the schedule. Together, the densities must
+            keep as many weights as ``amount`` leaves. By default, all layers share one ranking.
+        pattern: ``prune.n_of_m(n, m)`` keeps the best n of every m consecutive elements of a row, a pattern for sparse
+            tensor cores. ``amount`` must then be ``1 - n / m``.
+        progress: whether to show a progress bar (needs tqdm). By default, a bar appears in a terminal or notebook if
+            the call takes longer than five seconds.
+        callback: a function ``callback(step, report)`` that is called after each iteration, with ``step`` counted from
+            1. These reports do not distinguish bypassed layers from layer collapse, because the call checks paths only
+            once, at the end.
+        **unexpected: none. Other names raise an error that suggests the right name.
 
     Returns:
-        A report of what is kept of each tensor, which prints as a table.
+        A report of the kept weights of each tensor, which prints as a table.
 
     Warns:
-        EmptiedLayersWarning: once, naming the layers of which the call left nothing and, where the model and an example
-            of its inputs are known, which of them are bypassed and which inputs and outputs are cut off. With
-            ``layer_densities``, which may ask for empty layers, only if something is cut off. It comes before the masks
-            are attached, so where a filter makes it an error the model stays as it was.
+        EmptiedLayersWarning: once, if the call empties layers. The warning names the layers. If the model and its
+            inputs are known, it also names bypassed layers, and inputs and outputs that are cut off. With
+            ``layer_densities``, which may ask for empty layers, it comes only if something is cut off. It comes before
+            the masks are attached, so a filter that turns it into an error leaves the model unchanged.
 
     Raises:
-        TypeError, ValueError: naming the argument or entry, what was expected and got, and what to do.
+        TypeError, ValueError: if an argument is invalid. The message names the argument or parameter, the expected and
+            the actual value, and the fix.
         ImportError: if ``progress`` is set and tqdm is not installed.
 
     Source: Tanaka et al. 2020, algorithm 1.
@@ -157,7 +158,7 @@ def _pruned(
     progress: bool | None,
     callback: Callback | None,
 ) -> PruningReport:
-    """Check, resolve, repeat, attach; together with the ranks of a meeting where there is one."""
+    """Check, resolve, repeat and attach, together with the ranks of a meeting if there is one."""
     iterations, schedule, layer_densities, pattern = limits
     check_amount(amount)
     if callback is not None and not callable(callback):
@@ -217,7 +218,7 @@ def _pruned(
             found = losses(task, entries, masks)
             if found is not None:
                 report = replace(report, bypassed=found.after.bypassed, collapsed=found.after.collapsed)
-            if layer_densities is None or (found is not None and found.cut_off):  # else it is what was asked for
+            if layer_densities is None or (found is not None and found.cut_off):  # otherwise it was asked for
                 warn_of_emptied(entries, report, found, method)
         _attach(entries, masks)
         course.settle()
@@ -227,7 +228,7 @@ def _pruned(
 
 
 def _attach(entries: Sequence[Entry], masks: Sequence[Tensor]) -> None:
-    """Put the masks on the modules through torch's own function, every place of a tied tensor included."""
+    """Put the masks on the modules with torch's own function, at every place of a tied tensor."""
     for entry, kept in zip(entries, masks, strict=True):
         for pair in entry.locations:
             put_mask(pair, kept, entry.parameter)

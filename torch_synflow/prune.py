@@ -1,7 +1,7 @@
-"""Everything of :mod:`torch.nn.utils.prune`, and pruning at initialisation.
+"""All names of :mod:`torch.nn.utils.prune`, and pruning at initialisation.
 
-Replace ``import torch.nn.utils.prune as prune`` by ``from torch_synflow import prune`` and nothing else
-changes: every name of the installed torch module, private ones included, is answered with the same object.
+Replace ``import torch.nn.utils.prune as prune`` by ``from torch_synflow import prune``, and nothing else changes. Every
+name of the installed torch module, including private ones, refers to the same object.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """What a user looks for: without what torch's module imports for itself, and without private names."""
+    """The public names, without private names and without the imports of torch's module."""
     imported = {
         name for name in vars(_torch_prune) if getattr(getattr(_torch_prune, name), "__module__", None) != _HOME
     }

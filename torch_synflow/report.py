@@ -1,4 +1,4 @@
-"""The report that pruning returns: what is kept of each layer."""
+"""The report that pruning returns, with the kept weights of each layer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What is kept of one tensor.
+    """The kept weights of one tensor.
 
     Attributes:
-        name: its qualified name, or its place in the list when no model was given.
-        kept: elements kept.
-        total: elements in all.
-        zeros: elements that count as pruned because they are zero, though no mask holds them there, as
-            ``prune.remove`` leaves them.
+        name: its qualified name, or its place in the list if no model was given.
+        kept: the number of elements kept.
+        total: the number of elements, including pruned ones.
+        zeros: the number of elements that count as pruned because they are zero, without a mask, as after
+            ``prune.remove``.
     """
 
     name: str
@@ -33,7 +33,7 @@ class LayerReport:
 
     @property
     def density(self) -> float:
-        """Kept / total, 1 for a tensor without entries."""
+        """Kept / total, 1 for a tensor without elements."""
         return self.kept / self.total if self.total else 1.0
 
     @property
@@ -44,15 +44,15 @@ class LayerReport:
 
 @dataclass(frozen=True)
 class PruningReport:
-    """What is kept of each tensor that was pruned; ``print`` shows a table.
+    """The kept weights of each pruned tensor; prints as a table.
 
     Attributes:
-        layers: one report per tensor, in the order of the parameters; a tied tensor is there once.
-        bypassed: the empty layers that a shortcut goes round, so that the input arrives at an output without them.
-        collapsed: the empty layers without which it arrives at no output that they lead to (layer collapse).
+        layers: one report per tensor, in the order of the parameters. A tied tensor appears once.
+        bypassed: the empty layers that a shortcut bypasses, so the input reaches an output without them.
+        collapsed: the empty layers without which the input reaches no output that they lead to (layer collapse).
 
-    An empty layer is in neither where the model or an example of its inputs was not known, or where its outputs do
-    not depend on the layer.
+    An empty layer is in neither tuple if the model or its inputs were not known, or if the outputs do not depend on the
+    layer.
 
     Example:
         >>> layers = LayerReport("conv.weight", 3, 30), LayerReport("fc.weight", 0, 10)
@@ -73,17 +73,17 @@ class PruningReport:
 
     @property
     def kept(self) -> int:
-        """Entries kept in all tensors."""
+        """The number of elements kept in all tensors."""
         return sum(layer.kept for layer in self.layers)
 
     @property
     def total(self) -> int:
-        """Entries in all tensors, those pruned before included."""
+        """The number of elements in all tensors, including pruned ones."""
         return sum(layer.total for layer in self.layers)
 
     @property
     def zeros(self) -> int:
-        """Elements that count as pruned because they are zero, without a mask."""
+        """The number of elements that count as pruned because they are zero, without a mask."""
         return sum(layer.zeros for layer in self.layers)
 
     @property
@@ -93,7 +93,7 @@ class PruningReport:
 
     @property
     def compression_ratio(self) -> float:
-        """Total / kept, infinite when nothing is kept."""
+        """Total / kept, infinite if nothing is kept."""
         return self.total / self.kept if self.kept else math.inf
 
     @property
@@ -113,14 +113,14 @@ class PruningReport:
 
     @property
     def verdict(self) -> str:
-        """How much is kept and how many layers are empty, in one line."""
+        """The density and the number of empty layers, in one line."""
         kept = f"{self.kept:,} of {self.total:,} weights kept"
         empty = empty_in_words(len(self.layers), self.empty_layers, self.bypassed, self.collapsed)
         zeros = f"; {self.zeros:,} are zero without a mask" if self.zeros else ""
         return f"{kept} (density {self.density:.4f}, sparsity {self.sparsity:.4f}); {empty}{zeros}"
 
     def __str__(self) -> str:
-        """The verdict, and a table: a line per tensor, then the sum."""
+        """The verdict, and a table: one line per tensor, then the sum."""
         name = max(len("layer"), len("all"), *(len(layer.name) for layer in self.layers))
         count = max(len("total"), len(f"{self.total:,}"))
         lines = [self.verdict, f"{'layer':<{name}}  {'kept':>{count}}  {'total':>{count}}   density  sparsity"]
@@ -131,7 +131,7 @@ class PruningReport:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """The same for notebooks."""
+        """The same as HTML, for notebooks."""
         cells = [
             f"<tr><td>{escape(label)}</td><td>{part.kept:,}</td><td>{part.total:,}</td><td>{part.density:.4f}</td>"
             f"<td>{part.sparsity:.4f}</td><td>{escape(note)}</td></tr>"
@@ -141,7 +141,7 @@ class PruningReport:
         return f"<p>{escape(self.verdict)}</p><table><tr>{header}</tr>{''.join(cells)}</table>"
 
     def _rows(self) -> list[tuple[str, LayerReport | PruningReport, str]]:
-        """What the tables show: a label, counts and a note for each tensor, then for all."""
+        """The rows of the tables: a label, counts and a note for each tensor, then for all."""
         states = dict.fromkeys(self.bypassed, ": bypassed") | dict.fromkeys(self.collapsed, ": layer collapse")
         rows: list[tuple[str, LayerReport | PruningReport, str]] = []
         for layer in self.layers:
@@ -151,11 +151,11 @@ class PruningReport:
         return [*rows, ("all", self, f"compression ratio {self.compression_ratio:.3g}")]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as numbers, strings, lists and ``None``, ready for ``json.dumps``.
+        """The report as numbers, strings, lists and ``None``, for ``json.dumps``.
 
         Returns:
-            The sums by the names of the attributes, and under ``"layers"`` the same of each tensor.
-            ``"compression_ratio"`` is ``None`` where nothing is kept.
+            The totals by attribute name. ``"layers"`` holds the same numbers per tensor. ``"compression_ratio"`` is
+            ``None`` if nothing is kept.
 
         Example:
             >>> report = PruningReport((LayerReport("fc.weight", 1, 4),))
@@ -172,7 +172,7 @@ class PruningReport:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PruningReport:
-        """The report that :meth:`to_dict` was called of.
+        """Restore a report from the result of :meth:`to_dict`.
 
         Example:
             >>> report = PruningReport((LayerReport("fc.weight", 1, 4),), bypassed=("conv.weight",))
@@ -185,7 +185,7 @@ class PruningReport:
         return cls(tuple(layers), tuple(values["bypassed"]), tuple(values["collapsed"]))
 
     def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the density of each layer from input to output, as figure 15 of Frankle et al. 2021.
+        """Draw the density of each layer from input to output, as in figure 15 of Frankle et al. 2021.
 
         Args:
             ax: matplotlib axes; new ones by default.
@@ -214,7 +214,7 @@ def _counts(part: LayerReport | PruningReport) -> dict[str, Any]:
 
 
 def empty_in_words(layers: int, empty: Sequence[str], bypassed: Sequence[str], collapsed: Sequence[str]) -> str:
-    """How many layers are empty, and how many of those bypassed or collapsed.
+    """The number of empty layers in words, and how many of them are bypassed or collapsed.
 
     Example:
         >>> empty_in_words(5, (), (), ()), empty_in_words(5, "abc", "abc", ()), empty_in_words(5, "abc", "ab", "c")

@@ -1,7 +1,7 @@
-"""Pruning during and after training: snapshots to rewind to, and iterative magnitude pruning.
+"""Pruning during and after training: rewinding to snapshots, and iterative magnitude pruning.
 
-The training itself is the user's: a function ``train(start, stop)`` that trains the model from step ``start`` to
-step ``stop``, or to its end where ``stop`` is ``None``. What a step is, it decides.
+The user provides the training, as a function ``train(start, stop)`` that trains the model from step ``start`` to step
+``stop``, or to the end if ``stop`` is ``None``. The function defines the meaning of a step.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from torch_synflow.model.parameters import Parameters, as_pairs, resolve, unwrap
 from torch_synflow.model.training_state import TrainingSnapshot, rewind, take_snapshot
 from torch_synflow.report import PruningReport
 
-#: trains the model from step ``start`` to step ``stop``, or to the end
+#: a function that trains the model from step ``start`` to step ``stop``, or to the end
 Train = Callable[[int, int | None], object]
-#: called after each level with its number, from 1, and the report
+#: a function that is called after each level with its number, from 1, and the report
 LevelCallback = Callable[[int, PruningReport], object]
-#: where the training that follows pruning begins
+#: the start of the training that follows pruning
 REMAINING = ("from_start", "from_step")
 
 __all__ = ["TrainingSnapshot", "iterative_magnitude_pruning", "prune_at_step", "rewind", "take_snapshot"]
@@ -46,25 +46,28 @@ def iterative_magnitude_pruning(
 ) -> PruningReport:
     """Find a lottery ticket: train, prune the lowest magnitudes, rewind to an early step, and repeat.
 
-    ``train(0, step)`` once, then at each level ``train(step, None)``, prune globally by magnitude, and rewind
-    weights, buffers and optimiser to ``step``. Afterwards the model is pruned and rewound: ``train(step, None)``
-    trains the ticket.
+    The call runs ``train(0, step)`` once. At each level, it runs ``train(step, None)``, prunes globally by magnitude,
+    and rewinds weights, buffers and optimiser to ``step``. The model is then pruned and rewound, and
+    ``train(step, None)`` trains the ticket.
 
     Args:
         model: the model, at its initial state.
-        train: ``train(start, stop)``, trains it from step ``start`` to ``stop``, to the end for ``None``.
-        levels: how often to train and prune.
-        amount: what each level removes: a fraction of the entries still there (the papers take 0.2), or a count.
-        step: to which to rewind; 0 is the original lottery ticket, a little later is better on larger networks.
-        optimizer: to be rewound too.
+        train: a function ``train(start, stop)`` that trains the model from step ``start`` to ``stop``, or to the end
+            for ``None``.
+        levels: the number of times to train and prune.
+        amount: how much each level removes: a fraction of the remaining weights (0.2 in the papers), or a count.
+        step: the step to rewind to. 0 is the original lottery ticket; a slightly later step is better for larger
+            networks.
+        optimizer: the optimiser to rewind too.
         parameters: ``(module, name)`` pairs; all prunable weights by default.
-        callback: called as ``callback(level, report)`` after each level, ``level`` from 1, the model rewound.
+        callback: a function ``callback(level, report)`` that is called after each level, with ``level`` counted from 1
+            and the model rewound.
 
     Returns:
-        What is kept in the end.
+        The report of the last level.
 
     Raises:
-        TypeError, ValueError: naming the argument, before anything is trained.
+        TypeError, ValueError: if an argument is invalid. The message names it, and nothing is trained.
 
     Source: Frankle and Carbin 2019, "The lottery ticket hypothesis"; rewinding as in Frankle et al. 2021,
     appendix E.
@@ -73,7 +76,7 @@ def iterative_magnitude_pruning(
         >>> from torch_synflow import rewinding
         >>> model = nn.Linear(10, 10)
         >>> def train(start, stop):
-        ...     model.weight.data.mul_(2)  # a training of your own
+        ...     model.weight.data.mul_(2)  # your training
         >>> rewinding.iterative_magnitude_pruning(model, train, levels=3).kept
         51
     """
@@ -98,22 +101,24 @@ def iterative_magnitude_pruning(
 def prune_at_step(
     train: Train, prune: Callable[[], PruningReport], *, step: int | None, remaining: str = "from_start"
 ) -> PruningReport:
-    """Train to a step, prune, and train the pruned network: pruning at initialisation (step 0) to after training.
+    """Train to a step, prune, and train the pruned network, from pruning at initialisation (step 0) to after training.
 
     Args:
-        train: ``train(start, stop)``, trains the model from step ``start`` to ``stop``, to the end for ``None``.
-        prune: prunes the model, such as ``lambda: prune.global_iterative_unstructured(params, prune.SynFlow, 0.9)``.
-        step: when to prune; ``None`` is at the end.
-        remaining: the training after pruning. ``"from_start"`` repeats the whole schedule from step 0, with the
-            weights as they are, so that a network that was pruned late is trained as long as one that was pruned
-            early (learning rate rewinding). ``"from_step"`` goes on from ``step``, in as many steps in all as one
-            training has; at the end none would be left, so ``step=None`` is refused.
+        train: a function ``train(start, stop)`` that trains the model from step ``start`` to ``stop``, or to the end
+            for ``None``.
+        prune: a function that prunes the model, such as
+            ``lambda: prune.global_iterative_unstructured(params, prune.SynFlow, 0.9)``.
+        step: the step at which to prune; ``None`` is the end of training.
+        remaining: the training after pruning. ``"from_start"`` repeats the whole schedule from step 0, with the current
+            weights, so networks that are pruned early and late train equally long (learning rate rewinding).
+            ``"from_step"`` continues from ``step``, so the total is one training. It leaves no steps at the end of
+            training, so ``step=None`` raises an error.
 
     Returns:
-        What ``prune`` returned.
+        The return value of ``prune``.
 
     Raises:
-        TypeError, ValueError: naming the argument, before anything is trained.
+        TypeError, ValueError: if an argument is invalid. The message names it, and nothing is trained.
 
     Source: Frankle et al. 2021, section 3 ("repeating the entire learning rate schedule from the start") and section
     6 with figure 6; Renda et al. 2020, "Comparing rewinding and fine-tuning in neural network pruning".

@@ -1,7 +1,7 @@
-"""Schedules: plain functions of a step, the number of steps and the final density.
+"""Schedules, which are plain functions of a step, the number of steps and the final density.
 
-A schedule is any callable ``schedule(step, steps, density)`` that returns the density, kept / total, to
-reach after iteration ``step`` of ``steps``. It starts below or at 1, never rises, and ends at ``density``.
+A schedule is a callable ``schedule(step, steps, density)`` that returns the density, kept / total, after iteration
+``step`` of ``steps``. It starts at 1 or below, never rises, and ends at ``density``.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ def __dir__() -> list[str]:
 
 
 def exponential(step: int, steps: int, density: float) -> float:
-    r"""Density after ``step`` of ``steps`` when each iteration keeps the same fraction of what is left.
+    r"""Density after ``step`` of ``steps`` if each iteration keeps the same fraction of the remaining weights.
 
     .. math:: d_k = d^{\,k / n}
 
     Args:
-        step: the iteration that ends, 1 to ``steps``.
-        steps: how many iterations there are.
+        step: the iteration that has just ended, from 1 to ``steps``.
+        steps: the number of iterations.
         density: kept / total after the last one, between 0 and 1.
 
-    Source: Tanaka et al. 2020, algorithm 1 and section 6, where it is ``rho ** (-k / n)`` of a compression ratio rho.
+    Source: Tanaka et al. 2020, algorithm 1 and section 6, where it is ``rho ** (-k / n)`` for a compression ratio rho.
 
     Example:
         >>> [exponential(k, 4, 0.0001) for k in (1, 2, 3, 4)]
@@ -38,16 +38,16 @@ def exponential(step: int, steps: int, density: float) -> float:
 
 
 def linear(step: int, steps: int, density: float) -> float:
-    r"""Density after ``step`` of ``steps`` when each iteration removes the same number of entries.
+    r"""Density after ``step`` of ``steps`` if each iteration removes the same number of weights.
 
     .. math:: d_k = 1 - (1 - d)\, k / n
 
     Args:
-        step: the iteration that ends, 1 to ``steps``.
-        steps: how many iterations there are.
+        step: the iteration that has just ended, from 1 to ``steps``.
+        steps: the number of iterations.
         density: kept / total after the last one, between 0 and 1.
 
-    Source: the other schedule of the SynFlow authors' code, beside the exponential one.
+    Source: the SynFlow authors' code, which has this schedule and the exponential one.
 
     Example:
         >>> [linear(k, 4, 0.5) for k in (1, 2, 3, 4)]

@@ -82,7 +82,7 @@ class Choice:
 
 
 def check_fit(pair: str) -> None:
-    """Refuse a network that can not take the images of a data set."""
+    """Refuse a network that cannot take the images of a data set."""
     dataset, network = split(pair)
     kind = KINDS[dataset]
     try:
@@ -90,7 +90,7 @@ def check_fit(pair: str) -> None:
             NETWORKS[network](kind.classes, kind.channels, kind.size).eval()(torch.ones(1, *kind.shape))
     except RuntimeError as error:
         shape = " x ".join(map(str, kind.shape))
-        raise ValueError(f"--pair: {network} can not take the images of {dataset}, {shape}: {error}") from error
+        raise ValueError(f"--pair: {network} cannot take the images of {dataset}, {shape}: {error}") from error
 
 
 def split(pair: str) -> tuple[str, str]:

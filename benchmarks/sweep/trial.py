@@ -69,7 +69,7 @@ class Trial:
     pruning_schedule: str = "exponential"
 
     def canonical(self) -> Trial:
-        """The same trial without settings that can not matter, so that figures share their trials."""
+        """The same trial without settings that cannot matter, so that figures share their trials."""
         trial = self
         if self.measure in ("structure", "cuts", "scores", "limit") or (
             self.measure == "masks" and not self.prune_epoch

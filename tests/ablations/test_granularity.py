@@ -150,7 +150,7 @@ def test_what_cannot_be_shuffled_is_said(caplog: pytest.LogCaptureFixture) -> No
     whole = nn.Linear(2, 2)
     before = fingerprint(model)
     with pytest.raises(
-        ValueError, match=r"within: expected a model with something to shuffle within a kernel, got 0\.weight"
+        ValueError, match=r"within: expected a model with elements to shuffle within each kernel, got 0\.weight"
     ):
         ablations.shuffle_masks(model, within="kernel")
     with pytest.raises(ValueError, match="within: expected one of 'layer', 'neuron', 'input', 'kernel', got 'row'"):
@@ -161,7 +161,7 @@ def test_what_cannot_be_shuffled_is_said(caplog: pytest.LogCaptureFixture) -> No
     conv, _ = pruned_at_random("conv", 0.5, 0)
     with caplog.at_level(logging.INFO, "torch_synflow"):
         ablations.shuffle_masks(conv, within="kernel")
-    assert "masks of 4.weight stay: there is one element in each kernel" in caplog.text
+    assert "masks of 4.weight stay: there is only one element in each kernel" in caplog.text
 
 
 def test_a_seed_decides_the_shuffle_on_paths() -> None:

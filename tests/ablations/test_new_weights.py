@@ -50,7 +50,7 @@ def test_an_optimiser_goes_on_after_new_weights() -> None:
 
 
 def test_after_a_forward_pass_with_gradients() -> None:
-    """The product in ``module.weight`` is then part of a graph, which can not be copied."""
+    """The product in ``module.weight`` is then part of a graph, which cannot be copied."""
     model = pruned(MODELS[0])
     model(BATCH[0]).sum().backward()
     ablations.reinitialise(model, generator=generator())
@@ -69,7 +69,7 @@ def test_unit_variance_makes_magnitude_pruning_blind_to_layers() -> None:
 
 
 class Odd(nn.Module):
-    """A weight in a module that can not initialise itself."""
+    """A weight in a module that cannot initialise itself."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -97,8 +97,8 @@ def test_run_then_plot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("run frankle-3 --pair mnist/lenet_300_100 --gamma one", "--gamma: has no effect on frankle-3"),
         ("run frankle-3 --pair mnist/lenet_300_100 --channels-last", "--channels-last: has no effect on frankle-3"),
         ("run synflow-6 --device nowhere --dry-run", "--device: expected a device of torch, got nowhere"),
-        ("run synflow-6 --pair digits/vgg11_bn --dry-run", "--pair: vgg11_bn can not take the images of digits"),
-        ("run synflow-6 --pair mnist/torchvision_resnet18", "--pair: torchvision_resnet18 can not take the images"),
+        ("run synflow-6 --pair digits/vgg11_bn --dry-run", "--pair: vgg11_bn cannot take the images of digits"),
+        ("run synflow-6 --pair mnist/torchvision_resnet18", "--pair: torchvision_resnet18 cannot take the images"),
         ("plot synflow-6 --out pictures", "--out: expected a name that ends in .png, .svg or .pdf, got pictures"),
     ],
 )  # fmt: skip

@@ -131,7 +131,7 @@ def test_a_rule_is_a_function_of_the_parameters_and_the_density() -> None:
         (
             {"0.weight": 0.5, "2.weight": 0.5, "5.weight": 0.5},
             ValueError,
-            r"keep the 934 of 3736 entries that amount leaves, got ones that keep 1868; pass amount=1868, or "
+            r"keep the 934 of 3736 weights that amount leaves, got densities that keep 1868; pass amount=1868, or "
             r"prune\.proportional",
         ),
         (
@@ -156,7 +156,7 @@ def test_more_than_an_earlier_pruning_has_left() -> None:
     before = fingerprint(model)
     densities = {"0.weight": 0.5, "2.weight": 0.1, "5.weight": 0.1}
     with pytest.raises(
-        ValueError, match=r"at most 0\.101852, what earlier prunings have left, for 0\.weight, got 0\.5"
+        ValueError, match=r"at most 0\.101852, the part that earlier pruning has left, for 0\.weight, got 0\.5"
     ):
         prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.75, layer_densities=densities)
     assert fingerprint(model) == before

@@ -181,7 +181,7 @@ class Keeping(prune.SynFlowUnstructured):
          r"amount: expected 0\.5, which leaves the 72 of 144 .* prune\.n_of_m\(2, 4\) keeps, got 0\.4, .* 86"),
         (mlp, prune.SynFlow, {"amount": 71}, r"amount: expected 0\.5, .* got 71"),
         (lambda: nn.Sequential(nn.Linear(8, 6), nn.Linear(6, 4)), prune.SynFlow, {},
-         r"1\.weight: expected rows of a multiple of 4 elements, got 6 .* leave it out of parameters"),
+         r"1\.weight: expected rows with a multiple of 4 elements, got 6 .* leave it out of parameters"),
         (lambda: nn.Sequential(nn.Linear(8, 4), nn.BatchNorm1d(4)), prune.SynFlow, {},
          r"1\.weight: expected a weight of two or more dimensions, got shape \(4,\); leave it out of parameters"),
         (lambda: nn.Sequential(nn.Unflatten(1, (8, 1, 1)), nn.ConvTranspose2d(8, 4, 2)), prune.SynFlow, {},

@@ -122,9 +122,9 @@ def test_errors_leave_the_model_as_it_was() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         diagnostics.critical_compression(model, interrupted)
-    with pytest.raises(ValueError, match="prune: expected 3 entries kept after removing 1957, got 1960"):
+    with pytest.raises(ValueError, match="prune: expected 3 weights kept after removing 1957, got 1960"):
         diagnostics.critical_compression(model, lambda amount: None)
-    with pytest.raises(TypeError, match=r"prune: expected a function that prunes a number of entries, got 0\.5"):
+    with pytest.raises(TypeError, match=r"prune: expected a function that prunes a given number of weights, got 0\.5"):
         diagnostics.critical_compression(model, 0.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="tolerance: expected a number of at least 0"):
         diagnostics.critical_compression(model, lambda amount: None, tolerance=-1)
@@ -134,7 +134,7 @@ def test_errors_leave_the_model_as_it_was() -> None:
 def test_a_collapsed_model_has_no_critical_compression() -> None:
     model = network()
     prune.random_unstructured(model[2], "weight", amount=1.0)
-    with pytest.raises(ValueError, match=r"2\.weight: expected a model whose layers all have entries"):
+    with pytest.raises(ValueError, match=r"2\.weight: expected a model without empty layers"):
         diagnostics.critical_compression(model, lambda amount: None)
 
 

@@ -90,7 +90,7 @@ def test_channels_last_is_kept() -> None:
 
 
 def test_deepcopy_after_a_forward_pass_without_gradients() -> None:
-    """As the guide says: a pass with gradients puts a product into ``module.weight`` that can not be copied."""
+    """As the guide says: a pass with gradients puts a product into ``module.weight`` that cannot be copied."""
     model = Net()
     prune.global_iterative_unstructured(model, SynFlow, 0.5, example_inputs=X)
     model(X)

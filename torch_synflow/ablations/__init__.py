@@ -1,7 +1,7 @@
-"""The ablations of "missing the mark": what of a mask matters, its entries, the weights, or the layers' densities?
+"""The ablations of "missing the mark": do the kept positions matter, the weights, or only the layer densities?
 
-Each works on a model that was pruned by anyone through ``torch.nn.utils.prune``, keeps the Parameter objects and the
-hooks, and draws the same with a :class:`torch.Generator` of the same state, on whatever device that is.
+Each ablation works on any model that ``torch.nn.utils.prune`` has pruned, and keeps the Parameter objects and the
+hooks. Generators in the same state give the same draws, on any device.
 
 Source: Frankle et al. 2021, "Pruning neural networks at initialization: why are we missing the mark?", section 5.
 """

@@ -1,4 +1,4 @@
-"""What the ablations are given: pruned parameters, random numbers, and a weight as the neurons that it joins."""
+"""The arguments of the ablations: pruned parameters, random numbers, and a weight arranged by neurons."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from torch_synflow.model.parameters import Entry, Pair, Parameters, resolve
 
 
 def checked_generator(generator: Any) -> torch.Generator | None:
-    """A generator, or None for torch's global one."""
+    """Check a generator; ``None`` stands for torch's global one."""
     if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(f"generator: expected a torch.Generator, got {generator!r}; torch.Generator().manual_seed(0)")
+        raise TypeError(
+            f"generator: expected a torch.Generator, got {generator!r}; pass torch.Generator().manual_seed(0)"
+        )
     return generator
 
 
 def pruned_entries(model: nn.Module, parameters: Parameters | None) -> list[Entry]:
-    """The entries of ``parameters``, by default of all that is pruned; each must have a mask."""
+    """The entries of ``parameters``, by default of all pruned parameters; each must have a mask."""
     module = unwrapped_module(model)
     if parameters is None:
         parameters = pruned_parameters(module)
@@ -32,7 +34,7 @@ def pruned_entries(model: nn.Module, parameters: Parameters | None) -> list[Entr
 
 
 def is_pruned(pair: Pair) -> bool:
-    """Whether a mask is on a parameter."""
+    """Whether a parameter has a mask."""
     module, name = pair
     return f"{name}_orig" in module._parameters and f"{name}_mask" in module._buffers
 
@@ -47,7 +49,7 @@ def _require_pruned(label: str, pairs: list[Pair], got: str) -> None:
 def by_neurons(mask: Tensor, entry: Entry) -> Tensor:
     """A view of a contiguous mask of an entry as ``(groups, output channels, input channels, kernel)``.
 
-    An output channel is a row, and of transposed convolutions a column, as :func:`neuron_collapse` counts them.
+    An output channel is a row. In transposed convolutions it is a column, as :func:`neuron_collapse` counts them.
     """
     module, _ = entry.locations[0]
     if mask.dim() < 2:

@@ -14,7 +14,7 @@ from torch_synflow.model.masks import entries_of, overwriting, refresh, unwrappe
 from torch_synflow.model.parameters import Entry, Parameters
 from torch_synflow.model.transaction import all_or_nothing
 
-#: changes a tensor in place, as the functions of ``torch.nn.init`` do
+#: a function that changes a tensor in place, as those of ``torch.nn.init`` do
 Initialiser = Callable[[Tensor], object]
 
 
@@ -25,19 +25,20 @@ def reinitialise(
     init: Initialiser | None = None,
     generator: torch.Generator | None = None,
 ) -> None:
-    """Draw new initial values for the weights; masks stay.
+    """Draw new initial values for the weights and keep the masks.
 
     Args:
         model: the model, pruned or not. Values are written in place, so optimisers keep working.
-        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else is pruned.
-        init: changes a tensor in place, as ``nn.init.kaiming_normal_`` does; by default the
+        parameters: ``(module, name)`` pairs; by default all prunable weights and every other pruned parameter.
+        init: a function that changes a tensor in place, such as ``nn.init.kaiming_normal_``; by default the
             ``reset_parameters`` of the module that holds the parameter.
-        generator: seeds the draws; torch's global one by default, which then moves on. Each tensor gets a seed
-            of its own, so the values of one do not depend on which others are drawn after it.
+        generator: seeds the draws; by default torch's global generator, which then advances. Each tensor has its own
+            seed, so its values do not depend on the tensors that are drawn after it.
 
     Raises:
-        ValueError: naming a parameter whose module has no ``reset_parameters``, or whose new values are not finite.
-        TypeError: if ``generator`` or ``init`` is none.
+        ValueError: if a module has no ``reset_parameters``, or new values are not finite. The message names the
+            parameter.
+        TypeError: if ``generator`` is not a ``torch.Generator``, or ``init`` is not a function.
 
     Source: Frankle et al. 2021, section 5, "Reinitialization".
 
@@ -73,9 +74,10 @@ def reinitialise(
 def initialise_with_unit_variance(
     model: nn.Module, parameters: Parameters | None = None, *, generator: torch.Generator | None = None
 ) -> None:
-    """Draw every weight from a normal distribution of variance 1, whatever its layer.
+    """Draw the weights of all layers from a normal distribution of variance 1.
 
-    Magnitudes then say nothing of layers: magnitude pruning prunes all by the same fraction, as random pruning does.
+    Magnitudes then carry no information about layers. Magnitude pruning prunes all layers by the same fraction, as
+    random pruning does.
 
     Args:
         model: the model, pruned or not.
@@ -83,7 +85,7 @@ def initialise_with_unit_variance(
         generator: as for :func:`reinitialise`.
 
     Raises:
-        TypeError: if ``generator`` is none.
+        TypeError: if ``generator`` is not a ``torch.Generator``.
 
     Source: Frankle et al. 2021, section 5, "Magnitude pruning".
 
@@ -98,7 +100,7 @@ def initialise_with_unit_variance(
 
 
 def _drawn(entry: Entry, init: Initialiser | None, generator: torch.Generator | None) -> Tensor:
-    """New values for an entry, drawn on a copy."""
+    """Draw new values for an entry on a copy."""
     module, name = entry.locations[0]
     if init is None and not callable(getattr(module, "reset_parameters", None)):
         raise ValueError(
@@ -124,7 +126,7 @@ def _drawn(entry: Entry, init: Initialiser | None, generator: torch.Generator | 
 
 @contextmanager
 def _seeded(device: torch.device, generator: torch.Generator | None) -> Iterator[None]:
-    """Torch's random state as a draw of ``generator`` seeds it; afterwards it is as it was."""
+    """Seed torch's random state by a draw of ``generator``, and restore it afterwards."""
     if generator is None:
         yield
         return
@@ -136,7 +138,7 @@ def _seeded(device: torch.device, generator: torch.Generator | None) -> Iterator
 
 
 def _copied(module: nn.Module) -> nn.Module:
-    """A copy of a module without its pruning, as ``reset_parameters`` expects it; ``deepcopy`` may fail on products."""
+    """A copy of a module without its pruning, for ``reset_parameters``; ``deepcopy`` fails on products with a graph."""
     twin = copy.copy(module)
     state = dict(module.__dict__)
     parameters = {}

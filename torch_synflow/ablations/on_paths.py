@@ -1,4 +1,4 @@
-"""Masks shuffled so that as many weights stay on a path from an input to an output."""
+"""Shuffling masks so that the same number of weights stays on a path from an input to an output."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch_synflow.model.parameters import Entry, ExampleInputs, Parameters
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.reachability.reached import reach
 
-#: how often masks are drawn, and how often what is then on no path is moved on
+#: how often masks are drawn, and how often weights that end up on no path are moved again
 DRAWS, MOVES = 10, 20
 
 
@@ -24,26 +24,25 @@ def shuffle_effective_masks(
     *,
     generator: torch.Generator | None = None,
 ) -> None:
-    """Shuffle masks within layers so that the number of effective weights of each layer stays.
+    """Shuffle masks within layers and keep the number of effective weights of each layer.
 
-    A weight is effective if it is on a path from an input to an output. The effective weights of a layer move, among
-    the input and output channels that have some, of which each keeps at least one; kept weights on no path stay where
-    they are. First every such channel gets a weight at random, then the others are drawn uniformly; a weight that is
-    then on no path, as it meets only padding, is moved on.
+    A weight is effective if it is on a path from an input to an output. The effective weights of a layer move among the
+    input and output channels that have effective weights, and each of these channels keeps at least one. Kept weights
+    on no path do not move. First every such channel gets a weight at random, then the others are drawn uniformly. A
+    weight that ends up on no path, because it meets only padding, is moved again.
 
     Args:
-        model: a pruned model. Masks are replaced, weights and hooks stay.
-        example_inputs: what it is called with; only shapes matter.
-        parameters: ``(module, name)`` pairs that are pruned; all that are, by default.
-        generator: draws; torch's global one by default.
+        model: a pruned model. Its masks are replaced; weights and hooks stay.
+        example_inputs: the model's inputs; only shapes matter.
+        parameters: pruned ``(module, name)`` pairs; by default all that have a mask.
+        generator: the source of the draws; torch's global generator by default.
 
     Raises:
-        ValueError: if nothing is pruned, or no shuffled masks were found that have as many effective weights in each
-            layer.
-        TypeError: if ``generator`` is none.
+        ValueError: if nothing is pruned, or no shuffled masks with the same numbers of effective weights were found.
+        TypeError: if ``generator`` is not a ``torch.Generator``.
 
-    Source: Frankle et al. 2021, appendix M, asks whether shuffling does no harm only as it brings weights back to
-    paths; with this one it brings back none.
+    Source: Frankle et al. 2021, appendix M, asks whether shuffling does no harm only because it brings weights back to
+        paths. This shuffle brings back none.
 
     Example:
         >>> from torch_synflow import ablations, diagnostics
@@ -57,18 +56,18 @@ def shuffle_effective_masks(
     draws = checked_generator(generator)
     entries = pruned_entries(model, parameters)
 
-    # with the draws, so that torch's random state is as it was if something fails
+    # includes the draws, so that a failure restores torch's random state
     all_or_nothing([model], lambda: _shuffle(model, example_inputs, entries, draws))
 
 
 def _shuffle(
     model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry], draws: torch.Generator | None
 ) -> None:
-    """Put shuffled masks on with as many effective weights in each layer."""
+    """Put shuffled masks on the model, with the same number of effective weights in each layer."""
 
     def used_under(masks: list[Tensor]) -> list[Tensor]:
         for entry, mask in zip(entries, masks, strict=True):
-            put_on(entry, mask)  # as the hooks multiply with the masks that are on the model
+            put_on(entry, mask)  # because the hooks multiply by the masks that are on the model
         under = [replace(entry, mask=mask) for entry, mask in zip(entries, masks, strict=True)]
         return reach(model, example_inputs, under).used
 
@@ -95,13 +94,13 @@ def _shuffle(
                 masks[place] = _moved_on(entry, masks[place], lost, drawn[place][1], draws)
     raise ValueError(
         f"model: expected shuffled masks with as many effective weights in each layer, got none in {DRAWS} draws"
-        f"{f' (the last with {nearest})' if nearest else ''}; so few channels are left that almost no other masks have "
-        "as many"
+        f"{f' (the last with {nearest})' if nearest else ''}; the remaining channels leave too few "
+        "choices"
     )
 
 
 def _drawn(entry: Entry, used: Tensor, draws: torch.Generator | None) -> tuple[Tensor, Tensor]:
-    """The mask with its effective weights elsewhere, and the places that they may take."""
+    """The mask with its effective weights at other places, and the places that they may take."""
     mask = (entry.mask & ~used).contiguous()
     room = torch.zeros_like(mask)
     for staying, places, old in zip(
@@ -116,7 +115,7 @@ def _drawn(entry: Entry, used: Tensor, draws: torch.Generator | None) -> tuple[T
 
 
 def _moved_on(entry: Entry, mask: Tensor, lost: Tensor, room: Tensor, draws: torch.Generator | None) -> Tensor:
-    """The mask with each lost weight at another place of its kernel, or anywhere where a kernel has none."""
+    """The mask with each lost weight at another place of its kernel, or of the layer if the kernel is full."""
     moved = mask & ~lost
     kernels = by_neurons(moved, entry)
     places, gone = by_neurons(room & ~mask, entry), by_neurons(lost, entry)
@@ -129,7 +128,7 @@ def _moved_on(entry: Entry, mask: Tensor, lost: Tensor, room: Tensor, draws: tor
 
 
 def _cover(places: Tensor, outputs: Tensor, inputs: Tensor, draws: torch.Generator | None) -> Tensor:
-    """One place for each output and each input channel, as few as can be."""
+    """As few places as possible that cover each output and each input channel."""
     chosen = torch.zeros_like(places)
     if len(outputs):
         turns = torch.arange(max(len(outputs), len(inputs)), device=places.device)
@@ -150,7 +149,7 @@ def _order(which: Tensor, draws: torch.Generator | None) -> Tensor:
 
 
 def _chosen(free: Tensor, count: int, draws: torch.Generator | None) -> Tensor:
-    """So many of the places that are true, at random."""
+    """A number of the places that are true, at random."""
     chosen = torch.zeros(free.numel(), dtype=torch.bool, device=free.device)
     chosen[_order(free, draws)[:count]] = True
     return chosen.view(free.shape)

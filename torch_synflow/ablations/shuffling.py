@@ -1,4 +1,4 @@
-"""Masks shuffled within layers, neurons, input channels or kernels."""
+"""Shuffling masks within layers, neurons, input channels or kernels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch_synflow.model.parameters import Entry, Parameters
 from torch_synflow.model.transaction import all_or_nothing
 
 _log = logging.getLogger("torch_synflow")
-#: what a shuffle leaves the density of
+#: the parts whose density a shuffle keeps
 Within = Literal["layer", "neuron", "input", "kernel"]
 
 
@@ -26,23 +26,23 @@ def shuffle_masks(
     within: Within = "layer",
     generator: torch.Generator | None = None,
 ) -> None:
-    """Permute masks at random: the density of each layer stays, or of each neuron, input channel or kernel too.
+    """Permute masks at random and keep the density of each layer, neuron, input channel or kernel.
 
     Args:
-        model: a pruned model. Masks are replaced, weights and hooks stay.
-        parameters: ``(module, name)`` pairs that are pruned; all that are, by default. A tensor that is tied
-            between modules gets one mask everywhere.
-        within: what keeps its density: each ``"layer"``; each ``"neuron"``, an output channel; each ``"input"``
-            channel of a layer; each ``"kernel"``, the elements between one input and one output channel. The finer it
-            is, the less is shuffled; layers of which nothing can move are named in the log.
-        generator: draws the permutations; torch's global one by default.
+        model: a pruned model. Its masks are replaced; weights and hooks stay.
+        parameters: pruned ``(module, name)`` pairs; by default all that have a mask. A tensor that is tied between
+            modules gets one mask everywhere.
+        within: the parts that keep their density: each ``"layer"``; each ``"neuron"``, an output channel; each
+            ``"input"`` channel of a layer; or each ``"kernel"``, the elements between one input and one output channel.
+            Finer parts shuffle less. The log names layers in which nothing can move.
+        generator: the source of the permutations; torch's global generator by default.
 
     Raises:
-        ValueError: if nothing of the model, or one of ``parameters``, is not pruned, ``within`` is none of the four, or
-            no layer has anything to move, as kernels of one element.
-        TypeError: if ``generator`` is none.
+        ValueError: if nothing is pruned, one of ``parameters`` is not pruned, ``within`` is not one of the four, or no
+            element can move, for example in kernels of one element.
+        TypeError: if ``generator`` is not a ``torch.Generator``.
 
-    Source: Frankle et al. 2021, section 5, "Randomly shuffling", which asks at what granularity methods prune.
+    Source: Frankle et al. 2021, section 5, "Randomly shuffling", which asks at which granularity methods prune.
 
     Example:
         >>> from torch_synflow import ablations
@@ -63,11 +63,11 @@ def shuffle_masks(
     entries = pruned_entries(model, parameters)
     fixed = [entry.label for entry in entries if _parts(entry.mask, entry, within).shape[-1] < 2]
     if len(fixed) == len(entries):
-        raise ValueError(f"within: expected a model with something to shuffle within a {within}, got {listed(fixed)}")
+        raise ValueError(f"within: expected a model with elements to shuffle within each {within}, got {listed(fixed)}")
     if fixed:
-        _log.info("masks of %s stay: there is one element in each %s", listed(fixed), within)
+        _log.info("masks of %s stay: there is only one element in each %s", listed(fixed), within)
 
-    def work() -> None:  # with the draws, so that torch's random state is as it was if something fails
+    def work() -> None:  # includes the draws, so that a failure restores torch's random state
         for entry in entries:
             put_on(entry, _within_layer(entry, draws) if within == "layer" else _shuffled(entry, within, draws))
 
@@ -87,11 +87,11 @@ def _within_layer(entry: Entry, draws: torch.Generator | None) -> Tensor:
 
 
 def _shuffled(entry: Entry, within: Within, draws: torch.Generator | None) -> Tensor:
-    """The mask with the elements of each part in another order."""
+    """The mask with the elements of each part in a different order."""
     kept = entry.mask.clone(memory_format=torch.contiguous_format)
     parts = _parts(kept, entry, within)
     device = None if draws is None else draws.device
-    keys = torch.rand(parts.shape, generator=draws, device=device, dtype=torch.float64)  # no two alike
+    keys = torch.rand(parts.shape, generator=draws, device=device, dtype=torch.float64)  # all different
     moved = parts.gather(-1, keys.argsort(-1).to(kept.device))
     whole = by_neurons(kept, entry)
     if within == "input":
@@ -101,7 +101,7 @@ def _shuffled(entry: Entry, within: Within, draws: torch.Generator | None) -> Te
 
 
 def _parts(mask: Tensor, entry: Entry, within: Within) -> Tensor:
-    """The mask with each part, within which elements move, along the last dimension."""
+    """The mask with each part, in which elements move, along the last dimension."""
     if within == "layer":
         return mask.reshape(1, -1)
     whole = by_neurons(mask.contiguous(), entry)

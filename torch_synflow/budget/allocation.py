@@ -1,4 +1,4 @@
-"""From layer densities as users give them to exact counts."""
+"""Exact counts from the layer densities that users pass."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ def kept_of_layers(
     layer_densities: LayerDensities, entries: Sequence[Entry], parameters: list[Pair], model: nn.Module | None,
     kept: int,
 ) -> list[int]:  # fmt: skip
-    """How many entries of each layer are kept: ``kept`` in all, by largest remainders, ties to the first layer.
+    """The number of elements that each layer keeps: ``kept`` in all, by largest remainders, ties to the first layer.
 
     Args:
         layer_densities: densities by name or pair, or a rule that gives them.
         entries: the layers.
-        parameters: the pairs that they were resolved from, for a rule.
-        model: the model that they belong to, if it is known.
-        kept: how many entries are kept in all.
+        parameters: the pairs that the layers were resolved from, for a rule.
+        model: the model that the layers belong to, if known.
+        kept: the number of elements that all layers keep together.
 
     Raises:
-        TypeError, ValueError: if they are not one density from 0 to what is left for each layer, or if together they
-            keep another number of entries.
+        TypeError, ValueError: if a layer has no density, or one outside the range from 0 to what is left of it, or if
+            the densities together keep a different number of elements.
     """
     total = sum(entry.total for entry in entries)
     if callable(layer_densities):
@@ -41,20 +41,20 @@ def kept_of_layers(
     exact = [density * entry.total for density, entry in zip(densities, entries, strict=True)]
     for entry, most, wanted in zip(entries, alive, exact, strict=True):
         if wanted > most + 1e-6 * entry.total:
-            left = "" if most == entry.total else ", what earlier prunings have left"
+            left = "" if most == entry.total else ", the part that earlier pruning has left"
             raise ValueError(
                 f"layer_densities: expected a density of at most {most / entry.total:g}{left}, for {entry.label}, "
                 f"got {wanted / entry.total:g}"
             )
     if abs(sum(exact) - kept) > 0.5 * len(entries) + 1e-6 * total:
         raise ValueError(
-            f"layer_densities: expected densities that keep the {kept} of {total} entries that amount leaves, got "
-            f"ones that keep {round(sum(exact))}; pass amount={sum(alive) - round(sum(exact))}, or "
+            f"layer_densities: expected densities that keep the {kept} of {total} weights that amount leaves, got "
+            f"densities that keep {round(sum(exact))}; pass amount={sum(alive) - round(sum(exact))}, or "
             "prune.proportional(layer_densities) to scale them"
         )
     counts = [min(math.floor(wanted + 1e-6), most) for wanted, most in zip(exact, alive, strict=True)]
     order = sorted(range(len(counts)), key=lambda i: counts[i] - exact[i])
-    while missing := kept - sum(counts):  # at most about one for each layer
+    while missing := kept - sum(counts):  # at most about one per layer
         for i in order if missing > 0 else reversed(order):
             if missing > 0 and counts[i] < alive[i]:
                 counts[i], missing = counts[i] + 1, missing - 1
@@ -64,7 +64,7 @@ def kept_of_layers(
 
 
 def densities_of(densities: Any, entries: Sequence[Entry], name: str) -> list[float]:
-    """The density of each entry by its name or any of its places, checked."""
+    """The checked density of each entry, given by its name or any of its places."""
     if not isinstance(densities, Mapping):
         raise TypeError(
             f"{name}: expected densities by layer name or (module, name) pair, or a rule such as prune.erk, "

@@ -1,4 +1,4 @@
-"""How many elements to remove, as torch counts ``amount``, and how many to keep after each iteration."""
+"""How many elements to remove, by torch's rules for ``amount``, and how many to keep after each iteration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch_synflow.schedules import Schedule
 
 
 def check_amount(amount: Any) -> None:
-    """Raise unless ``amount`` is a fraction between 0 and 1 or a count."""
+    """Raise unless ``amount`` is a fraction between 0 and 1, or a count."""
     if isinstance(amount, bool) or not isinstance(amount, numbers.Real):
         raise TypeError(f"amount: expected a float between 0 and 1 or an int, got {amount!r}")
     if isinstance(amount, numbers.Integral):
@@ -18,8 +18,8 @@ def check_amount(amount: Any) -> None:
             raise ValueError(f"amount: expected a count of at least 0, got {amount}")
     elif math.isnan(amount) or not 0.0 <= float(amount) <= 1.0:
         raise ValueError(
-            f"amount: expected a float between 0 and 1 (a fraction of the entries not yet pruned), got {amount!r}; "
-            "an int is a count of entries"
+            f"amount: expected a float between 0 and 1 (a fraction of the weights not yet pruned), got {amount!r}; "
+            "an int is a number of weights"
         )
 
 
@@ -32,19 +32,19 @@ def check_count(name: str, value: Any, least: int) -> None:
 
 
 def to_remove(amount: Any, alive: int) -> int:
-    """How many of ``alive`` entries ``amount`` removes, rounded as torch rounds."""
+    """How many of ``alive`` elements ``amount`` removes, rounded as torch rounds."""
     if not isinstance(amount, numbers.Integral):
         return round(float(amount) * alive)
     if int(amount) > alive:
-        raise ValueError(f"amount: expected at most {alive}, the number of entries not yet pruned, got {amount}")
+        raise ValueError(f"amount: expected at most {alive}, the number of weights not yet pruned, got {amount}")
     return int(amount)
 
 
 def kept_counts(schedule: Schedule, steps: int, total: int, kept: int) -> list[int]:
-    """How many of ``total`` entries are kept after each step: never rising, and exactly ``kept`` at the end.
+    """How many of ``total`` elements are kept after each step: never rising, and exactly ``kept`` at the end.
 
-    Raises ``TypeError`` when ``schedule`` is no callable or returns no number, ``ValueError`` when it rises,
-    leaves the range from the final density to 1, or ends elsewhere than at ``kept / total``.
+    Raises ``TypeError`` if ``schedule`` is not callable or returns no number. Raises ``ValueError`` if it rises, leaves
+    the range from the final density to 1, or does not end at ``kept / total``.
     """
     if not callable(schedule):
         raise TypeError(
@@ -67,14 +67,14 @@ def kept_counts(schedule: Schedule, steps: int, total: int, kept: int) -> list[i
         if now > before and not math.isclose(now, before, rel_tol=1e-9):
             raise ValueError(
                 f"schedule: expected densities that never rise, got {now} at step {step} of {steps} after {before}; "
-                "a pruned entry can not come back"
+                "a pruned weight cannot come back"
             )
         before = min(now, before)
         counts.append(max(round(before * total), kept))
     if not math.isclose(before, density, rel_tol=1e-6, abs_tol=0.5 / max(total, 1)):
         raise ValueError(
             f"schedule: expected the final density {density} at step {steps} of {steps}, got {before}; "
-            "let the last step return its density argument"
+            "return the density argument in the last step"
         )
     counts[-1] = kept
     return counts

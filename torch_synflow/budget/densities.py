@@ -1,4 +1,4 @@
-"""Layer densities: read off a model, or given by a rule for any density of the whole."""
+"""Layer densities: those of a model, and rules that give them for any total density."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ LayerKey = str | Pair
 
 
 def layer_densities(parameters: Parameters) -> dict[LayerKey, float]:
-    """The density of each layer of a model as it is: kept / total of its mask, 1 where it was never pruned.
+    """The current density of each layer of a model: kept / total of its mask, 1 if it was never pruned.
 
-    Without a mask, what is zero counts as pruned, unless the whole tensor is.
+    In a tensor without a mask, zeros count as pruned, unless the whole tensor is zero.
 
     Args:
         parameters: a model, for all its prunable weights, or ``(module, name)`` pairs.
 
     Returns:
-        Densities by qualified name; by pair where a plain list does not say which model it is of. The
-        ``densities`` of the report that pruning returns are the same.
+        Densities by qualified name, or by pair for a plain list without its model. The report of a pruning call has the
+        same numbers in ``densities``.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
@@ -59,10 +59,10 @@ def uniform(parameters: Parameters, density: float) -> dict[LayerKey, float]:
         density: kept / total over all layers, between 0 and 1.
 
     Returns:
-        Densities by qualified name; by pair where a plain list does not say which model it is of.
+        Densities by qualified name, or by pair for a plain list without its model.
 
     Raises:
-        TypeError, ValueError: if ``density`` is no such number, or more than earlier prunings have left.
+        TypeError, ValueError: if ``density`` is not a number from 0 to what earlier pruning has left.
 
     Example:
         >>> uniform(nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 2)), 0.25)
@@ -72,29 +72,29 @@ def uniform(parameters: Parameters, density: float) -> dict[LayerKey, float]:
 
 
 def er(parameters: Parameters, density: float) -> dict[LayerKey, float]:
-    r"""Erdos-Renyi densities: each layer keeps in proportion to its numbers of inputs and outputs.
+    r"""Erdos-Renyi densities: each layer keeps weights in proportion to its number of inputs and outputs.
 
     .. math:: d_l = \epsilon\, \frac{n_{in} + n_{out}}{n_{in}\, n_{out}}
 
-    Layers that would exceed density 1, or what earlier prunings have left of them, are kept whole, and the rest is
-    shared by the others; the total stays that of ``density``.
+    Layers that would exceed density 1, or what earlier pruning has left of them, are kept whole. The other layers share
+    the rest, so the total is still that of ``density``.
 
     Args:
         parameters: a model, for all its prunable weights, or ``(module, name)`` pairs.
         density: kept / total over all layers, between 0 and 1.
 
     Returns:
-        Densities by qualified name; by pair where a plain list does not say which model it is of.
+        Densities by qualified name, or by pair for a plain list without its model.
 
     Raises:
-        TypeError, ValueError: if ``density`` is no such number, or more than earlier prunings have left.
+        TypeError, ValueError: if ``density`` is not a number from 0 to what earlier pruning has left.
 
     Source: Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive sparse connectivity
     inspired by network science"; for convolutions, by channels, Evci et al. 2020, section 3.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 10))
-        >>> densities = er(model, 0.2)  # 50 / 600 and 40 / 300, times 2: 180 entries
+        >>> densities = er(model, 0.2)  # 50 / 600 and 40 / 300, times 2: 180 weights
         >>> {name: round(density, 4) for name, density in densities.items()}
         {'0.weight': 0.1667, '1.weight': 0.2667}
     """
@@ -102,7 +102,7 @@ def er(parameters: Parameters, density: float) -> dict[LayerKey, float]:
 
 
 def erk(parameters: Parameters, density: float) -> dict[LayerKey, float]:
-    r"""Erdos-Renyi-kernel densities: as :func:`er`, the kernel's width and height counting too.
+    r"""Erdos-Renyi-kernel densities: as :func:`er`, but the kernel's width and height also count.
 
     .. math:: d_l = \epsilon\, \frac{n_{in} + n_{out} + w + h}{n_{in}\, n_{out}\, w\, h}
 
@@ -111,32 +111,32 @@ def erk(parameters: Parameters, density: float) -> dict[LayerKey, float]:
         density: kept / total over all layers, between 0 and 1.
 
     Returns:
-        Densities by qualified name; by pair where a plain list does not say which model it is of.
+        Densities by qualified name, or by pair for a plain list without its model.
 
     Raises:
-        TypeError, ValueError: if ``density`` is no such number, or more than earlier prunings have left.
+        TypeError, ValueError: if ``density`` is not a number from 0 to what earlier pruning has left.
 
     Source: Evci et al. 2020, "Rigging the lottery: making all tickets winners", section 3.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 3))
-        >>> erk(model, 0.5)  # 11 / 36 and 18 / 288: the first layer would exceed 1, and is kept whole
+        >>> erk(model, 0.5)  # 11 / 36 and 18 / 288: the first layer would exceed 1 and is kept whole
         {'0.weight': 1.0, '1.weight': 0.4375}
     """
     return _shared(parameters, density, lambda shape: sum(shape) / math.prod(shape))
 
 
 def proportional(densities: Mapping[Any, float]) -> Callable[[Parameters, float], dict[LayerKey, float]]:
-    """A rule that scales given densities to any total, such as those of another method or compression.
+    """Make a rule that scales given densities, such as those of another method or compression, to any total.
 
-    Layers that would exceed density 1, or what earlier prunings have left of them, are kept whole, and the rest is
-    shared by the others.
+    Layers that would exceed density 1, or what earlier pruning has left of them, are kept whole. The other layers share
+    the rest.
 
     Args:
-        densities: non-negative numbers by qualified name or ``(module, name)`` pair; only their ratios matter.
+        densities: non-negative numbers by qualified name or ``(module, name)`` pair. Only their ratios matter.
 
     Returns:
-        A function of ``(parameters, density)`` as :func:`erk` is.
+        A function of ``(parameters, density)``, like :func:`erk`.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 5))
@@ -170,7 +170,7 @@ def _shared(parameters: Parameters, density: float, ratio: Callable[[torch.Size]
 
 
 def _scaled(entries: Sequence[Entry], ratios: Sequence[float], density: float) -> list[float]:
-    """The ratios times a common factor, none above what is left of its layer, that keep ``density`` in all."""
+    """The ratios times a common factor that keeps ``density`` in all, each limited by what is left of its layer."""
     if isinstance(density, bool) or not isinstance(density, numbers.Real):
         raise TypeError(f"density: expected a number between 0 and 1, got {density!r}")
     if not 0.0 <= float(density) <= 1.0:

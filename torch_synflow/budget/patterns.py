@@ -1,4 +1,4 @@
-"""Patterns that hardware reads: at most n of every m consecutive elements."""
+"""Patterns that hardware can read: at most n of every m consecutive elements."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from torch_synflow.model.parameters import Entry
 
 @dataclass(frozen=True)
 class Pattern:
-    """At most ``n`` of every ``m`` consecutive elements of a row, as :func:`n_of_m` makes it.
+    """At most ``n`` of every ``m`` consecutive elements of a row, made by :func:`n_of_m`.
 
     Attributes:
-        n: how many of a group are kept.
-        m: how many elements a group has.
+        n: the number of elements that a group keeps.
+        m: the number of elements of a group.
     """
 
     n: int
@@ -32,25 +32,25 @@ class Pattern:
 def n_of_m(n: int, m: int) -> Pattern:
     r"""Make a pattern that keeps the best ``n`` of every ``m`` consecutive elements of a row.
 
-    Rows are those of ``weight.flatten(1)``: of a linear layer the inputs of one output, of a convolution the
-    :math:`c_{in} k_h k_w` elements of one filter, in the order of ``F.unfold``. This is the matrix that
-    ``torch.sparse.to_sparse_semi_structured`` takes, which wants ``n_of_m(2, 4)`` of 16-bit floats and ``n_of_m(1, 2)``
-    of float32. With scores :math:`S` the group :math:`G` keeps
+    Rows are those of ``weight.flatten(1)``. In a linear layer, a row has the inputs of one output. In a convolution, it
+    has the :math:`c_{in} k_h k_w` elements of one filter, in the order of ``F.unfold``.
+    ``torch.sparse.to_sparse_semi_structured`` takes this matrix. It expects ``n_of_m(2, 4)`` for 16-bit floats and
+    ``n_of_m(1, 2)`` for float32. With scores :math:`S`, the group :math:`G` keeps
 
     .. math:: \{ i \in G : |\{ j \in G : S_j > S_i \text{ or } S_j = S_i, j < i \}| < n \},
 
-    of what earlier prunings have left of it. In several iterations these come first, and of the others the highest
-    scores stay that the schedule leaves, until it leaves none.
+    of the elements that earlier pruning has left. If there are several iterations, these elements stay in each of them.
+    The schedule also keeps the highest scores of the other elements, until none of these are left.
 
     Args:
-        n: how many of a group are kept, from 1 to ``m``.
-        m: how many elements a group has. The rows of each weight must be a multiple of it.
+        n: the number of elements that a group keeps, from 1 to ``m``.
+        m: the number of elements of a group. It must divide the length of the rows of each weight.
 
     Returns:
-        The ``pattern`` of ``global_iterative_unstructured``, whose ``amount`` is then :math:`1 - n / m`.
+        The ``pattern`` argument of ``global_iterative_unstructured``, with an ``amount`` of :math:`1 - n / m`.
 
     Raises:
-        TypeError: if either is no int.
+        TypeError: if either is not an int.
         ValueError: if ``n`` is not from 1 to ``m``.
 
     Example:
@@ -64,19 +64,19 @@ def n_of_m(n: int, m: int) -> Pattern:
     """
     for name, value in (("n", n), ("m", m)):
         if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-            raise TypeError(f"{name}: expected an int, got {value!r}; prune.n_of_m(2, 4) for example")
+            raise TypeError(f"{name}: expected an int, got {value!r}; for example prune.n_of_m(2, 4)")
     if m < 1:
-        raise ValueError(f"m: expected an int of at least 1, got {m}; prune.n_of_m(2, 4) for example")
+        raise ValueError(f"m: expected an int of at least 1, got {m}; for example prune.n_of_m(2, 4)")
     if not 1 <= n <= m:
-        raise ValueError(f"n: expected an int from 1 to m, {m}, got {n}; prune.n_of_m(2, 4) for example")
+        raise ValueError(f"n: expected an int from 1 to m, {m}, got {n}; for example prune.n_of_m(2, 4)")
     return Pattern(int(n), int(m))
 
 
 def check_pattern(pattern: Any, entries: Sequence[Entry], amount: float) -> Pattern:
-    """A pattern that fits all entries, and that keeps what ``amount`` leaves of them.
+    """The pattern, checked to fit all entries and to keep as many elements as ``amount`` leaves.
 
     Raises:
-        TypeError, ValueError: if it is none, or does not.
+        TypeError, ValueError: if it is not a pattern, or does not fit.
     """
     if not isinstance(pattern, Pattern):
         raise TypeError(f"pattern: expected prune.n_of_m(n, m), got {pattern!r}")
@@ -102,11 +102,12 @@ def _check_rows(entry: Entry, pattern: Pattern) -> None:
         raise ValueError(f"{entry.label}: expected a weight of two or more dimensions, got shape {shape}; {advice}")
     if isinstance(entry.locations[0][0], TransposedConvolution):
         raise ValueError(
-            f"{entry.label}: expected no transposed convolution, whose inputs are not the rows that {pattern} reads, "
-            f"got {type(entry.locations[0][0]).__name__}; {advice}"
+            f"{entry.label}: expected no transposed convolution, because its inputs are not the rows that {pattern} "
+            f"reads, got {type(entry.locations[0][0]).__name__}; {advice}"
         )
     row = math.prod(shape[1:])
     if row % pattern.m:
         raise ValueError(
-            f"{entry.label}: expected rows of a multiple of {pattern.m} elements, got {row} of shape {shape}; {advice}"
+            f"{entry.label}: expected rows with a multiple of {pattern.m} elements, got {row} elements in shape "
+            f"{shape}; {advice}"
         )

@@ -1,4 +1,4 @@
-"""How many elements each iteration keeps, and of what."""
+"""How many elements each iteration keeps, and of which tensors."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ def quotas_of(
     entries: Sequence[Entry], parameters: list[Pair], model: nn.Module | None, amount: float, steps: int,
     schedule: Schedule, layer_densities: LayerDensities | None, pattern: Pattern | None,
 ) -> list[Quota]:  # fmt: skip
-    """One quota per iteration; the last keeps what ``amount`` leaves, exactly.
+    """One quota per iteration; the last one keeps exactly what ``amount`` leaves.
 
     Args:
         entries: the layers.
-        parameters: the pairs that they were resolved from, for a rule.
-        model: the model that they belong to, if it is known.
-        amount: what to remove.
+        parameters: the pairs that the layers were resolved from, for a rule.
+        model: the model that the layers belong to, if known.
+        amount: how much to remove.
         steps: how many iterations.
         schedule: the density after each of them.
-        layer_densities: how much of each layer, if that is given.
-        pattern: which neighbours, if that is given.
+        layer_densities: the density of each layer, if given.
+        pattern: which neighbours to keep, if given.
 
     Raises:
-        TypeError, ValueError: naming the argument that is none, or that does not fit the others.
+        TypeError, ValueError: if an argument is invalid or does not fit the others. The message names it.
     """
     if layer_densities is not None and pattern is not None:
         raise ValueError(
-            f"layer_densities: expected none beside pattern, which keeps {pattern} of each layer; leave out one of them"
+            f"layer_densities: expected none together with pattern, which keeps {pattern} of each layer; leave "
+            "out one of them"
         )
     alive = sum(entry.alive for entry in entries)
     kept = alive - to_remove(amount, alive)

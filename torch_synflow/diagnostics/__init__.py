@@ -1,4 +1,4 @@
-"""Diagnostics of models, pruned by anyone: what is kept, what of it is of use, what is conserved, what it costs."""
+"""Diagnostics of pruned models: kept and effective weights, conservation laws, trainability and cost."""
 
 from torch_synflow.diagnostics.compression import Compression, compression
 from torch_synflow.diagnostics.cost import Cost, LayerCost, cost, passes

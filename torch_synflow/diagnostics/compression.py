@@ -1,4 +1,4 @@
-"""How far a model is compressed, how far it can be, and which of its layers are empty."""
+"""The compression ratio of a model, its maximum, and the empty layers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compression:
-    """What the masks of a model keep, layer by layer; ``print`` shows a table.
+    """The weights that the masks of a model keep, layer by layer; prints as a table.
 
     Attributes:
-        report: kept, total and density of each layer, as pruning returns it.
+        report: kept, total and density of each layer, like the report of a pruning call.
 
     Example:
         >>> from torch_synflow import diagnostics
@@ -42,18 +42,18 @@ class Compression:
 
     @property
     def max_ratio(self) -> float:
-        """Max compression, total / number of layers, which leaves one entry a layer."""
+        """Max compression, total / number of layers, at which each layer keeps one weight."""
         return self.report.total / len(self.report.layers)
 
     @property
     def collapsed(self) -> tuple[str, ...]:
-        """The layers with nothing kept while others keep something, but for those that are known to be bypassed."""
+        """The layers with nothing kept while others keep weights, except for layers that are known to be bypassed."""
         report = self.report
         return tuple(name for name in report.empty_layers if name not in report.bypassed) if report.kept else ()
 
     @property
     def verdict(self) -> str:
-        """How much is kept and how many layers are empty, in one line."""
+        """The density and the number of empty layers, in one line."""
         return self.report.verdict
 
     def __str__(self) -> str:
@@ -61,7 +61,7 @@ class Compression:
         return f"{self.report}\nmax compression {self.max_ratio:.3g}"
 
     def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the density of each layer from input to output, as figure 15 of Frankle et al. 2021.
+        """Draw the density of each layer from input to output, as in figure 15 of Frankle et al. 2021.
 
         Args:
             ax: matplotlib axes; new ones by default.
@@ -82,20 +82,20 @@ def compression(
     example_inputs: ExampleInputs | None = None,
     outputs: Outputs | None = None,
 ) -> Compression:
-    """What is kept of a model, whoever pruned it: compression ratio, max compression, layer collapse.
+    """Report the compression ratio, the max compression and the layer collapse of a model.
 
     Args:
-        model: any model; a parameter without a mask of ``torch.nn.utils.prune`` is dense.
-        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
-        example_inputs: what the model is called with; with it, empty layers that a shortcut goes round are told from
-            those that no path passes (layer collapse). Only shapes matter.
+        model: any model. A parameter without a mask of ``torch.nn.utils.prune`` counts as dense.
+        parameters: ``(module, name)`` pairs; by default all prunable weights and every other parameter with a mask.
+        example_inputs: the model's inputs; only shapes matter. With them, the report distinguishes empty layers that a
+            shortcut bypasses from empty layers that cut all paths (layer collapse).
         outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
-        A report that prints as a verdict and a table and draws layerwise densities.
+        A report that prints as a verdict and a table. Its ``draw()`` plots the density of each layer.
 
     Raises:
-        TypeError, ValueError: if ``model`` is none, or has nothing prunable.
+        TypeError, ValueError: if ``model`` is not a module, or has nothing to prune.
 
     Source: Tanaka et al. 2020, section 3; layerwise proportions: Frankle et al. 2021, appendix J, figure 15.
 

@@ -1,4 +1,4 @@
-"""What a pruned model costs: parameters and FLOPs; and what finding its masks costs: passes."""
+"""The cost of a pruned model in parameters and FLOPs, and the cost of finding its masks in passes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerCost:
-    """What one layer costs.
+    """The cost of one layer.
 
     Attributes:
-        name: of its weight.
-        kept: entries kept.
-        total: entries in all.
-        flops: floating-point operations of its module for one example, all weights counted.
-        sparse_flops: of these, those of the entries that are kept.
+        name: the name of its weight.
+        kept: the number of weights kept.
+        total: the number of weights, including pruned ones.
+        flops: floating-point operations of its module for one example, with all weights.
+        sparse_flops: the share of ``flops`` of the weights that are kept.
     """
 
     name: str
@@ -43,12 +43,12 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters and FLOPs of a model for one example, dense and sparse; ``print`` shows a table.
+    """Parameters and FLOPs of a model for one example, dense and sparse; prints as a table.
 
     Attributes:
-        layers: one a tensor that is or may be pruned.
-        other_parameters: entries of all other parameters, which are dense.
-        other_flops: operations of all else that torch counts.
+        layers: one per tensor that is or may be pruned.
+        other_parameters: elements of all other parameters, which are dense.
+        other_flops: all other operations that torch counts.
     """
 
     layers: tuple[LayerCost, ...]
@@ -72,17 +72,17 @@ class Cost:
 
     @property
     def sparse_flops(self) -> float:
-        """FLOPs of one example if only kept entries cost any; a bound, as zeros alone save no time."""
+        """FLOPs of one example if only kept weights cost any. This is a bound, because zeros alone save no time."""
         return sum(layer.sparse_flops for layer in self.layers) + self.other_flops
 
     @property
     def verdict(self) -> str:
-        """What is left of parameters and FLOPs, in one line."""
+        """The remaining parameters and FLOPs, in one line."""
         parameters = f"{self.kept_parameters:,} of {self.parameters:,} parameters"
         return f"{parameters} and {self.sparse_flops:,.0f} of {self.flops:,} FLOPs are left"
 
     def __str__(self) -> str:
-        """The verdict, and a table: a line per tensor, then all else and the sum."""
+        """The verdict, and a table: one line per tensor, then the rest and the sum."""
         rows = [(layer.name, layer.kept, layer.total, layer.sparse_flops, layer.flops) for layer in self.layers]
         rows.append(("other", self.other_parameters, self.other_parameters, float(self.other_flops), self.other_flops))
         rows.append(("all", self.kept_parameters, self.parameters, self.sparse_flops, self.flops))
@@ -109,21 +109,21 @@ class Cost:
 
 
 def cost(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None) -> Cost:
-    """Count the parameters that are kept, and the FLOPs of one example by torch's own counter.
+    """Count the kept parameters, and the FLOPs of one example with torch's own counter.
 
-    A multiplication and an addition count as two. The sparse count takes the fraction of a layer's operations that
-    is its density; torch counts matrix products, convolutions and attention.
+    A multiplication and an addition count as two operations. The sparse count multiplies the operations of each layer
+    by its density. Torch counts matrix products, convolutions and attention.
 
     Args:
-        model: any model, pruned or not; it is only read.
-        example_inputs: what it is called with, the first dimension being the batch; only shapes matter.
-        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+        model: any model, pruned or not. It is only read.
+        example_inputs: the model's inputs, with the batch as the first dimension; only shapes matter.
+        parameters: ``(module, name)`` pairs; by default all prunable weights and every other parameter with a mask.
 
     Returns:
-        Numbers of each layer, which print as a table.
+        The numbers of each layer, which print as a table.
 
     Raises:
-        TypeError, ValueError: if the model has nothing prunable, or no example input is given.
+        TypeError, ValueError: if the model has nothing to prune, or ``example_inputs`` is missing.
 
     Source: ``torch.utils.flop_counter``.
 
@@ -139,7 +139,7 @@ def cost(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters
         other       10          10             0      0
         all         34          58            48     96
     """
-    from torch.utils.flop_counter import FlopCounterMode  # here, as it imports a lot
+    from torch.utils.flop_counter import FlopCounterMode  # imported here because it imports a lot
 
     entries = entries_of(model, parameters)
     network = Inspection.network_of(model, example_inputs, entries)
@@ -156,7 +156,7 @@ def cost(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters
                 def stop(module: nn.Module, args: Any, output: Any, started: list[int] = started) -> None:
                     spent[module] = spent.get(module, 0) + counter.get_total_flops() - started.pop()
 
-                module.register_forward_pre_hook(start)  # the model is open, and will be as it was
+                module.register_forward_pre_hook(start)  # the model is open, and is restored later
                 module.register_forward_hook(stop)
             network(network.weights, network.prepared(positive_input(example_inputs)))
             return int(counter.get_total_flops())
@@ -165,7 +165,7 @@ def cost(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters
     layers = []
     for entry in entries:
         kept = entry.alive
-        # of a module with several such parameters the largest, a weight, is what its operations go through
+        # in a module with several such parameters, the operations go through the largest one, a weight
         modules = {module for module, _ in entry.locations if _largest(entries, module) is entry}
         flops = sum(spent.get(module, 0) for module in modules)
         layers.append(LayerCost(entry.label, kept, entry.total, flops, flops * kept / max(entry.total, 1)))
@@ -188,19 +188,19 @@ def passes(
     examples: int | None = None,
     iterations: int | None = None,
 ) -> int:
-    """What finding the masks costs: iterations times examples of each iteration.
+    """The cost of finding the masks: iterations times examples per iteration.
 
     Args:
-        pruning_method: a method; one that reads no model, as magnitude and random pruning, costs no pass.
-        examples: how many examples an iteration reads, for methods that need data (ten of each class in the papers).
-        iterations: how many; the method's own by default.
+        pruning_method: a method. A method that reads no model, such as magnitude or random pruning, costs no pass.
+        examples: the number of examples per iteration, for methods that need data (ten per class in the papers).
+        iterations: the number of iterations; by default the method's own.
 
     Returns:
-        How many examples pass forward and backward, such as 100 for SynFlow, 1,000 for SNIP and GraSP on CIFAR-100
+        The number of examples that pass forward and backward: 100 for SynFlow, 1,000 for SNIP and GraSP on CIFAR-100,
         and 10,000 on ImageNet.
 
     Raises:
-        TypeError, ValueError: if the method is none, or reads data and ``examples`` is not given.
+        TypeError, ValueError: if ``pruning_method`` is not a method, or reads data and ``examples`` is missing.
 
     Source: Tanaka et al. 2020, section 6, "Computational cost of SynFlow".
 
@@ -220,7 +220,7 @@ def passes(
         examples = 1
     if examples is None:
         raise ValueError(
-            f"examples: {pruning_method.__name__} reads data, expected the number of its examples, got none; ten of "
-            "each class in the papers"
+            f"examples: {pruning_method.__name__} reads data, expected the number of its examples, got none; the "
+            "papers use ten per class"
         )
     return (pruning_method.iterations if iterations is None else iterations) * examples

@@ -1,4 +1,4 @@
-"""At what compression ratio a method empties a layer."""
+"""The compression ratio at which a method empties a layer."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CriticalCompression:
-    """The highest compression ratio of a method before layer collapse, as bisection brackets it.
+    """The highest compression ratio of a method before layer collapse, bracketed by bisection.
 
     Attributes:
-        ratio: the highest compression ratio that was seen without layer collapse.
-        collapse: the lowest that was seen with it, ``None`` where max compression was reached.
+        ratio: the highest compression ratio without layer collapse in any trial.
+        collapse: the lowest ratio with layer collapse, ``None`` if max compression was reached.
         max_ratio: max compression, total / number of layers.
-        first_empty: the layers that were empty at ``collapse``.
-        trials: how often the model was pruned.
+        first_empty: the layers that are empty at ``collapse``.
+        trials: the number of times that the model was pruned.
     """
 
     ratio: float
@@ -42,7 +42,7 @@ class CriticalCompression:
 
     @property
     def verdict(self) -> str:
-        """How far the model can be pruned, in one line."""
+        """The critical compression, in one line."""
         return f"no layer is empty up to a compression ratio of {self.ratio:.4g} (max compression {self.max_ratio:.4g})"
 
     def __str__(self) -> str:
@@ -55,7 +55,7 @@ class CriticalCompression:
         return f"{self.verdict}\n{table(['', 'ratio', 'log10', ''], rows)}"
 
     def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the ratios up to the critical one as a bar, max compression as a line.
+        """Draw the ratios up to the critical one as a bar, and max compression as a line.
 
         Args:
             ax: matplotlib axes; new ones by default.
@@ -81,25 +81,25 @@ def critical_compression(
     *,
     tolerance: float = 0.01,
 ) -> CriticalCompression:
-    """Find by bisection the highest compression ratio that a method reaches without layer collapse.
+    """Find the highest compression ratio that a method reaches without layer collapse, by bisection.
 
-    The model is pruned again and again from the state that it is in and put back each time, torch's random state
-    included, so that random methods draw the same in each trial.
+    Each trial prunes the model from its current state and then restores it. Torch's random state is restored too, so
+    random methods draw the same numbers in each trial.
 
     Args:
-        model: the model; afterwards it is as it was.
-        prune: prunes so many entries of it, any way you like: ``lambda amount:
+        model: the model, which is restored at the end.
+        prune: a function that prunes the given number of weights by any method, such as ``lambda amount:
             prune.global_iterative_unstructured(params, prune.SNIP, amount, data=batch, loss_fn=loss)``.
-        parameters: ``(module, name)`` pairs in which layers are counted; by default all prunable weights and
-            whatever else has a mask.
-        tolerance: how far apart, in log10 of the ratio, the highest ratio without and the lowest with collapse
-            may be; 0 is exact.
+        parameters: ``(module, name)`` pairs in which layers are counted; by default all prunable weights and every
+            other parameter with a mask.
+        tolerance: the largest distance, in log10 of the ratio, between the highest ratio without collapse and the
+            lowest ratio with it; 0 is exact.
 
     Returns:
         The critical compression, which prints as a table.
 
     Raises:
-        ValueError: if the model has an empty layer before it is pruned, or ``prune`` does not keep what is asked.
+        ValueError: if the model has an empty layer before pruning, or ``prune`` keeps a different number of weights.
 
     Source: Tanaka et al. 2020, section 3 (critical compression) and figure 1.
 
@@ -114,13 +114,13 @@ def critical_compression(
         (192.0, 192.0, None)
     """
     if not callable(prune):
-        raise TypeError(f"prune: expected a function that prunes a number of entries, got {prune!r}")
+        raise TypeError(f"prune: expected a function that prunes a given number of weights, got {prune!r}")
     if not tolerance >= 0:
         raise ValueError(f"tolerance: expected a number of at least 0, in log10 of the ratio, got {tolerance}")
     before = report_of(masked_entries_of(model, parameters))
     if before.empty_layers:
         raise ValueError(
-            f"{before.empty_layers[0]}: expected a model whose layers all have entries, got one in which this is empty"
+            f"{before.empty_layers[0]}: expected a model without empty layers, got one in which this layer is empty"
         )
     snapshot = Snapshot([model])
     trials = 0
@@ -130,20 +130,20 @@ def critical_compression(
         trials += 1
         try:
             with torch.random.fork_rng(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", EmptiedLayersWarning)  # which is what is looked for
+                warnings.simplefilter("ignore", EmptiedLayersWarning)  # as intended here
                 prune(before.kept - kept)
                 after = report_of(masked_entries_of(unwrap(model), parameters))
         finally:
             snapshot.restore()
         if after.kept != kept:
             raise ValueError(
-                f"prune: expected {kept} entries kept after removing {before.kept - kept}, got {after.kept}"
+                f"prune: expected {kept} weights kept after removing {before.kept - kept}, got {after.kept}"
             )
         return after.empty_layers
 
     def search() -> CriticalCompression:
         layers, total = len(before.layers), before.total
-        # survives is the lowest count known not to empty a layer, empties the highest known to do so
+        # survives: the lowest count known not to empty a layer; empties: the highest count known to empty one
         survives, empties = before.kept, layers - 1
         collapsed: tuple[str, ...] = ()
         candidate = layers
@@ -162,4 +162,4 @@ def critical_compression(
             trials=trials,
         )
 
-    return all_or_nothing([model], search)  # where an interrupt ends a restoration
+    return all_or_nothing([model], search)  # if an interrupt ends a restoration

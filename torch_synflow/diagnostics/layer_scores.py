@@ -1,4 +1,4 @@
-"""Average score against inverse layer size: why scores that are conserved prune the largest layer first."""
+"""Average score against inverse layer size, which shows why conserved scores prune the largest layer first."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class LayerScore:
     """The scores of one layer.
 
     Attributes:
-        name: of its weight.
-        size: entries that are not pruned.
-        total: the sum of their scores.
+        name: the name of its weight.
+        size: the number of weights that are not pruned.
+        total: the sum of the scores of these weights.
     """
 
     name: str
@@ -39,33 +39,33 @@ class LayerScore:
 
 @dataclass(frozen=True)
 class LayerScores:
-    """The average score of each layer and its size; ``print`` shows a table.
+    """The average score of each layer and its size; prints as a table.
 
     Attributes:
-        layers: one a tensor.
+        layers: one per tensor.
     """
 
     layers: tuple[LayerScore, ...]
 
     @property
     def verdict(self) -> str:
-        """The least and the greatest total of a layer, in one line."""
+        """The lowest and the highest total of a layer, in one line."""
         totals = [layer.total for layer in self.layers if layer.size] or [0.0]
         return f"layers have totals from {min(totals):.4g} to {max(totals):.4g}"
 
     def __str__(self) -> str:
-        """The verdict, and a table: a line per tensor."""
+        """The verdict, and a table: one line per tensor."""
         rows = [[layer.name, f"{layer.size:,}", f"{layer.total:.4g}", f"{layer.average:.4g}"] for layer in self.layers]
         return f"{self.verdict}\n{table(['layer', 'size', 'total score', 'average'], rows)}"
 
     def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the absolute average score of each layer against the inverse of its size, as figure 4.
+        """Draw the absolute average score of each layer against the inverse of its size, as in figure 4.
 
         Args:
             ax: matplotlib axes; new ones by default.
 
         Returns:
-            The axes. The dotted line is what the same total in each layer would give.
+            The axes. The dotted line shows equal totals in all layers.
         """
         ax = axes(ax)
         shown = [layer for layer in self.layers if layer.size and layer.total]
@@ -81,18 +81,18 @@ class LayerScores:
 
 
 def layer_scores(model: nn.Module, scores: Mapping[Pair, Tensor]) -> LayerScores:
-    """Average the scores of each layer over the entries that are not pruned.
+    """Average the scores of each layer over the weights that are not pruned.
 
     Args:
         model: the model that was scored.
-        scores: for each ``(module, name)`` pair a tensor, as ``prune.synflow_scores`` and any method's ``scores``
+        scores: a tensor per ``(module, name)`` pair, as ``prune.synflow_scores`` and the ``scores`` of any method
             return them.
 
     Returns:
         Size, total and average score of each layer.
 
     Raises:
-        ValueError: if ``scores`` is empty or holds a tensor that is not the shape of its parameter.
+        ValueError: if ``scores`` is empty, or holds a tensor whose shape differs from that of its parameter.
 
     Source: Tanaka et al. 2020, section 4 and figure 4.
 

@@ -1,4 +1,4 @@
-"""Neuron collapse: output channels that are pruned whole."""
+"""Neuron collapse: output channels with nothing kept."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class LayerNeurons:
     """The neurons of one layer.
 
     Attributes:
-        name: of its weight.
-        densities: kept / total of each neuron, an output channel (row).
+        name: the name of its weight.
+        densities: kept / total of each neuron. A neuron is an output channel (row).
     """
 
     name: str
@@ -31,16 +31,16 @@ class LayerNeurons:
 
     @property
     def collapsed(self) -> int:
-        """How many neurons have nothing kept."""
+        """The number of neurons with nothing kept."""
         return sum(density == 0 for density in self.densities)
 
 
 @dataclass(frozen=True)
 class NeuronCollapse:
-    """What is kept of each neuron; ``print`` shows a table.
+    """The density of each neuron; prints as a table.
 
     Attributes:
-        layers: one a weight, from input to output.
+        layers: one per weight, from input to output.
 
     Example:
         >>> from torch_synflow import diagnostics
@@ -60,12 +60,12 @@ class NeuronCollapse:
 
     @property
     def neurons(self) -> int:
-        """Neurons in all layers."""
+        """The number of neurons in all layers."""
         return sum(len(layer.densities) for layer in self.layers)
 
     @property
     def collapsed(self) -> int:
-        """Neurons with nothing kept."""
+        """The number of neurons with nothing kept."""
         return sum(layer.collapsed for layer in self.layers)
 
     @property
@@ -74,28 +74,28 @@ class NeuronCollapse:
         return self.collapsed / self.neurons
 
     def at_least(self, pruned: float) -> float:
-        """The fraction of neurons of which at least the fraction ``pruned`` is pruned, as figure 5 plots it."""
+        """The fraction of neurons with at least the fraction ``pruned`` pruned, as in figure 5."""
         densities = [density for layer in self.layers for density in layer.densities]
         return sum(1 - density >= pruned - 1e-12 for density in densities) / len(densities)
 
     @property
     def verdict(self) -> str:
-        """How many neurons have nothing kept, in one line."""
+        """The number of neurons with nothing kept, in one line."""
         return f"{self.collapsed:,} of {self.neurons:,} neurons collapsed"
 
     def __str__(self) -> str:
-        """The verdict, and a table: a line per layer, then the sum."""
+        """The verdict, and a table: one line per layer, then the sum."""
         rows = [(layer.name, len(layer.densities), layer.collapsed) for layer in self.layers]
         rows.append(("all", self.neurons, self.collapsed))
         cells = [[name, f"{count:,}", f"{gone:,}", f"{gone / max(count, 1):.4f}"] for name, count, gone in rows]
         return f"{self.verdict}\n{table(['layer', 'neurons', 'collapsed', 'fraction'], cells)}"
 
     def draw(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
-        """Draw the percentage of neurons that are pruned at least so far, as figure 5 of Frankle et al. 2021.
+        """Draw the percentage of neurons against their least pruned share, as in figure 5 of Frankle et al. 2021.
 
         Args:
             ax: matplotlib axes; new ones by default.
-            label: of the line, where several methods are drawn on the same axes.
+            label: the label of the line, for several methods on the same axes.
 
         Returns:
             The axes.
@@ -112,19 +112,19 @@ class NeuronCollapse:
 
 
 def neuron_collapse(model: nn.Module, parameters: Parameters | None = None) -> NeuronCollapse:
-    """What is kept of each neuron of a model, an output channel being one.
+    """Report the density of each neuron of a model. A neuron is an output channel.
 
-    The paper counts the channels of convolutions; pass these as ``parameters`` to compare with it.
+    The paper counts only the channels of convolutions. To compare with it, pass these as ``parameters``.
 
     Args:
-        model: any model; a parameter without a mask of ``torch.nn.utils.prune`` is dense.
-        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+        model: any model. A parameter without a mask of ``torch.nn.utils.prune`` counts as dense.
+        parameters: ``(module, name)`` pairs; by default all prunable weights and every other parameter with a mask.
 
     Returns:
-        A report that prints as a table and draws figure 5.
+        A report that prints as a table. Its ``draw()`` plots figure 5.
 
     Raises:
-        TypeError, ValueError: if ``model`` is none, or has nothing prunable.
+        TypeError, ValueError: if ``model`` is not a module, or has nothing to prune.
 
     Source: Frankle et al. 2021, section 5 and figure 5.
 
@@ -145,14 +145,14 @@ def neuron_collapse(model: nn.Module, parameters: Parameters | None = None) -> N
 
 
 def by_output(module: nn.Module, weight: Tensor) -> Tensor:
-    """A weight, or what has its shape, as ``(output channels, all else)``."""
+    """A weight, or a tensor of its shape, as ``(output channels, rest)``."""
     if isinstance(module, TransposedConvolution) and weight.dim() > 1:
         return _grouped(weight, module.groups).transpose(1, 2).reshape(module.groups * weight.shape[1], -1)
     return weight.reshape(weight.shape[0], -1) if weight.dim() else weight.reshape(1, 1)
 
 
 def by_input(module: nn.Module, weight: Tensor) -> Tensor:
-    """A weight, or what has its shape, as ``(input channels, all else)``."""
+    """A weight, or a tensor of its shape, as ``(input channels, rest)``."""
     if isinstance(module, TransposedConvolution):
         return weight.reshape(weight.shape[0], -1)
     groups = getattr(module, "groups", 1)

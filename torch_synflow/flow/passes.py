@@ -49,7 +49,7 @@ def record(
 ) -> tuple[Tape | None, float, Read]:
     """The operations that compute R, R, and what the pass found.
 
-    ``None`` where what the model does can not be run again on other weights without its code.
+    ``None`` where what the model does cannot be run again on other weights without its code.
     """
     result, found, recorder = _read(network, as_leaves(weights), inputs, mode)
     slot = recorder.slot_of(result)

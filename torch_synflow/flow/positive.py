@@ -97,7 +97,7 @@ class PositiveNetwork(Network):
                 self._replay = None  # it does not do what the model did
         if self._replay is not None:
             return self._replayed(self._replay)
-        whole, result = opened(  # what can not be recorded is scored by definition
+        whole, result = opened(  # what cannot be recorded is scored by definition
             self, lambda: synflow_by_definition(self, self.whole(), self.inputs, mode), training=False
         )
         self.sound, self.result = False, float(result)

@@ -1,4 +1,4 @@
-"""What every scored method shares: the ranking, the binding to a model, and the refusals."""
+"""The base class of all methods with scores: ranking, binding to a model, and errors."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ Method = TypeVar("Method", bound="SaliencyUnstructured")
 
 
 class SaliencyUnstructured(BasePruningMethod):
-    """A pruning method that ranks scores: of a model it is bound to, or that it is handed.
+    """A pruning method that ranks scores, either of the model that it is bound to or passed by the caller.
 
-    A subclass gives :meth:`saliency` and its defaults; masks, ties, rounding, binding and errors are here.
+    A subclass defines :meth:`saliency` and its defaults. This class provides masks, ties, rounding, binding and errors.
 
     Args:
-        amount: what to remove, as in torch: a float between 0 and 1 is the fraction of the entries not yet
-            pruned, an int their number.
+        amount: how much to remove, as in torch: a float between 0 and 1 is the fraction of the weights not yet pruned,
+            and an int is a number of weights.
 
     Raises:
         TypeError, ValueError: if ``amount`` is neither.
@@ -48,19 +48,19 @@ class SaliencyUnstructured(BasePruningMethod):
 
     PRUNING_TYPE: ClassVar[str] = "unstructured"
 
-    #: default number of iterations of ``global_iterative_unstructured``
+    #: the default number of iterations in ``global_iterative_unstructured``
     iterations: ClassVar[int] = 1
-    #: default schedule of ``global_iterative_unstructured``
+    #: the default schedule in ``global_iterative_unstructured``
     schedule: ClassVar[Schedule] = staticmethod(exponential)
     #: whether the model is scored in training mode
     training: ClassVar[bool] = True
-    #: the least precision of the scores
+    #: the lowest precision of the scores
     dtype: ClassVar[torch.dtype] = torch.float32
-    #: whether an iteration may keep what one before it in the same call has pruned
+    #: whether an iteration may keep weights that an earlier iteration of the same call has pruned
     pruned_may_return: ClassVar[bool] = False
-    #: the most examples of one pass (larger batches are cut, which in training mode BatchNorm sees), or None
+    #: the largest number of examples per pass, or None; BatchNorm in training mode sees the parts of larger batches
     batch_size: ClassVar[int | None] = None
-    #: the arguments that scoring needs besides the model
+    #: the arguments that scoring needs in addition to the model
     needs: ClassVar[tuple[str, ...]] = ("data", "loss_fn")
     _task: ClassVar[Task] = Task()
     _bound_parameters: ClassVar[Any] = None
@@ -71,7 +71,7 @@ class SaliencyUnstructured(BasePruningMethod):
 
     @classmethod
     def saliency(cls, network: Network) -> Weights:
-        """Score ``network.weights``: one tensor of the same shape for each name, higher meaning keep."""
+        """Score ``network.weights``: one tensor of the same shape per name; higher means keep."""
         raise NotImplementedError(f"{cls.__name__} must define saliency(network)")
 
     @classmethod
@@ -87,20 +87,20 @@ class SaliencyUnstructured(BasePruningMethod):
     ) -> type[Method]:
         """Make a class that carries its model, for callers that can pass only a class.
 
-        Where torch's ``global_unstructured`` hands it raw weights, it finds the parameters that these are by
-        their values and ranks the model's scores instead.
+        If torch's ``global_unstructured`` passes raw weights, the class finds their parameters by value and ranks the
+        scores of the model instead.
 
         Args:
             model: the model to score.
-            example_inputs: what it is called with (SynFlow).
+            example_inputs: the model's inputs (SynFlow).
             data: a batch ``(inputs, targets)`` or an iterable of batches (SNIP, GraSP).
             loss_fn: ``loss_fn(outputs, targets)``, the mean over a batch (SNIP, GraSP).
             outputs: which of the model's outputs count.
-            parameters: the ``(module, name)`` pairs that will be pruned, in their order. Needed only when the
-                model has several parameters of the same values, such as BatchNorm's ones.
+            parameters: the ``(module, name)`` pairs that will be pruned, in order. They are needed only if the model
+                has several parameters with the same values, such as BatchNorm's ones.
 
         Raises:
-            TypeError, ValueError: if the method needs an argument that is missing.
+            TypeError, ValueError: if an argument that the method needs is missing.
 
         Example:
             >>> from torch_synflow import prune
@@ -128,35 +128,35 @@ class SaliencyUnstructured(BasePruningMethod):
         """Score parameters of a model, which is only read.
 
         Args:
-            model: the model; this and what follows is by default what the class is bound to.
+            model: the model. The defaults of this and all other arguments are those that the class is bound to.
             parameters: ``(module, name)`` pairs; all prunable weights by default.
-            example_inputs: what the model is called with (SynFlow).
+            example_inputs: the model's inputs (SynFlow).
             data: a batch ``(inputs, targets)`` or an iterable of batches (SNIP, GraSP).
             loss_fn: ``loss_fn(outputs, targets)``, the mean over a batch (SNIP, GraSP).
             outputs: which of the model's outputs count.
 
         Returns:
-            For each pair a tensor of its parameter's shape, higher meaning keep, zero where already pruned.
+            A tensor per pair, of its parameter's shape. Higher means keep; pruned weights score zero.
 
         Raises:
-            ValueError: if scores are not finite, or zero or rounding noise for a whole tensor of a model not yet
-                pruned; the message names the tensor.
+            ValueError: if scores are not finite, or if all scores of a tensor of an unpruned model are zero or rounding
+                noise. The message names the tensor.
         """
         task = Task(model, example_inputs, data, loss_fn, outputs).or_else(cls._task)
         return together(f"{cls.__name__}.scores", partial(cls._score, task, parameters), shared="data" in cls.needs)
 
     @classmethod
     def _score(cls, task: Task, parameters: Parameters | None, meeting: Meeting | None) -> dict[Pair, Tensor]:
-        """The scores of :meth:`scores`, which the ranks of a meeting make together."""
+        """The scores of :meth:`scores`, which the ranks of a meeting compute together."""
         task = cls.require(task)
-        assert task.model is not None  # require saw to it
+        assert task.model is not None  # checked by require
         entries = resolve(weights_of(task.model) if parameters is None else parameters, unwrap(task.model))
 
         def whole(task: Task) -> list[Tensor]:
             scores = cls.score_entries(entries, cls.network(task, entries, [entry.mask for entry in entries]))
             return [scores.whole(number).view_as(entry.parameter) for number, entry in enumerate(entries)]
 
-        def work() -> dict[Pair, Tensor]:  # with what follows scoring, which may have drawn random numbers
+        def work() -> dict[Pair, Tensor]:  # includes the code after scoring, which may have drawn random numbers
             scores = scored_together(meeting, cls, task, entries, whole)
             return {pair: s.as_subclass(Scores) for e, s in zip(entries, scores, strict=True) for pair in e.locations}
 
@@ -170,7 +170,7 @@ class SaliencyUnstructured(BasePruningMethod):
 
     @classmethod
     def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreStream:
-        """Score checked entries: the step of the loop that reads the model. What is pruned scores zero."""
+        """Score checked entries, the step of the loop that reads the model. Pruned elements score zero."""
         saliency = opened(network, lambda: cls.saliency(network), training=cls.training)
         require_scores(saliency, network.weights, cls.__name__)
         scores = [saliency[entry.key].detach() for entry in entries]
@@ -186,18 +186,18 @@ class SaliencyUnstructured(BasePruningMethod):
 
     @classmethod
     def require(cls, task: Task) -> Task:
-        """Check that ``task`` has what the method needs; data that can be read once only is listed."""
+        """Check that ``task`` has the arguments that the method needs; one-pass data becomes a list."""
         return checked_task(task, cls.__name__, cls.needs, checked_batch_size(cls.__name__, cls.batch_size))
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
-        """Keep the highest scores of what ``default_mask`` has kept.
+        """Keep the highest scores of the elements that ``default_mask`` keeps.
 
         Args:
-            t: scores, or for a bound class the raw weights that torch hands over.
-            default_mask: 0/1, the shape of ``t``.
+            t: scores, or, for a bound class, the raw weights that torch passes.
+            default_mask: a mask of 0 and 1, with the shape of ``t``.
 
         Raises:
-            ValueError: if ``t`` is not marked as :class:`Scores` and the class is not bound to a model, or the
+            ValueError: if ``t`` is not marked as :class:`Scores` and the class is not bound to a model, or if the
                 scores are not finite.
         """
         alive = default_mask.reshape(-1) != 0
@@ -211,19 +211,20 @@ class SaliencyUnstructured(BasePruningMethod):
     def apply(  # type: ignore[override]
         cls, module: nn.Module, name: str, amount: float, importance_scores: Tensor | None = None
     ) -> BasePruningMethod:
-        """Prune one parameter in one go, as torch's methods do; on an error nothing has changed.
+        """Prune one parameter in one step, as torch's methods do. An error changes nothing.
 
         Args:
-            module: holds the parameter.
-            name: its name there.
-            amount: what to remove of it.
-            importance_scores: scores of its shape; by default those of the model that the class is bound to.
+            module: the module that holds the parameter.
+            name: the name of the parameter in ``module``.
+            amount: how much of it to remove.
+            importance_scores: scores of the parameter's shape; by default those of the model that the class is bound
+                to.
 
         Returns:
             The hook that was added.
         """
         pair = (module, name)
-        # of the class that is not bound, so that the hook pickles, and without the model
+        # of the unbound class, so that the hook pickles without the model
         unbound = next(base for base in cls.__mro__ if "_task" not in vars(base) or base is SaliencyUnstructured)
         parent: Any = super(SaliencyUnstructured, unbound)
 
@@ -242,7 +243,7 @@ class SaliencyUnstructured(BasePruningMethod):
 
     @classmethod
     def _of_bound_model(cls, raw: Tensor) -> Tensor:
-        """The scores of the bound model for the raw weights that torch concatenated."""
+        """The bound model's scores for the raw weights that torch concatenated."""
         if cls._task.model is None:
             raise ValueError(refusal(cls.__name__, cls.needs))
         pairs = parameters_of(raw, cls._task.model, cls._bound_parameters)

@@ -1,4 +1,4 @@
-"""Binding: a class that carries what it scores with, and which parameters of its model it is to rank."""
+"""Classes that carry their model and data, and the parameters that they rank."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ Bound = TypeVar("Bound")
 
 
 def bound_class(method: type[Bound], task: Task, parameters: Sequence[Pair] | None) -> type[Bound]:
-    """The class ``method`` that scores with ``task``, and ranks ``parameters`` in their order where they are given."""
+    """A subclass of ``method`` that scores with ``task``, and ranks ``parameters`` in their order if given."""
     attributes = {"_task": task, "_bound_parameters": parameters}
     return make_class(method.__name__, method, attributes, bound_class, method, task, parameters)
 
 
 def survivors_of(pair: Pair, tensor: Tensor) -> Tensor:
-    """The entries of ``tensor``, flattened, that the mask of its parameter keeps."""
+    """The elements of ``tensor``, flattened, that the mask of its parameter keeps."""
     mask: Tensor | None = getattr(pair[0], f"{pair[1]}_mask", None)
     flat = tensor.reshape(-1)
     return flat if mask is None else flat[mask.reshape(-1) == 1]
 
 
 def parameters_of(raw: Tensor, model: nn.Module, bound: Sequence[Pair] | None) -> list[Pair]:
-    """Which parameters of ``model`` were concatenated to ``raw``: those of exactly its values, or an error."""
+    """Find the parameters of ``model`` whose concatenated values are exactly ``raw``, or raise an error."""
     raw = raw.detach()
     candidates = bound if bound is not None else [(module, name) for module, name, _, _ in held_parameters(model)]
     values = {pair: survivors_of(pair, getattr(*pair).detach()).to(raw.dtype) for pair in candidates}
@@ -51,5 +51,5 @@ def parameters_of(raw: Tensor, model: nn.Module, bound: Sequence[Pair] | None) -
 
 
 def _starts_with(vector: Tensor, value: Tensor) -> bool:
-    # a few entries first: almost always they decide, and the rest may be millions
+    # a few elements first: they almost always decide, and the rest may be millions
     return torch.equal(vector[: value.numel()][:8], value[:8]) and torch.equal(vector[: value.numel()], value)

@@ -17,16 +17,16 @@ class OptimalBrainDamageUnstructured(SaliencyUnstructured):
 
     ``h`` is the diagonal of the generalised Gauss-Newton matrix of the mean loss over all examples,
     :math:`\sum_{o,p} \frac{\partial z_o}{\partial \theta_i} \frac{\partial^2 L}{\partial z_o \partial z_p}
-    \frac{\partial z_p}{\partial \theta_i}` with outputs ``z``, computed exactly. It is the Hessian's own diagonal where
+    \frac{\partial z_p}{\partial \theta_i}` with outputs ``z``, computed exactly. It is the Hessian's own diagonal if
     the outputs are piecewise linear in each weight: with ReLU, max pooling and BatchNorm in evaluation mode, and no
-    weight used twice. Elsewhere it leaves out the term with the network's curvature, as the paper's own
-    (Levenberg-Marquardt) approximation does, which also drops terms between units of a layer.
+    weight used twice. Elsewhere it leaves out the term with the network's curvature. The paper's own
+    (Levenberg-Marquardt) approximation leaves it out too, and also drops terms between units of a layer.
 
-    The model is scored in evaluation mode, in float32 or wider, and by default in one iteration. An example takes one
-    forward pass, and a backward pass for each of its outputs.
+    The method scores the model in evaluation mode, in float32 or wider, and by default in one iteration. Each example
+    needs one forward pass and one backward pass per output.
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
     Source: LeCun, Denker and Solla 1990, "Optimal brain damage", equations 3 to 5.
 

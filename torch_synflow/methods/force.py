@@ -1,4 +1,4 @@
-"""FORCE and GraSP-It: progressive skeletonization (de Jorge et al. 2020)."""
+"""FORCE and GraSP-It, progressive skeletonization (de Jorge et al. 2020)."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from torch_synflow.scoring.task import Weights
 
 
 class FORCEUnstructured(SaliencyUnstructured):
-    r"""Keep the weights that matter most to the loss once the others are gone; a pruned weight may return.
+    r"""Keep the weights that matter most to the loss of the pruned network; a pruned weight may return.
 
     .. math:: S(\theta) = \left| \frac{\partial L}{\partial \theta}(m \odot \theta) \odot \theta \right|
 
-    Each iteration takes the gradient at the weights that the mask :math:`m` of the one before keeps, but scores all
-    that the call began with by their own, unmasked values, so that a weight that was left out can come back. What
-    an earlier call pruned stays pruned. By default 60 iterations with the exponential schedule, in training mode;
-    the data are read once an iteration, as for ``IterativeSNIP``.
+    Each iteration takes the gradient at the weights that the previous mask :math:`m` keeps. It scores all weights that
+    the call began with by their unmasked values, so a weight that was left out can return. Weights that an earlier call
+    pruned stay pruned. By default, there are 60 iterations with the exponential schedule, in training mode. Each
+    iteration reads the data once, as for ``IterativeSNIP``.
 
-    Scores of a model, outside of the loop, are those of SNIP.
+    Outside the loop, the scores of a model are those of SNIP.
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
     Source: de Jorge et al. 2020, "Progressive skeletonization: trimming more fat from a network at initialization";
-    60 iterations is what its authors' code recommends.
+    the code of its authors recommends 60 iterations.
 
     Example:
         >>> from torch_synflow import prune
@@ -43,7 +43,7 @@ class FORCEUnstructured(SaliencyUnstructured):
 
     @classmethod
     def saliency(cls, network: Network) -> Weights:
-        """``abs(dL/dw * w)``, the gradient at the kept weights, ``w`` all of them."""
+        """``abs(dL/dw * w)``, with the gradient at the kept weights and ``w`` unmasked."""
         gradients = network.mean_gradient(network.task.data)
         return {name: gradient.mul_(network.dense[name]).abs_() for name, gradient in gradients.items()}
 
@@ -52,16 +52,16 @@ FORCE = FORCEUnstructured
 
 
 class GraSPItUnstructured(SaliencyUnstructured):
-    r"""Keep the weights that hold most of the pruned network's gradient norm, scored anew after each small pruning.
+    r"""Keep the weights with the largest part of the pruned network's gradient norm, scored again in each iteration.
 
     .. math:: S(\theta) = \left( \frac{\partial L}{\partial \theta}(m \odot \theta) \right)^2
 
-    GraSP's aim, the squared norm of the gradient, is a sum over the weights that are kept; a weight's score is its
-    part of that sum. No second derivative is taken. By default 60 iterations with the exponential schedule, in
-    training mode; the data are read once an iteration, as for ``IterativeSNIP``.
+    GraSP's objective, the squared norm of the gradient, is a sum over the kept weights. The score of a weight is its
+    part of that sum, so no second derivative is needed. By default, there are 60 iterations with the exponential
+    schedule, in training mode. Each iteration reads the data once, as for ``IterativeSNIP``.
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
     Source: de Jorge et al. 2020, "Progressive skeletonization: trimming more fat from a network at initialization",
     where it is GRASP-It, as in its authors' code.

@@ -1,4 +1,4 @@
-"""GraSP: gradient signal preservation (Wang et al. 2020)."""
+"""GraSP, gradient signal preservation (Wang et al. 2020)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class GraSPUnstructured(SaliencyUnstructured):
     .. math:: S(\theta) = \theta \odot H g, \qquad g = \frac{\partial L}{\partial \theta},
               \quad H = \frac{\partial^2 L}{\partial \theta^2}
 
-    The paper prunes the highest of ``-w * Hg``; with the sign turned, higher means keep as everywhere here.
-    Scores are signed and ranked as they are. ``L`` is the mean loss over all examples of the data, of outputs
-    divided by ``temperature``; both derivatives are taken over the same examples, with respect to the pruned
-    parameters, and with the same dropout. The model is scored in training mode, by default in one iteration.
+    The paper prunes the highest of ``-w * Hg``. Here the sign is inverted, so higher means keep. Scores are signed and
+    ranked without an absolute value. ``L`` is the mean loss over all examples of the data, of outputs divided by
+    ``temperature``. Both derivatives use the same examples and the same dropout, and are taken with respect to the
+    pruned parameters. The method scores the model in training mode, by default in one iteration.
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
     Source: Wang et al. 2020, "Picking winning tickets before training by preserving gradient flow", as in
-    Frankle et al. 2021, appendix C, equation 4; the temperature is that of the SynFlow authors' code.
+    Frankle et al. 2021, appendix C, equation 4; the temperature comes from the SynFlow authors' code.
 
     Example:
         >>> from torch_synflow import prune
@@ -42,13 +42,13 @@ class GraSPUnstructured(SaliencyUnstructured):
         192
     """
 
-    #: what the outputs are divided by before the loss; for another, subclass and set it
+    #: the divisor of the outputs before the loss; to change it, set it in a subclass
     temperature: ClassVar[float] = 200.0
 
     @classmethod
     def saliency(cls, network: Network) -> Weights:
         """``w * Hg``."""
-        data = list(batches(network.task.data))  # kept: two passes need the same examples in the same order
+        data = list(batches(network.task.data))  # kept, because two passes need the same examples in the same order
         products = network.mean_product_with_hessian(data, temperature=cls.temperature)
         return {name: product.mul_(network.weights[name]) for name, product in products.items()}
 
@@ -57,14 +57,14 @@ GraSP = GraSPUnstructured
 
 
 class GraSPLowestUnstructured(GraSPUnstructured):
-    r"""GraSP the other way round: what it finds most important is pruned first.
+    r"""GraSP inverted: prune the weights that GraSP ranks highest.
 
     .. math:: S(\theta) = -\theta \odot H g
 
-    The inversion experiment: the lowest of the paper's ``-w * Hg`` are pruned rather than the highest.
+    This is the inversion experiment. It prunes the lowest of the paper's ``-w * Hg`` rather than the highest.
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
     Source: Frankle et al. 2021, section 5 and appendix H.
 
@@ -91,9 +91,9 @@ class GraSPMagnitudeUnstructured(GraSPUnstructured):
     .. math:: S(\theta) = \left| \theta \odot H g \right|
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
-    Source: Frankle et al. 2021, appendix H: pruning the lowest magnitudes, their improvement of GraSP.
+    Source: Frankle et al. 2021, appendix H, which prunes the lowest magnitudes to improve GraSP.
 
     Example:
         >>> model = nn.Linear(4, 3)
@@ -115,21 +115,21 @@ GraSPMagnitude = GraSPMagnitudeUnstructured
 def grasp_scores(
     model: nn.Module, data: Data, loss_fn: LossFunction, parameters: Parameters | None = None
 ) -> dict[Pair, Tensor]:
-    r"""GraSP's scores :math:`w \odot H g` of a model, signed.
+    r"""Compute GraSP's signed scores :math:`w \odot H g` of a model.
 
     Args:
-        model: the model; it is only read.
+        model: the model, which is only read.
         data: one batch ``(inputs, targets)`` or an iterable of batches such as a ``DataLoader``, read once.
         loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch, twice differentiable.
         parameters: ``(module, name)`` pairs, all prunable weights by default.
 
     Returns:
-        For each pair a tensor of its parameter's shape, in the squared unit of the loss, higher meaning keep,
-        zero where pruned.
+        A tensor per pair, of its parameter's shape, in the squared unit of the loss. Higher means keep; pruned weights
+        score zero.
 
     Raises:
-        TypeError, ValueError: if the data are empty or no batches, the loss is no finite scalar that depends
-            on the outputs, or scores are not finite or zero for a whole tensor of an unpruned model.
+        TypeError, ValueError: if the data are empty or not batches, the loss is not a finite scalar that depends on the
+            outputs, scores are not finite, or all scores of a tensor of an unpruned model are zero.
 
     Source: Frankle et al. 2021, appendix C.1, equation 4.
 
@@ -155,12 +155,12 @@ def grasp_unstructured(
     data: Data | None = None,
     loss_fn: LossFunction | None = None,
 ) -> nn.Module:
-    """Prune one parameter by its GraSP scores, in one go.
+    """Prune one parameter by its GraSP scores, in one step.
 
     Args:
-        module: holds the parameter.
-        name: its name there.
-        amount: what to remove of it, a fraction of the entries not yet pruned or a count.
+        module: the module that holds the parameter.
+        name: the name of the parameter in ``module``.
+        amount: how much of it to remove: a fraction of the weights not yet pruned, or a count.
         importance_scores: scores of the parameter's shape, instead of a model.
         model: the model that ``module`` belongs to.
         data: one batch ``(inputs, targets)`` or an iterable of batches.
@@ -170,7 +170,7 @@ def grasp_unstructured(
         ``module``, pruned.
 
     Raises:
-        ValueError: if neither scores nor a model with data is given, among others.
+        ValueError: if neither scores nor a model with data is passed, or as for :func:`grasp_scores`.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))

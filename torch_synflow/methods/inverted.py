@@ -1,4 +1,4 @@
-"""Inverted methods: those that prune what another one holds for the most important."""
+"""Inverted methods, which prune the weights that another method ranks highest."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from torch_synflow.scoring.task import Weights
 
 
 def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]:
-    """A method that prunes what ``pruning_method`` holds for the most important, and keeps the least.
+    """Make a method that prunes the weights that ``pruning_method`` ranks highest, and keeps the lowest.
 
-    Scores change their sign, which inverts the order of any scores, zeros and signed ones included; one over the
-    score would not. Scores that torch's functions are handed are ranked as they are, so hand them those of the
-    inverted class. Of a method without scores (torch's, a third party's) the complement is taken of what it
-    keeps when it is to keep as many as are now removed.
+    Scores change their sign, which inverts the order of all scores, including zeros and signed ones. One over the score
+    would not. Torch's functions rank the scores that you pass without a change of sign, so pass those of the inverted
+    class. For a method without scores (torch's or a third party's), the inverted method keeps the complement of the
+    weights that the method keeps for the complementary count.
 
     Args:
         pruning_method: an unstructured ``BasePruningMethod`` class.
@@ -30,7 +30,7 @@ def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]
         A class for ``global_iterative_unstructured`` and torch's functions.
 
     Raises:
-        TypeError: if it is no such class.
+        TypeError: if ``pruning_method`` is not such a class.
 
     Source: Frankle et al. 2021, section 5, "Inversion".
 
@@ -61,7 +61,7 @@ def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]
         alive = default_mask.reshape(-1) != 0
         values = t.reshape(-1)[alive]
         keep = values.numel() - to_remove(self.amount, values.numel())
-        # what the method would lose first is what is now kept
+        # the weights that the method would remove first are now kept
         last = pruning_method(amount=keep).compute_mask(values, torch.ones_like(values))  # type: ignore[call-arg]
         kept = torch.zeros_like(alive).masked_scatter(alive, last == 0)
         return default_mask * kept.view(default_mask.shape)

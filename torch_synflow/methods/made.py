@@ -1,4 +1,4 @@
-"""Classes that are made at run time, and pickle as the call that made them."""
+"""Classes made at run time, which pickle as the call that made them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Base = TypeVar("Base")
 
 
 class MadeClass(ABCMeta):
-    """The type of such classes: pickle finds other classes by their names, and these have none in a module."""
+    """The type of these classes: pickle finds other classes by their names, and these have no name in a module."""
 
     _recipe: tuple[Callable[..., Any], tuple[Any, ...]]
 
@@ -29,7 +29,7 @@ def make_class(
 
 
 def _reduce(made: MadeClass) -> Any:
-    # a user's subclass of a made class is found by its name
+    # pickle finds a user's subclass of a made class by its name
     return vars(made).get("_recipe", made.__qualname__)
 
 

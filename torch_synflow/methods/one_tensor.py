@@ -1,4 +1,4 @@
-"""One tensor pruned by its scores, in one go."""
+"""Pruning one tensor by its scores, in one step."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def prune_one(
     prune: Callable[..., object],
     meeting: Meeting | None,
 ) -> None:
-    """Check, score and prune; on an error nothing has changed, on any rank of a meeting.
+    """Check, score and prune. An error changes nothing, on any rank of a meeting.
 
     Args:
         pair: the tensor.
-        amount: what to remove of it.
-        scores: makes its scores, which may draw random numbers.
-        prune: torch's function, given them as ``importance_scores``.
-        meeting: the ranks that do it together, or ``None`` for this one alone.
+        amount: how much of it to remove.
+        scores: a function that computes its scores and may draw random numbers.
+        prune: torch's function, which gets the scores as ``importance_scores``.
+        meeting: the ranks that prune together, or ``None`` for this rank alone.
     """
     (entry,) = resolve([pair], None)
     check_amount(amount)

@@ -1,4 +1,4 @@
-"""What a method needs to score, and what is said to a call that lacks it: the call that would work."""
+"""The arguments that a method needs, and errors that show a call that would work."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _ARGUMENTS = {
 
 
 def call_that_works(name: str, needs: Sequence[str]) -> str:
-    """A call of the helper with a method of this class name that passes all that the method needs."""
+    """A call of ``global_iterative_unstructured`` that passes all arguments that this method needs."""
     passed = ", ".join(_ARGUMENTS[need] for need in needs)
     short = name.removesuffix("Unstructured")
     return f"prune.global_iterative_unstructured(params, prune.{short}, amount, model=model, {passed})"
 
 
 def refusal(name: str, needs: Sequence[str]) -> str:
-    """Why raw weights are not ranked, and what to do."""
+    """The error for raw weights, with the fix."""
     return (
         f"{name} ranks scores, not weights, and it was given no scores and is bound to no model; pass "
         f"importance_scores from {name}.scores(...) (tensors of your own: "
@@ -35,7 +35,7 @@ def refusal(name: str, needs: Sequence[str]) -> str:
 
 
 def checked_task(task: Task, name: str, needs: Sequence[str], batch_size: int | None) -> Task:
-    """The task of a method of this class name, checked to have what it needs; data that can be read once is listed."""
+    """The task of a method, checked to have the needed arguments; data that can be read only once becomes a list."""
     optional = ("loss_fn",) if task.data is not None and has_own_loss(task.data) else ()
     missing = [argument for argument in ("model", *needs) if getattr(task, argument) is None]
     missing = [argument for argument in missing if argument not in optional]

@@ -1,4 +1,4 @@
-"""What the loop asks of a method, of ours and of any other: to leave so many elements."""
+"""The interface between the loop and a method, ours or another: keep a given number of elements."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from torch_synflow.selection.survivors import Element, Survivors
 
 
 class Rounds(ABC):
-    """A method at work on some tensors.
+    """A method that prunes a list of tensors.
 
     Attributes:
         method: its class.
-        task: what it scores with.
-        iterations: how many there are by default.
-        schedule: the schedule by default.
-        reads_data: whether what it keeps depends on the task's data.
+        task: the model and data that it scores with.
+        iterations: the default number of iterations.
+        schedule: the default schedule.
+        reads_data: whether the masks depend on the task's data.
     """
 
     method: type[BasePruningMethod]
@@ -40,26 +40,26 @@ class Rounds(ABC):
 
     @abstractmethod
     def start(self, entries: Sequence[Entry], last: Quota) -> None:
-        """Begin with tensors as they are; called once, before :meth:`select`, with what is to be left in the end."""
+        """Begin with the current tensors; called once, before :meth:`select`, with the final quota."""
 
     @abstractmethod
     def select(self, survivors: Survivors, quota: Quota) -> Survivors:
-        """What is left after an iteration."""
+        """The elements left after an iteration."""
 
     def apply(self, survivors: Survivors) -> None:  # noqa: B027 - most have nothing to prune
-        """Go on with what :meth:`select` has left."""
+        """Continue with the elements that :meth:`select` has left."""
 
 
 def rounds_of(method: Any, given: Task, remembered: Task) -> Rounds:
-    """How a class prunes in the loop.
+    """The rounds of a class in the loop.
 
     Args:
         method: the class.
-        given: what the call says it scores with.
-        remembered: what it scores with where neither the call nor the class, which may be bound, says so.
+        given: the task that the call passes.
+        remembered: the task for arguments that neither the call nor a bound class gives.
 
     Raises:
-        TypeError, ValueError: if it is no class of an unstructured method, or lacks what it scores with.
+        TypeError, ValueError: if ``method`` is not the class of an unstructured method, or an argument is missing.
     """
     if not (isinstance(method, type) and issubclass(method, BasePruningMethod)):
         named = ", a name; pass the class itself" if isinstance(method, str) else ""
@@ -84,7 +84,7 @@ def rounds_of(method: Any, given: Task, remembered: Task) -> Rounds:
 
 
 class _ByScores(Rounds):
-    """A method that scores a model: score what is left, keep the highest, apply the masks to the weights."""
+    """A method that scores a model: score the remaining weights, keep the highest, and apply the masks."""
 
     def __init__(self, method: type[SaliencyUnstructured], task: Task) -> None:
         self.task = method.require(task)
@@ -106,7 +106,7 @@ class _ByScores(Rounds):
     def apply(self, survivors: Survivors) -> None:
         if survivors.total == sum(entry.alive for entry in self._entries):
             return
-        with torch.inference_mode(False):  # autograd saves no tensor that was made in that mode
+        with torch.inference_mode(False):  # autograd saves no tensor made in that mode
             if self._method.pruned_may_return:
                 self._network.mask_dense(survivors)
             else:
@@ -114,11 +114,11 @@ class _ByScores(Rounds):
 
 
 class _KeepingLayers(_ByScores):
-    """A method that takes back, and divides, what would leave a layer without flow.
+    """A method that undoes and divides an iteration that would leave a layer without flow.
 
-    The scores of what is left say whether flow reaches each layer, and are those of the next step, so nothing is
-    scored twice as long as nothing is taken back. An element whose removal alone would cut a layer off stays for
-    good, as paths only get fewer.
+    The scores of the remaining weights show whether flow reaches each layer. The next step uses the same scores, so
+    nothing is scored twice as long as nothing is undone. An element whose removal alone would cut off a layer stays
+    permanently, because paths only get fewer.
     """
 
     def start(self, entries: Sequence[Entry], last: Quota) -> None:
@@ -168,10 +168,10 @@ class _KeepingLayers(_ByScores):
         return survivors
 
     def apply(self, survivors: Survivors) -> None:
-        """Done on the way."""
+        """Already done by :meth:`select`."""
 
     def _keep_one_of_each(self, survivors: Survivors) -> None:
-        """Go on without paths where no element can go that is on none of a layer's: the highest of each layer stays."""
+        """Continue without paths once every remaining element is needed; each layer keeps its highest."""
         self._on_paths = False
         self._staying = [survivors.highest(self._scores, number) for number in self._reached]
         warn_user(
@@ -180,7 +180,7 @@ class _KeepingLayers(_ByScores):
         )
 
 
-#: what torch's own methods keep the highest of, where they have to tell which of a group are the best
+#: the values by which torch's own methods rank the elements of a group
 _SCORES: dict[type[BasePruningMethod], Callable[[Tensor], Tensor]] = {
     L1Unstructured: torch.abs,
     RandomUnstructured: torch.rand_like,
@@ -188,7 +188,7 @@ _SCORES: dict[type[BasePruningMethod], Callable[[Tensor], Tensor]] = {
 
 
 class _ByMasks(Rounds):
-    """A method of torch's kind, which computes the mask of a vector of weights."""
+    """A method like torch's, which computes the mask of a vector of weights."""
 
     def __init__(self, method: type[BasePruningMethod], task: Task) -> None:
         if task.model is not None and not isinstance(task.model, nn.Module):

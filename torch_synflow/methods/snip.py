@@ -1,4 +1,4 @@
-"""SNIP: single-shot network pruning based on connection sensitivity (Lee et al. 2019)."""
+"""SNIP, single-shot network pruning based on connection sensitivity (Lee et al. 2019)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class SNIPUnstructured(SaliencyUnstructured):
 
     .. math:: S(\theta) = \left| \frac{\partial L}{\partial \theta} \odot \theta \right|
 
-    ``L`` is the mean loss over all examples of the data; the absolute value is taken once, of the gradient
-    over all of them. The model is scored in training mode, in float32 or wider, and by default in one iteration.
+    ``L`` is the mean loss over all examples of the data. The absolute value is taken once, of the gradient over all
+    examples. The method scores the model in training mode, in float32 or wider, and by default in one iteration.
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
     Source: Lee et al. 2019, "SNIP: single-shot network pruning based on connection sensitivity", as in
     Frankle et al. 2021, appendix B.
@@ -49,16 +49,16 @@ SNIP = SNIPUnstructured
 
 
 class IterativeSNIPUnstructured(SNIPUnstructured):
-    r"""SNIP, scored anew after each of 100 small prunings.
+    r"""SNIP with scores that are computed again in each of 100 iterations.
 
     .. math:: S(\theta) = \left| \frac{\partial L}{\partial \theta} \odot \theta \right|
               \text{ at the weights that are left}
 
-    The data are read once an iteration: a loader that shuffles, or an iterable that draws, gives fresh examples
-    each time; one batch, or an iterator, gives the same ones. The schedule is exponential, as SynFlow's.
+    Each iteration reads the data once. A loader that shuffles, or an iterable that draws, gives new examples each time.
+    One batch, or an iterator, gives the same examples. The schedule is exponential, like SynFlow's.
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
     Source: Frankle et al. 2021, appendix G; Verdenius et al. 2020, "Pruning via iterative ranking of sensitivity
     statistics"; de Jorge et al. 2020, "Progressive skeletonization".
@@ -85,21 +85,21 @@ IterativeSNIP = IterativeSNIPUnstructured
 def snip_scores(
     model: nn.Module, data: Data, loss_fn: LossFunction, parameters: Parameters | None = None
 ) -> dict[Pair, Tensor]:
-    r"""SNIP's scores :math:`|\partial L / \partial w \cdot w|` of a model.
+    r"""Compute SNIP's scores :math:`|\partial L / \partial w \cdot w|` of a model.
 
     Args:
-        model: the model; it is only read.
+        model: the model, which is only read.
         data: one batch ``(inputs, targets)`` or an iterable of batches such as a ``DataLoader``.
         loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch.
         parameters: ``(module, name)`` pairs, all prunable weights by default.
 
     Returns:
-        For each pair a tensor of its parameter's shape, in the unit of the loss, higher meaning keep, zero
-        where pruned.
+        A tensor per pair, of its parameter's shape, in the unit of the loss. Higher means keep; pruned weights score
+        zero.
 
     Raises:
-        TypeError, ValueError: if the data are empty or no batches, the loss is no finite scalar that depends
-            on the outputs, or scores are not finite or zero for a whole tensor of an unpruned model.
+        TypeError, ValueError: if the data are empty or not batches, the loss is not a finite scalar that depends on the
+            outputs, scores are not finite, or all scores of a tensor of an unpruned model are zero.
 
     Source: Frankle et al. 2021, appendix B.2.
 
@@ -123,12 +123,12 @@ def snip_unstructured(
     data: Data | None = None,
     loss_fn: LossFunction | None = None,
 ) -> nn.Module:
-    """Prune one parameter by its SNIP scores, in one go.
+    """Prune one parameter by its SNIP scores, in one step.
 
     Args:
-        module: holds the parameter.
-        name: its name there.
-        amount: what to remove of it, a fraction of the entries not yet pruned or a count.
+        module: the module that holds the parameter.
+        name: the name of the parameter in ``module``.
+        amount: how much of it to remove: a fraction of the weights not yet pruned, or a count.
         importance_scores: scores of the parameter's shape, instead of a model.
         model: the model that ``module`` belongs to.
         data: one batch ``(inputs, targets)`` or an iterable of batches.
@@ -138,7 +138,7 @@ def snip_unstructured(
         ``module``, pruned.
 
     Raises:
-        ValueError: if neither scores nor a model with data is given, among others.
+        ValueError: if neither scores nor a model with data is passed, or as for :func:`snip_scores`.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))

@@ -8,17 +8,17 @@ from torch_synflow.scoring.task import Weights
 
 
 class SynapticSaliencyUnstructured(SaliencyUnstructured):
-    r"""Keep the weights by the synaptic saliency of a scalar that you write as a function of the outputs.
+    r"""Keep the weights with the highest synaptic saliency of a scalar that you write as a function of the outputs.
 
     .. math:: S(\theta) = \frac{\partial R}{\partial \theta} \odot \theta
 
-    ``loss_fn(outputs, targets)`` is R; of several batches it is the mean over all examples. Scores are signed and
-    ranked as they are: the weights that raise R the most are kept, to first order. Without biases they are conserved
-    at every unit and over every cut of the network. A method whose R is fixed is a subclass of
-    ``SaliencyUnstructured`` that returns ``dR/dw * w`` from ``network.gradient``.
+    ``loss_fn(outputs, targets)`` is R. For several batches, R is the mean over all examples. Scores are signed and
+    ranked without an absolute value, so the weights that raise R the most, to first order, are kept. Without biases,
+    scores are conserved at every unit and across every cut of the network. For a method with a fixed R, write a
+    subclass of ``SaliencyUnstructured`` that returns ``dR/dw * w`` with ``network.gradient``.
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
     Source: Tanaka et al. 2020, section 4, equation 1.
 
@@ -42,14 +42,14 @@ SynapticSaliency = SynapticSaliencyUnstructured
 
 
 class TaylorFOUnstructured(SynapticSaliencyUnstructured):
-    r"""Keep the weights whose removal would change the loss the most, squared: the order is SNIP's.
+    r"""Keep the weights whose removal would change the loss the most; the scores are the squares of SNIP's.
 
     .. math:: S(\theta) = \left( \frac{\partial L}{\partial \theta} \odot \theta \right)^2
 
-    Squares of small scores are zero in float32 where SNIP's are not, and so tie.
+    The order is SNIP's, except that the squares of small scores are zero in float32 and therefore tie.
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
     Source: Molchanov et al. 2019, "Importance estimation for neural network pruning", equation 8.
 

@@ -1,4 +1,4 @@
-"""SynFlow: iterative synaptic flow pruning (Tanaka et al. 2020)."""
+"""SynFlow, iterative synaptic flow pruning (Tanaka et al. 2020)."""
 
 from __future__ import annotations
 
@@ -25,27 +25,26 @@ from torch_synflow.selection.stream import ScoreStream
 
 
 class SynFlowUnstructured(SaliencyUnstructured):
-    r"""Keep the weights that carry the most synaptic flow; no data is needed.
+    r"""Keep the weights that carry the most synaptic flow, without data.
 
     .. math:: R = \mathbb{1}^\top f(\mathbb{1}; |\theta|), \qquad
               S(\theta) = \frac{\partial R}{\partial |\theta|} \odot |\theta|
 
-    The network is read with the absolute values of all its parameters, in evaluation mode, on one input of
-    ones, in float64: in float32 the plain pass overflows on networks deeper than ResNet-44 for CIFAR-10 and
-    ResNet-18 for ImageNet (Frankle et al. 2021, appendix D.2).
-    Operations that are not positively homogeneous, from GELU to attention, are read as ones that are; see
-    ``torch_synflow.flow``. Scores beyond the range of float64 come out times a factor that all share.
-    Scores are positive and their sum is the same, R, for every set of layers that cuts the network, so a path from
-    input to output stays as long as less than R is removed at once. By default there are 100 iterations with the
-    exponential schedule, of which the last ones before max compression may remove more.
+    The method scores the network with the absolute values of all its parameters, in evaluation mode, on one input of
+    ones, in float64. In float32, the plain pass overflows on networks deeper than ResNet-44 for CIFAR-10 and ResNet-18
+    for ImageNet (Frankle et al. 2021, appendix D.2). Homogeneous surrogates replace operations that are not positively
+    homogeneous, from GELU to attention; see ``torch_synflow.flow``. Scores beyond the range of float64 share a common
+    factor. Scores are positive, and their sum is the same, R, for every set of layers that cuts the network. A path
+    from input to output therefore remains as long as each iteration removes less than R. By default, there are 100
+    iterations with the exponential schedule. Near max compression, the last iterations may remove more.
 
-    With ``keep_layers = True`` in a subclass each layer stays on a path from input to output, down to as many weights
-    as there are layers. An iteration that would cut a layer off is taken back and divided, down to single weights; a
-    weight that a layer cannot do without stays. Where only such weights are left, each layer keeps one of them, and a
-    warning says that. It takes twice the memory for weights and excludes ``layer_densities``.
+    In a subclass with ``keep_layers = True``, each layer stays on a path from input to output, down to as many weights
+    as there are layers. An iteration that would cut off a layer is undone and divided, down to single weights, and
+    weights that a layer needs stay. If only such weights are left, each layer keeps one of them, and a warning says so.
+    This option takes twice the memory for weights and excludes ``layer_densities``.
 
     Args:
-        amount: what to remove, a fraction of the entries not yet pruned or a count.
+        amount: how much to remove: a fraction of the weights not yet pruned, or a count.
 
     Source: Tanaka et al. 2020, "Pruning neural networks without any data by iteratively conserving synaptic
     flow", algorithm 1 and section 6.
@@ -65,14 +64,14 @@ class SynFlowUnstructured(SaliencyUnstructured):
     needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
     keep_layers: ClassVar[bool] = False
 
-    #: what the forward pass runs under; the second is slower, and for flows that overflow or vanish under the first
+    #: the modes of the forward pass; the second one is slower, for flows that overflow or vanish under the first one
     _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (Flow, ScaledFlow)
 
     @classmethod
     def network(cls, task: Task, entries: Sequence[Entry], masks: Sequence[Tensor]) -> PositiveNetwork:
-        """The positive network, in float64; its weights as they are, or in float32 where they are narrower.
+        """The positive network in float64, with weights in their own precision, or in float32 if that is wider.
 
-        A subclass with a :meth:`saliency` of its own gets them in float64 too.
+        A subclass with its own :meth:`saliency` gets the weights in float64 too.
         """
         floor = torch.float32 if cls._computes_in_parts() else cls.dtype
         with ONE_AT_A_TIME, torch.inference_mode(False), torch.no_grad():
@@ -80,10 +79,10 @@ class SynFlowUnstructured(SaliencyUnstructured):
 
     @classmethod
     def saliency(cls, network: Network) -> Weights:
-        """``dR/dw * w`` at the absolute values of the weights, the model read by :mod:`torch_synflow.flow`.
+        """``dR/dw * w`` at the absolute values of the weights, under the surrogates of :mod:`torch_synflow.flow`.
 
         Raises:
-            ValueError: naming the operation that makes scores negative, not finite, or zero for a whole layer.
+            ValueError: if scores are negative, not finite, or zero for a whole layer. The message names the operation.
         """
         assert isinstance(network, PositiveNetwork)  # of the function above
         scores = cls._flow(network)
@@ -91,7 +90,7 @@ class SynFlowUnstructured(SaliencyUnstructured):
 
     @classmethod
     def score_entries(cls, entries: Sequence[Entry], network: Network) -> ScoreStream:
-        """As for any method, but computed as they are read."""
+        """As for any method, but scores are computed while they are read."""
         assert isinstance(network, PositiveNetwork)
         if not cls._computes_in_parts():
             return super().score_entries(entries, network)
@@ -103,13 +102,13 @@ class SynFlowUnstructured(SaliencyUnstructured):
 
     @classmethod
     def _computes_in_parts(cls) -> bool:
-        """Whether scores are computed as they are read: unless a subclass has its own."""
+        """Whether scores are computed while they are read, unless a subclass has its own."""
         same: bool = cls.saliency.__func__ is SynFlowUnstructured.saliency.__func__  # type: ignore[attr-defined]
         return same
 
     @classmethod
     def _flow(cls, network: PositiveNetwork) -> ScoreStream:
-        """The scores, checked: finite, not negative, and at first not zero throughout where a path leads."""
+        """The checked scores: finite, not negative, and at first not all zero in a layer on a path."""
         for mode in cls._modes:
             if network.mode is cls._modes[1] and mode is not network.mode:
                 continue
@@ -139,7 +138,7 @@ SynFlow = SynFlowUnstructured
 
 
 def _fault(scores: ScoreStream, number: int, *, zero: bool) -> str:
-    """What is wrong with the scores of a tensor; zero throughout only where ``zero`` says that is wrong."""
+    """The fault of the scores of a tensor, if any. All zeros count as a fault only if ``zero`` is true."""
     extremes = [torch.stack(torch.aminmax(part)) for part, _ in scores.parts(range(number, number + 1)) if part.numel()]
     if not extremes:
         return ""
@@ -151,14 +150,14 @@ def _fault(scores: ScoreStream, number: int, *, zero: bool) -> str:
         return "negative ones"
     if not zero or greatest:
         return ""
-    if scores.error:  # what parts are computed in may be too narrow for them
+    if scores.error:  # the dtype of the parts may be too narrow for them
         scores.exactly()
         return _fault(scores, number, zero=zero)
     return "zero throughout"
 
 
 def _warn(zeros: Sequence[str], unused: Sequence[str], operations: Sequence[str]) -> None:
-    """Name, once, what is not scored as it is."""
+    """Name, once, the operations and parameters that are not scored unchanged."""
     parts = []
     if operations:
         parts.append(
@@ -183,19 +182,19 @@ def _bare(name: str) -> str:
 def synflow_scores(
     model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None
 ) -> dict[Pair, Tensor]:
-    r"""SynFlow's scores :math:`\partial R / \partial |w| \cdot |w|` of a model, in float64.
+    r"""Compute SynFlow's scores :math:`\partial R / \partial |w| \cdot |w|` of a model, in float64.
 
     Args:
-        model: the model; it is only read.
-        example_inputs: what it is called with, the first dimension being the batch; only shapes matter.
+        model: the model, which is only read.
+        example_inputs: the model's inputs, with the batch as the first dimension; only shapes matter.
         parameters: ``(module, name)`` pairs, all prunable weights by default.
 
     Returns:
-        For each pair a tensor of its parameter's shape, no unit, higher meaning keep, zero where pruned.
+        A tensor per pair, of its parameter's shape, without a unit. Higher means keep; pruned weights score zero.
 
     Raises:
         TypeError: if ``example_inputs`` holds no tensor.
-        ValueError: if scores are not finite, or zero for a whole tensor of an unpruned model.
+        ValueError: if scores are not finite, or all scores of a tensor of an unpruned model are zero.
 
     Source: Tanaka et al. 2020, equation 2.
 
@@ -219,23 +218,23 @@ def synflow_unstructured(
     model: nn.Module | None = None,
     example_inputs: ExampleInputs | None = None,
 ) -> nn.Module:
-    """Prune one parameter by its SynFlow scores, in one go.
+    """Prune one parameter by its SynFlow scores, in one step.
 
-    For the iterative method on many parameters use ``global_iterative_unstructured``.
+    For the iterative method on many parameters, use ``global_iterative_unstructured``.
 
     Args:
-        module: holds the parameter.
-        name: its name there.
-        amount: what to remove of it, a fraction of the entries not yet pruned or a count.
+        module: the module that holds the parameter.
+        name: the name of the parameter in ``module``.
+        amount: how much of it to remove: a fraction of the weights not yet pruned, or a count.
         importance_scores: scores of the parameter's shape, instead of a model.
         model: the model that ``module`` belongs to.
-        example_inputs: what the model is called with.
+        example_inputs: the model's inputs.
 
     Returns:
         ``module``, pruned.
 
     Raises:
-        ValueError: if neither scores nor a model with an input is given, among others.
+        ValueError: if neither scores nor a model with its inputs is passed, or as for :func:`synflow_scores`.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))

@@ -1,1 +1,1 @@
-"""The user's tensors, masks and state, before pruning and after."""
+"""The user's tensors, masks and state, before and after pruning."""

@@ -1,4 +1,4 @@
-"""Tensors that several processes hold parts of (``DTensor``): the part of this one, the whole, and what they count."""
+"""Tensors sharded over processes (``DTensor``): the part of this process, the whole, and counts."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Value = TypeVar("Value")
 
 
 def is_sharded(tensor: object) -> bool:
-    """Whether a tensor is a ``DTensor``, of which this process holds a part, or a replica."""
+    """Whether a tensor is a ``DTensor``, of which this process holds a part or a replica."""
     loaded = sys.modules.get("torch.distributed.tensor")  # without it there is none
     return loaded is not None and isinstance(tensor, loaded.DTensor)
 
 
 def part_of(tensor: Tensor) -> Tensor:
-    """What this process holds of a tensor: all of a plain one."""
+    """The part of a tensor that this process holds; all of a plain tensor."""
     if not is_sharded(tensor):
         return tensor
     held: Any = tensor.detach()
@@ -34,7 +34,7 @@ def sum_of(tensor: Tensor) -> int:
 
 
 def as_shown_by(like: Tensor, tensor: Tensor) -> Tensor:
-    """A whole tensor, which every process has, laid out as another one of its shape."""
+    """A whole tensor, which every process has, laid out like another tensor of its shape."""
     if not is_sharded(like) or is_sharded(tensor):
         return tensor
     return Layout.of(like).dtensor(Layout.of(like).part(tensor))
@@ -71,13 +71,13 @@ class Layout:
         return made
 
     def whole(self, part: Tensor) -> Tensor:
-        """The whole tensor, of the parts of all processes, which call this together."""
+        """The whole tensor, gathered from all processes, which call this together."""
         gathered: Any = self.dtensor(part)
         found: Tensor = gathered.full_tensor()
         return found
 
     def part(self, whole: Tensor) -> Tensor:
-        """The part of this process of a tensor that it has the whole of."""
+        """This process's part of a tensor that it holds as a whole."""
         from torch.distributed.tensor import DTensor, Replicate
 
         replicated = [Replicate()] * self.mesh.ndim
@@ -87,7 +87,7 @@ class Layout:
 
     @property
     def counted(self) -> bool:
-        """Whether the part of this process is the one that counts, of those that are the same on several."""
+        """Whether the part of this process counts, if several processes hold the same part."""
         return all(
             self.mesh.get_local_rank(number) == 0
             for number, placement in enumerate(self.placements)
@@ -95,7 +95,7 @@ class Layout:
         )
 
     def places(self, device: torch.device) -> Tensor:
-        """The flat indices in the whole tensor of the elements of this process' part, as a vector."""
+        """The flat indices, in the whole tensor, of the elements of this process's part."""
         rows = [placement for placement in self.placements if not placement.is_replicate()]
         if len(self.shape) and all(type(row).__name__ == "Shard" and row.dim == 0 for row in rows):
             width = self.shape[1:].numel()

@@ -1,4 +1,4 @@
-"""The weights of a model that are pruned by default, and what is said of those that are not."""
+"""The weights of a model that are pruned by default, and messages about weights that are not."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from torch_synflow.model.prunable import Pair, obstacle, refuse_flat_shards
 
 _log = logging.getLogger("torch_synflow")
 
-#: what a model is called with: a tensor, a tuple or list of positional arguments, or a mapping of keyword arguments
+#: the inputs of a model: a tensor, a tuple or list of positional arguments, or a mapping of keyword arguments
 ExampleInputs = Tensor | tuple[Any, ...] | list[Any] | Mapping[str, Any]
 #: a pattern of names, a class of modules, or several of these
 Exclude = str | type[nn.Module] | Iterable[str | type[nn.Module]]
 
 _PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
-#: below this share of the weights what is left out is a line in the log rather than a warning
+#: the share of omitted weights below which a line in the log replaces the warning
 _SMALL = 0.01
 
 
 class PrunableParameters(list[Pair]):
-    """A list of ``(module, name)`` pairs that remembers its model and an example of its inputs.
+    """A list of ``(module, name)`` pairs that remembers its model and the model's inputs.
 
-    It is a list in every respect: entries can be removed, and torch's own functions take it.
+    It is an ordinary list: you can remove pairs, and torch's own functions accept it.
 
     Attributes:
         model: the model that the modules belong to.
-        example_inputs: what the model is called with, or ``None``.
+        example_inputs: the model's inputs, or ``None``.
     """
 
     def __init__(self, pairs: Iterable[Pair], model: nn.Module, example_inputs: ExampleInputs | None = None) -> None:
@@ -51,33 +51,32 @@ def prunable_parameters(
     exclude: Exclude = (),
     embeddings: bool = False,
 ) -> PrunableParameters:
-    """List the weights of a model that multiply: of linear, convolution and recurrent layers, attention and experts.
+    """List the weights of linear, convolution and recurrent layers, of attention and of experts.
 
-    Biases and normalisation are left out, and so are embeddings unless they are asked for. So is what a pruning hook
-    cannot work on: the output projection of ``nn.MultiheadAttention``, which that module reads without calling it, a
-    weight that a parametrization computes, one without values or of integers. A layer that is tied to an embedding is
-    one with it.
+    The list omits biases, normalisation, and, by default, embeddings and layers tied to them. It also omits weights on
+    which a pruning hook cannot work: the output projection of ``nn.MultiheadAttention``, which that module reads
+    without calling it, weights that a parametrization computes, weights without values, and integer weights.
 
     Args:
         model: any module. It is only read.
-        example_inputs: what the model is called with: a tensor, a tuple of positional arguments or a mapping
-            of keyword arguments, the first dimension being the batch. Methods that need an input take its
-            shape from here. A model whose one argument is a mapping ``d`` is given it as ``(d,)``.
-        exclude: what to leave out: a pattern of names such as ``"classifier*"``, a class of modules, or several of
-            these. A module that matches is left out with all that it contains.
-        embeddings: whether to list the weights of embeddings too, and of layers tied to them. SynFlow gives these no
-            score, as it reads what is embedded as the network's input; SNIP, GraSP and magnitude do.
+        example_inputs: the model's inputs: a tensor, a tuple of positional arguments or a mapping of keyword arguments,
+            with the batch as the first dimension. Methods that need an input take its shape from here. If the only
+            argument is itself a mapping ``d``, pass ``(d,)``.
+        exclude: the modules to leave out: a pattern of names such as ``"classifier*"``, a class of modules, or several
+            of these. A matching module is left out with all its submodules.
+        embeddings: whether to list the weights of embeddings, and of layers tied to them. SynFlow gives embeddings no
+            score, because it treats embedded values as the network's input. SNIP, GraSP and magnitude score them.
 
     Returns:
         A list of ``(module, name)`` pairs, in the order of ``model.modules()``, that remembers the model.
 
     Raises:
-        TypeError: if ``model`` is no module, or ``exclude`` holds something else than names and classes of modules.
-        ValueError: if something in ``exclude`` matches no module, or FSDP1 has flattened the model's parameters.
+        TypeError: if ``model`` is not a module, or ``exclude`` holds anything other than names and classes of modules.
+        ValueError: if an item of ``exclude`` matches no module, or FSDP1 has flattened the model's parameters.
 
     Warns:
-        UserWarning: with the share of the weights that is listed and what is not, where one in a hundred is not and
-            nobody asked for that. Smaller shares are lines in the log ``"torch_synflow"``.
+        UserWarning: if the list omits one weight in a hundred or more without being asked to. The warning gives the
+            share that is listed and names the rest. Smaller shares are lines in the log ``"torch_synflow"``.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
@@ -100,7 +99,7 @@ def prunable_parameters(
 
 
 def weights_of(model: nn.Module, *, embeddings: bool = False) -> list[Pair]:
-    """What :func:`prunable_parameters` lists, without a word."""
+    """The list of :func:`prunable_parameters`, without warnings."""
     tied = {id(p) for m in model.modules() if isinstance(m, _EMBEDDINGS) for p in m.parameters(recurse=False)}
     return [
         (module, name)
@@ -113,7 +112,7 @@ def weights_of(model: nn.Module, *, embeddings: bool = False) -> list[Pair]:
 
 
 def _held(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """The parameters of a module by the names without ``_orig``."""
+    """The parameters of a module, by names without ``_orig``."""
     for name, parameter in module._parameters.items():
         if parameter is not None:
             bare = name.removesuffix("_orig")
@@ -129,23 +128,23 @@ def _multiplies(module: nn.Module, name: str, parameter: Tensor, *, embeddings: 
         return name in _PROJECTIONS
     if isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
         return name.startswith("weight_")
-    # a matrix for each expert, where positions and tokens have one row for all examples, and scales a column
+    # experts have one matrix each; positions and tokens have one row for all examples, and scales have one column
     return not is_lazy(parameter) and parameter.dim() == 3 and min(parameter.shape) > 1
 
 
 def _is_matrix(parameter: Tensor) -> bool:
-    """Whether a parameter may multiply as a weight does: no vector, and no offset with one row for all examples."""
+    """Whether a parameter can multiply like a weight: not a vector, and not an offset with one row for all examples."""
     return parameter.numel() > max(parameter.shape, default=1) and (parameter.dim() == 2 or parameter.shape[0] > 1)
 
 
 def _of_transformers() -> tuple[type[nn.Module], ...]:
-    """The linear layer of GPT-2, where the library that it comes from is in use."""
+    """The linear layer of GPT-2, if its library is in use."""
     layer = getattr(sys.modules.get("transformers.pytorch_utils"), "Conv1D", None)
     return () if layer is None else (layer,)
 
 
 def _excluded(model: nn.Module, exclude: Exclude) -> set[nn.Module]:
-    """The modules that match, with all that they contain."""
+    """The matching modules, with all their submodules."""
     found: set[nn.Module] = set()
     for item in [exclude] if isinstance(exclude, (str, type)) else list(exclude):
         if isinstance(item, str):
@@ -166,7 +165,7 @@ def _excluded(model: nn.Module, exclude: Exclude) -> set[nn.Module]:
 
 
 def _say(model: nn.Module, pairs: list[Pair], excluded: set[nn.Module]) -> None:
-    """Say what share of the weights is listed, and why the rest is not."""
+    """Report the share of the weights that is listed, and why the rest is not."""
     chosen = {id(parameter) for module, name in pairs for held, parameter in _held(module) if held == name}
     left: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}

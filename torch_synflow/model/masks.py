@@ -1,4 +1,4 @@
-"""Masks on a model: attaching them, the one place that changes a model, and reading what is pruned."""
+"""Masks on a model: attaching them, the only place that changes a model, and reading which parameters are pruned."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from torch_synflow.report import LayerReport, PruningReport
 
 
 def attach(pair: Pair, prune: Callable[[], object], mask: Tensor | None = None) -> None:
-    """Let ``prune``, a function of torch's, put its hook and mask on ``module.name``, or leave no trace of it.
+    """Let ``prune``, a function of torch's, put its hook and mask on ``module.name``, atomically.
 
-    Torch's mask of a parameter that was pruned before is contiguous whatever the parameter is, and the product
-    in ``module.name`` carries a gradient, so that the module can not be copied. Here the mask has the
-    parameter's memory format (it is ``mask`` itself where given) and the product no gradient. Torch also moves the
-    parameter behind all others of the module; here ``name_orig`` has the place of ``name``, as what was made of
-    ``model.parameters()`` before (the state of an optimiser, an average of models) goes by that order.
+    For a parameter that was pruned before, torch makes a contiguous mask, and the product in ``module.name`` carries a
+    gradient, so the module cannot be copied. Here the mask has the parameter's memory format (it is ``mask`` itself if
+    given), and the product has no gradient. Torch also moves the parameter behind all others of the module. Here
+    ``name_orig`` takes the place of ``name``, because the state of an optimiser and averages of models follow the order
+    of ``model.parameters()``.
     """
     module, name = pair
 
@@ -53,7 +53,7 @@ def attach(pair: Pair, prune: Callable[[], object], mask: Tensor | None = None) 
 
 
 def take_the_place(module: nn.Module, old: str, order: list[str]) -> None:
-    """Move the last parameter of ``module`` to where ``old`` was in ``order``, if ``old`` is no parameter any more."""
+    """Move the last parameter of ``module`` to the place of ``old`` in ``order``, if ``old`` is gone."""
     if old in order and old not in module._parameters:
         for later in order[order.index(old) + 1 :]:
             module._parameters[later] = module._parameters.pop(later)
@@ -74,9 +74,9 @@ def put_mask(pair: Pair, kept: Tensor, parameter: nn.Parameter) -> None:
 
 
 def overwriting(tensors: Iterable[Tensor], work: Callable[[], object]) -> None:
-    """Let ``work`` write to the values of ``tensors``; if it fails or is interrupted they are put back.
+    """Let ``work`` write to the values of ``tensors``, and restore them if it fails or is interrupted.
 
-    :func:`all_or_nothing` remembers tensors by reference, which is of no help against writing in place.
+    :func:`all_or_nothing` remembers tensors by reference, which does not protect against writing in place.
     """
     before = [(tensor, tensor.detach().clone()) for tensor in tensors]
 
@@ -93,12 +93,12 @@ def overwriting(tensors: Iterable[Tensor], work: Callable[[], object]) -> None:
             undo()
             raise
     except BaseException:
-        undo()  # once more, as it may be what was interrupted
+        undo()  # again, because the interrupt may have hit this step
         raise
 
 
 def refresh(pair: Pair, mask: Tensor | None = None) -> None:
-    """Bring ``module.name`` of a pruned parameter up to date, under another mask where one is given."""
+    """Update ``module.name`` of a pruned parameter, under a new mask if one is given."""
     module, name = pair
     attach(pair, lambda: None, getattr(module, f"{name}_mask") if mask is None else mask)
 
@@ -113,15 +113,15 @@ def pruned_parameters(model: nn.Module) -> list[Pair]:
 
 
 def entries_of(model: nn.Module, parameters: Parameters | None = None) -> list[Entry]:
-    """The checked entries of ``parameters``; by default all prunable weights, and whatever else has a mask.
+    """The checked entries of ``parameters``; by default all prunable weights and every other parameter with a mask.
 
-    Zeros without a mask, as ``remove`` leaves them, count as pruned here.
+    Zeros without a mask, as after ``remove``, count as pruned here.
     """
     return zeros_as_pruned(masked_entries_of(model, parameters))
 
 
 def masked_entries_of(model: nn.Module, parameters: Parameters | None = None) -> list[Entry]:
-    """The same by masks alone, as pruning counts."""
+    """The same, counting only masks, as pruning does."""
     model = unwrapped_module(model)
     if parameters is None:
         parameters = list(dict.fromkeys([*weights_of(model), *pruned_parameters(model)]))
@@ -129,12 +129,12 @@ def masked_entries_of(model: nn.Module, parameters: Parameters | None = None) ->
 
 
 def unwrapped_module(model: object) -> nn.Module:
-    """What :func:`unwrap` gives of the module that a user passed, checked to be one."""
+    """The result of :func:`unwrap` for a user's argument, checked to be a module."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
     return unwrap(model)
 
 
 def report_of(entries: list[Entry]) -> PruningReport:
-    """What the masks keep of each entry."""
+    """The report of the elements that the masks keep of each entry."""
     return PruningReport(tuple(LayerReport(e.label, e.alive, e.total, e.zeros) for e in entries))

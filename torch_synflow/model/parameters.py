@@ -1,4 +1,4 @@
-"""Which tensors of which model: the list that users pass, and its resolution into checked entries."""
+"""The list of parameters that users pass, and its resolution into checked entries."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ Parameters = nn.Module | Iterable[Pair]
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One tensor to prune, however many names it has.
+    """One tensor to prune, which may have several names.
 
     Attributes:
-        label: its name in messages and reports, the qualified one where the model is known.
-        key: the qualified name of the parameter that is in the model now (``...weight_orig`` once pruned),
-            empty without a model.
+        label: its name in messages and reports; the qualified name if the model is known.
+        key: the current qualified name of the parameter in the model (``...weight_orig`` once pruned), empty without a
+            model.
         locations: every ``(module, name)`` that holds it.
         parameter: the dense parameter itself.
-        mask: boolean, true where an earlier pruning left the entry.
-        zeros: how many elements count as pruned because they are zero, without a mask (:mod:`.zeros`).
+        mask: boolean, true where earlier pruning has kept the element.
+        zeros: the number of elements that count as pruned because they are zero, without a mask (:mod:`.zeros`).
     """
 
     label: str
@@ -47,17 +47,17 @@ class Entry:
 
     @property
     def total(self) -> int:
-        """The number of elements of the tensor, pruned ones included."""
+        """The number of elements of the tensor, including pruned ones."""
         return self.parameter.numel()
 
     @cached_property
     def alive(self) -> int:
-        """The number of elements that an earlier pruning left."""
+        """The number of elements that earlier pruning has kept."""
         return sum_of(self.mask)
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """The module inside ``DataParallel``, ``DistributedDataParallel`` or ``torch.compile``; FSDP1 is refused."""
+    """The module inside ``DataParallel``, ``DistributedDataParallel`` or ``torch.compile``; FSDP1 raises an error."""
     while True:
         if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
             model = model.module
@@ -69,7 +69,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def as_pairs(parameters: Parameters) -> list[Pair]:
-    """The pairs that a user passed, as a list: any iterable of them will do, read once, or a model."""
+    """The pairs that a user passed, as a list, from any iterable of pairs (read once) or from a model."""
     if isinstance(parameters, nn.Module):
         parameters = prunable_parameters(parameters)
     if isinstance(parameters, (str, Mapping, Tensor)) or not isinstance(parameters, Iterable):
@@ -98,15 +98,15 @@ def as_pairs(parameters: Parameters) -> list[Pair]:
 
 
 def resolve(parameters: Parameters, model: nn.Module | None) -> list[Entry]:
-    """Check the pairs that a user passed and merge those that are one tensor. Nothing is touched.
+    """Check the pairs that a user passed and merge pairs of the same tensor. Nothing is changed.
 
     Args:
         parameters: an iterable of ``(module, name)`` pairs, or a model, for all its prunable weights.
-        model: the model that they belong to, or ``None`` when no score needs one. With it, entries get
-            qualified names, and a weight tied to modules that are not listed is found there too.
+        model: the model that they belong to, or ``None`` if no score needs it. With a model, entries get qualified
+            names, and include ties to modules that are not listed.
 
     Raises:
-        TypeError, ValueError: naming the entry, what was expected of it, and what to do.
+        TypeError, ValueError: if a pair is invalid. The message names it, what was expected, and the fix.
     """
     with ONE_AT_A_TIME:
         return _resolved(as_pairs(parameters), model)
@@ -161,7 +161,7 @@ def _owners(model: nn.Module) -> dict[int, list[tuple[nn.Module, str, str]]]:
 
 
 def _label(index: int, pair: Pair, owners: dict[int, list[tuple[nn.Module, str, str]]], model: nn.Module | None) -> str:
-    """The name of an entry in messages; raises when the model does not contain its module."""
+    """The name of an entry in messages; raises an error if the model does not contain its module."""
     module, name = pair
     if model is None:
         return f"parameters[{index}] ({type(module).__name__}.{name})"
@@ -185,7 +185,7 @@ def _one_device(entries: list[Entry]) -> None:
 
 
 def _what(given: object) -> str:
-    """What stands in the place of a pair, by the method of a model that gives such."""
+    """A description of an item that is not a pair, by the method of a model that returns such items."""
     kinds = [type(given)] if not isinstance(given, (tuple, list)) else [type(part) for part in given]
     for made, types in (
         ("parameters()", (Tensor,)), ("named_parameters()", (str, Tensor)), ("modules()", (nn.Module,)),

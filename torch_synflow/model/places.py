@@ -1,4 +1,4 @@
-"""The places of a model that hold a pruned tensor, each with its hook and mask, and taking these off."""
+"""The places of a model that hold a pruned tensor, with their hooks and masks, and removing these."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch_synflow.model.parameters import held_parameters
 
 @dataclass(frozen=True, eq=False)
 class PrunedPlace:
-    """A pruned ``module.name``, and what ``torch.nn.utils.prune`` has put there.
+    """A pruned ``module.name``, with the mask and hook of ``torch.nn.utils.prune``.
 
     Attributes:
-        module: holds the tensor.
-        name: its name there, without ``_orig``.
+        module: the module that holds the tensor.
+        name: its name in ``module``, without ``_orig``.
         label: its qualified name.
         mask: the buffer ``name_mask``.
         hook: the forward pre-hook.
@@ -31,7 +31,7 @@ class PrunedPlace:
     hook: BasePruningMethod
 
     def take_off(self, parameter: nn.Parameter) -> None:
-        """Make a plain parameter of it, as torch's ``remove`` does, but for the values, which stay what they are."""
+        """Make it a plain parameter, as torch's ``remove`` does, but without changing values."""
         module, name = self.module, self.name
         order = list(module._parameters)
         for held in (name, f"{name}_orig", f"{name}_mask"):
@@ -42,7 +42,7 @@ class PrunedPlace:
             del module._forward_pre_hooks[key]
 
     def put_back(self) -> None:
-        """The inverse."""
+        """The inverse of :meth:`take_off`."""
         module, name = self.module, self.name
 
         def register() -> None:
@@ -57,12 +57,12 @@ class PrunedPlace:
 
 @dataclass(frozen=True, eq=False)
 class PrunedTensor:
-    """A parameter that is pruned in one place of a model at least.
+    """A parameter that is pruned in at least one place of a model.
 
     Attributes:
-        parameter: the dense one.
-        places: where it is pruned.
-        others: the qualified names of the places that hold it as it is.
+        parameter: the dense parameter.
+        places: the places where it is pruned.
+        others: the qualified names of the places that hold it unpruned.
     """
 
     parameter: nn.Parameter
@@ -71,7 +71,7 @@ class PrunedTensor:
 
     @property
     def obstacle(self) -> str:
-        """Why its masks cannot be multiplied into it once and for all; empty if they can."""
+        """The reason why its masks cannot be multiplied into it permanently; empty if they can."""
         first = self.places[0]
         if self.others:
             return f"it is tied to {self.others[0]}, which has no mask"
@@ -106,5 +106,5 @@ def hook_of(module: nn.Module, name: str) -> BasePruningMethod | None:
 
 
 def is_binary(mask: Tensor) -> bool:
-    """Whether all that is in a mask is 0 or 1."""
+    """Whether all values of a mask are 0 or 1."""
     return mask.dtype == torch.bool or bool(((mask == 0) | (mask == 1)).all())

@@ -1,4 +1,4 @@
-"""Whether torch's pruning works on a parameter of a module, and what is in the way."""
+"""Whether torch's pruning works on a parameter of a module, and if not, why."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FSDP1 = (
 
 
 def prunable(pair: Pair, label: str) -> nn.Parameter:
-    """The parameter of a pair, or an error that says why a pruning hook on it could not work."""
+    """The parameter of a pair, or an error that says why a pruning hook cannot work on it."""
     module, name = pair
     if parametrize.is_parametrized(module, name):
         raise ValueError(
@@ -58,7 +58,7 @@ def refuse_flat_shards(model: nn.Module) -> None:
 
 
 def obstacle(pair: Pair) -> str:
-    """What is in the way of a pruning hook on a parameter that is there, in a few words, empty if nothing is."""
+    """A short reason why a pruning hook cannot work on an existing parameter; empty if it can."""
     module, name = pair
     if parametrize.is_parametrized(module, name) or isinstance(module, parametrize.ParametrizationList):
         return "what a parametrization computes a weight from"

@@ -1,4 +1,4 @@
-"""Random numbers that a forward pass draws: from which sources, told by their states before and after."""
+"""The random sources that a forward pass draws from, found by comparing their states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Draws:
         self._before = _states()
 
     def sources(self) -> list[str]:
-        """The names of the sources that have been drawn from since."""
+        """The names of the sources that have advanced since."""
         now = _states()
         return [name for name, state in self._before.items() if not _same(state, now[name])]
 

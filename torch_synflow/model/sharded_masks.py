@@ -1,4 +1,4 @@
-"""Masks on parameters that several processes hold parts of (``DTensor``)."""
+"""Masks on parameters that are sharded over processes (``DTensor``)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch_synflow.model.layout import Layout, is_sharded
 
 
 class ShardedFromMask(CustomFromMask):
-    """The hook of a mask that is laid out over processes as its parameter is.
+    """The hook of a mask that is sharded like its parameter.
 
-    FSDP2 hands a module its whole parameters while it runs. The mask is gathered then too, a byte for an element.
+    FSDP2 gives a module its whole parameters while it runs. The mask is then gathered too, with one byte per element.
     """
 
     def apply_mask(self, module: nn.Module) -> Tensor:
@@ -32,7 +32,7 @@ class ShardedFromMask(CustomFromMask):
         return whole * original  # type: ignore[no-any-return]
 
     def remove(self, module: nn.Module) -> None:
-        """Refused, as FSDP2 has to learn the parameter's name, which a module alone cannot tell it."""
+        """Raise an error, because FSDP2 must learn the parameter's name, which a module alone cannot provide."""
         raise ValueError(
             f"{self._tensor_name}: expected a whole parameter, got a sharded one; make pruning permanent by "
             "torch_synflow.prune.remove_all(model)"
@@ -40,7 +40,7 @@ class ShardedFromMask(CustomFromMask):
 
 
 def custom_from_sharded_mask(module: nn.Module, name: str, mask: Tensor) -> None:
-    """What torch's ``custom_from_mask`` does, for a sharded parameter and a mask that tightens the one it may have."""
+    """Torch's ``custom_from_mask`` for a sharded parameter and a mask that tightens an existing one."""
     hooks = module._forward_pre_hooks
     own = [
         number

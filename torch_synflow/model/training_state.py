@@ -1,4 +1,4 @@
-"""Snapshots of a training to rewind to: parameters, buffers and the state of the optimiser."""
+"""Snapshots of a training run: parameters, buffers and the state of the optimiser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch_synflow.model.transaction import all_or_nothing
 
 @dataclass(frozen=True)
 class TrainingSnapshot:
-    """The state of training at a step, to rewind to; made by :func:`take_snapshot`.
+    """The state of training at a step, made by :func:`take_snapshot`.
 
     Attributes:
         values: a copy of each parameter and buffer by its qualified name, without ``_orig``; no masks.
@@ -28,7 +28,7 @@ class TrainingSnapshot:
     optimizer: dict[str, Any] | None = None
 
     def __str__(self) -> str:
-        """How much it holds."""
+        """The size of the snapshot."""
         entries = sum(value.numel() for value in self.values.values())
         optimizer = "no optimiser" if self.optimizer is None else "an optimiser"
         return f"snapshot of {len(self.values)} tensors with {entries:,} entries and {optimizer}"
@@ -38,14 +38,14 @@ def take_snapshot(model: nn.Module, optimizer: torch.optim.Optimizer | None = No
     """Copy the parameters and buffers of a model, and the state of its optimiser.
 
     Args:
-        model: the model, pruned or not; masks are no part of a snapshot.
+        model: the model, pruned or not. Snapshots do not contain masks.
         optimizer: its optimiser, for momentum, step counts and learning rates.
 
     Returns:
-        A snapshot that :func:`rewind` takes, also when the model has been pruned meanwhile.
+        A snapshot for :func:`rewind`, which also works after the model has been pruned.
 
     Raises:
-        TypeError: if ``model`` is no module.
+        TypeError: if ``model`` is not a module.
 
     Example:
         >>> from torch_synflow import rewinding
@@ -57,16 +57,16 @@ def take_snapshot(model: nn.Module, optimizer: torch.optim.Optimizer | None = No
 
 
 def rewind(model: nn.Module, snapshot: TrainingSnapshot, optimizer: torch.optim.Optimizer | None = None) -> None:
-    """Set parameters, buffers and the optimiser back to a snapshot; masks stay as they are now.
+    """Set parameters, buffers and the optimiser back to a snapshot, and keep the current masks.
 
     Args:
-        model: the model that the snapshot was taken of. Values are written in place: the Parameter objects stay.
-        snapshot: what :func:`take_snapshot` returned.
-        optimizer: the optimiser, where the snapshot has one.
+        model: the model of the snapshot. Values are written in place, so the Parameter objects stay.
+        snapshot: the result of :func:`take_snapshot`.
+        optimizer: the optimiser, if the snapshot has one.
 
     Raises:
-        ValueError: if the snapshot is of another model or optimiser; nothing has changed then.
-        TypeError: if ``model`` or ``snapshot`` is none.
+        ValueError: if the snapshot belongs to a different model or optimiser. Nothing is changed.
+        TypeError: if ``model`` is not a module, or ``snapshot`` is not a snapshot.
 
     Source: Frankle et al. 2020, "Linear mode connectivity and the lottery ticket hypothesis" (rewinding), as in
     Frankle et al. 2021, section 4 and appendix E.
@@ -106,7 +106,7 @@ def rewind(model: nn.Module, snapshot: TrainingSnapshot, optimizer: torch.optim.
 
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The parameters and buffers of a model by their names without pruning, masks left out, tied ones once."""
+    """The parameters and buffers of a model by unpruned name, without masks, with tied tensors once."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
     model = unwrap(model)

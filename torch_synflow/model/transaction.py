@@ -1,8 +1,8 @@
-"""Undo: put modules back exactly as they were, after a read or after a failure.
+"""Atomic work on modules: restore them exactly after a read or a failure.
 
-What is remembered of each module is its ``__dict__`` and the containers in it (parameters, buffers,
-submodules, hooks), by reference, so it costs no copy of a weight. Tensors that scoring could write to are
-never the module's own: :mod:`torch_synflow.scoring` hands out copies.
+A snapshot remembers the ``__dict__`` of each module and the containers in it (parameters, buffers, submodules, hooks)
+by reference, so it does not copy weights. Tensors that scoring can write to are never the module's own, because
+:mod:`torch_synflow.scoring` passes copies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class _ModuleState:
-    """One module as it was: attributes, containers, and what autograd keeps."""
+    """The state of one module: attributes, containers, and autograd's data."""
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
@@ -34,12 +34,12 @@ class _ModuleState:
         self.pruning = [
             (hook, hook._pruning_methods)
             for hook in module._forward_pre_hooks.values()
-            if isinstance(hook, PruningContainer)  # torch adds to the one that is there
+            if isinstance(hook, PruningContainer)  # torch adds to the existing one
         ]
         self.autograd = [(p, p.grad, p.requires_grad) for p in module._parameters.values() if p is not None]
 
     def signature(self) -> tuple[list[str], list[int]]:
-        """What pruning changes on a module: the names of its parameters and its pruning hooks."""
+        """The parts of a module that pruning changes: the names of its parameters and its pruning hooks."""
         hooks = self.module._forward_pre_hooks
         return list(self.module._parameters), [k for k, h in hooks.items() if isinstance(h, BasePruningMethod)]
 
@@ -63,14 +63,14 @@ class _ModuleState:
 
 
 def _refill(target: MutableMapping[Any, Any], content: MutableMapping[Any, Any]) -> None:
-    """Give ``target`` the content and order of ``content``, without a moment in which it is empty if it can."""
+    """Give ``target`` the content and order of ``content``, if possible without emptying it in between."""
     if list(target) != list(content):
         target.clear()
     target.update(content)
 
 
 class _RandomState:
-    """The states of torch's generators, of all devices."""
+    """The states of torch's generators on all devices."""
 
     def __init__(self) -> None:
         self._cpu = torch.get_rng_state()
@@ -83,7 +83,7 @@ class _RandomState:
 
 
 class Snapshot:
-    """The state of some modules and all that they contain, to be restored."""
+    """The state of modules and their submodules, to be restored."""
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         distinct = {id(m): m for root in modules for m in root.modules()}
@@ -91,13 +91,13 @@ class Snapshot:
         self._signatures = [state.signature() for state in self._states]
 
     def restore(self) -> None:
-        """Put every module back; may be called again where an interrupt ended it."""
+        """Restore every module. The call can be repeated if an interrupt ended it."""
         for state in self._states:
             state.restore()
         follow_names(state.module for state in self._states)
 
     def pruned_meanwhile(self, model: nn.Module) -> str:
-        """Where the names of parameters or the pruning hooks are not those of the snapshot, empty if nowhere."""
+        """The module whose parameter names or pruning hooks differ from the snapshot; empty if none."""
         names = {id(module): name for name, module in model.named_modules()}
         for state, signature in zip(self._states, self._signatures, strict=True):
             if state.signature() != signature:
@@ -106,13 +106,13 @@ class Snapshot:
 
 
 def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
-    """The result of ``work``; whatever happens in it, ``model`` is left as it was.
+    """Return the result of ``work``, and restore ``model`` in any case.
 
-    If it fails, torch's random states are as before too.
+    If ``work`` fails, torch's random states are restored too.
 
-    Not a context manager: an interrupt that arrives as one is left would leave the model changed.
+    This is not a context manager, because an interrupt during its exit would leave the model changed.
 
-    Raises ``ValueError`` when ``work`` pruned the model, as its scores then mean nothing.
+    Raises ``ValueError`` if ``work`` pruned the model, because its scores are then meaningless.
     """
     with ONE_AT_A_TIME:
         thread, random, snapshot = ThreadState(), _RandomState(), Snapshot([model])
@@ -123,7 +123,7 @@ def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
                 result = work()
                 where = snapshot.pruned_meanwhile(model)
             except Exception as error:
-                # torch's functions fail early on the plain tensors that torch.func puts in the place of parameters
+                # torch's functions fail early on the plain tensors that torch.func puts in place of parameters
                 refused = refused_parameter(error)
                 where = refused.removesuffix("_orig") if refused.endswith("_orig") else snapshot.pruned_meanwhile(model)
                 cause = error
@@ -133,7 +133,7 @@ def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
                 snapshot.restore()
         except BaseException as error:
             thread.restore(error)
-            snapshot.restore()  # once more, as it may be what was interrupted, or what still waited has written
+            snapshot.restore()  # again, because the interrupt may have hit this step, or pending code has written
             random.restore()
             if (interrupt := hidden_interrupt(error)) is not None:
                 raise interrupt from None
@@ -147,15 +147,15 @@ def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
 
 
 def all_or_nothing(modules: Iterable[nn.Module], work: Callable[[], Result]) -> Result:
-    """The result of ``work``; if it fails or is interrupted, ``modules`` and torch's random states are as before.
+    """Return the result of ``work``. If it fails or is interrupted, restore ``modules`` and torch's random states.
 
-    Not a context manager: see :func:`unchanged`.
+    This is not a context manager; see :func:`unchanged`.
     """
     with ONE_AT_A_TIME:
         thread, random, snapshot = ThreadState(), _RandomState(), Snapshot(modules)
 
         def undo(error: BaseException) -> None:
-            thread.restore(error)  # first, as what still waits may write
+            thread.restore(error)  # first, because pending code may write
             snapshot.restore()
             random.restore()
 
@@ -166,7 +166,7 @@ def all_or_nothing(modules: Iterable[nn.Module], work: Callable[[], Result]) -> 
                 undo(error)
                 raise
         except BaseException as error:
-            undo(error)  # once more, as it may be what was interrupted
+            undo(error)  # again, because the interrupt may have hit this step
             if (interrupt := hidden_interrupt(error)) is not None:
                 raise interrupt from None
             raise

@@ -1,6 +1,6 @@
-"""Zeros without a mask, as ``remove`` leaves them: no element that was pruned is taken for one that is kept.
+"""Zeros without a mask, as after ``remove``, which must not count as kept.
 
-A tensor that is zero throughout is none of these: layers can start at zero.
+A tensor that is all zero does not count, because layers can start at zero.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from torch_synflow._warnings import listed, warn_user
 from torch_synflow.model.layout import is_sharded, sum_of
 from torch_synflow.model.parameters import Entry
 
-#: the fraction of a tensor that has to be zero before it is worth a warning
+#: the fraction of a tensor that must be zero for a warning
 _MANY = 0.01
 
 
 def zeros_as_pruned(entries: Sequence[Entry]) -> list[Entry]:
-    """The same entries; of those without a mask, what is zero counts as pruned."""
+    """The same entries, with zeros counted as pruned in tensors without a mask."""
     zeros = _zeros(entries)
     return [
         replace(entry, mask=entry.parameter.detach() != 0, zeros=zeros[k]) if k in zeros else entry
@@ -29,7 +29,7 @@ def zeros_as_pruned(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def warn_of_zeros(entries: Sequence[Entry]) -> None:
-    """Say which tensors have zeros that are about to count as kept, as no mask says that they were pruned."""
+    """Name the tensors whose zeros are about to count as kept, because they have no mask."""
     many = {k: count for k, count in _zeros(entries).items() if count >= _MANY * entries[k].total}
     if many:
         names = [f"{entries[k].label} ({count:,} of {entries[k].total:,})" for k, count in many.items()]
@@ -40,7 +40,7 @@ def warn_of_zeros(entries: Sequence[Entry]) -> None:
 
 
 def _zeros(entries: Sequence[Entry]) -> dict[int, int]:
-    """How many elements are zero, by the place in the list, of those that have a few such and no mask."""
+    """The number of zeros, by place in the list, of tensors with some zeros and no mask."""
     bare = [
         k
         for k, entry in enumerate(entries)
@@ -53,5 +53,5 @@ def _zeros(entries: Sequence[Entry]) -> dict[int, int]:
     counts: list[Tensor] = [torch.count_nonzero(entries[k].parameter.detach()) for k in bare]
     if not counts:
         return {}
-    kept = torch.stack([count.to(counts[0].device) for count in counts]).tolist()  # one wait for the device
+    kept = torch.stack([count.to(counts[0].device) for count in counts]).tolist()  # waits for the device once
     return {k: entries[k].total - n for k, n in zip(bare, kept, strict=True) if 0 < n < entries[k].total}

@@ -61,7 +61,7 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
             return Losses(
                 after, () if whole else tuple(_cut_off(reach(model, inputs, list(entries), task.outputs), after))
             )
-    except Exception as error:  # whatever a model does that can not be traced is no reason not to prune it
+    except Exception as error:  # whatever a model does that cannot be traced is no reason not to prune it
         _log.info("paths are not looked at after pruning, as that failed: %s: %s", type(error).__name__, error)
         return None
 

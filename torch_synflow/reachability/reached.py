@@ -92,7 +92,7 @@ def reach(
 
     Args:
         model: any model; it is only read.
-        example_inputs: what it is called with; only shapes matter.
+        example_inputs: the model's inputs; only shapes matter.
         entries: the tensors to look at, with the masks to look at them under.
         outputs: which of the model's outputs count, all by default.
     """

@@ -36,7 +36,7 @@ def require_no_noise(
 
     A tensor of scores that are all small beside the greatest of the model, by the square root of the precision, is
     scored once more in float64, on the first batch. Noise shrinks with the precision, a score does not. In float64 to
-    start with, noise can not be told.
+    start with, noise cannot be told.
 
     Args:
         entries: tensors without masks.

@@ -2,7 +2,7 @@ r"""The scores as the papers write them, by ``torch.func`` alone: what to read f
 
 A model is a function of its weights (:func:`loss_of`); a score is a derivative of a scalar of it. Methods compute
 the same scores in less time and memory, on data of many batches; tests compare them with these on every model of
-their table. Where SynFlow's engine can not record a model, its scores are :func:`synflow`'s.
+their table. Where SynFlow's engine cannot record a model, its scores are :func:`synflow`'s.
 """
 
 from __future__ import annotations

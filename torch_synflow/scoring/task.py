@@ -43,7 +43,7 @@ class Task:
 
     Attributes:
         model: the model that holds the parameters.
-        example_inputs: what it is called with, the first dimension being the batch.
+        example_inputs: the model's inputs, with the batch as the first dimension.
         data: one batch ``(inputs, targets)`` or an iterable of such batches.
         loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch.
         outputs: which of the model's outputs count, all by default.

@@ -40,13 +40,13 @@ def test_an_empty_layer_that_cuts_is_named(name: str) -> None:
     model = emptied(name)
     before = fingerprint(model)
     message = f"no path from the input to any output: {name}.weight kept nothing and cuts the model"
-    with pytest.warns(UserWarning, match=f"Residual can not train as it should: {message}"):
+    with pytest.warns(UserWarning, match=f"Residual cannot train as it should: {message}"):
         found = diagnostics.warn_if_untrainable(model, X)
     assert fingerprint(model) == before
     assert not found.can_train
     assert found.stopped_at == (f"{name}.weight",)
     assert (found.bypassed, found.collapsed) == ((), found.empty_layers)
-    assert str(found).splitlines() == ["can not train; 1 of 5 layers empty (layer collapse)", message]
+    assert str(found).splitlines() == ["cannot train; 1 of 5 layers empty (layer collapse)", message]
 
 
 def test_an_empty_layer_that_does_not_cut_is_no_reason_to_warn() -> None:
@@ -151,7 +151,7 @@ def test_an_empty_layer_whose_name_ends_that_of_another_is_listed() -> None:
         torch_prune.random_unstructured(module, "weight", amount=1.0)
     torch_prune.custom_from_mask(model.setup, "bias", torch.ones(2))  # so that something is kept
     assert str(diagnostics.trainability(model, torch.rand(1, 2))).splitlines() == [
-        "can not train; 3 of 4 layers empty (layer collapse)",
+        "cannot train; 3 of 4 layers empty (layer collapse)",
         "no path from the input to any output: down.weight, setup.weight kept nothing and cuts the model",
         "up.weight kept nothing (layer collapse)",
     ]

@@ -95,7 +95,7 @@ class Joined(nn.Module):
 def test_joined_channels_are_summed_over_all_neurons() -> None:
     found = diagnostics.conservation(Joined(), torch.rand(4, 3), lambda y: (y**2).sum())
     (hidden,) = found.neurons
-    assert hidden.note == "summed over all neurons, as Cat moves channels"
+    assert hidden.note == "summed over all neurons, because Cat moves channels"
     assert len(hidden.incoming) == 1
     assert hidden.error < 1e-12
 

@@ -1,4 +1,4 @@
-"""Effective sparsity: what is left when the entries that no path from input to output uses go too."""
+"""Effective sparsity: the sparsity that also counts kept weights on no path from input to output."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EffectiveLayer:
-    """What is kept of one tensor, and how much of that is of use.
+    """The kept weights of one tensor, and how many of them are effective.
 
     Attributes:
         name: its qualified name.
-        effective: entries that a path from an input to an output uses.
-        kept: entries that the mask keeps.
-        total: entries in all.
+        effective: the number of weights on a path from an input to an output.
+        kept: the number of weights that the mask keeps.
+        total: the number of weights, including pruned ones.
     """
 
     name: str
@@ -37,42 +37,42 @@ class EffectiveLayer:
 
 @dataclass(frozen=True)
 class EffectiveSparsity:
-    """How many entries are kept, and how many of them a path from an input to an output uses; prints as a table.
+    """The kept weights, and how many of them are on a path from an input to an output; prints as a table.
 
     Attributes:
-        layers: one a tensor.
+        layers: one per tensor.
     """
 
     layers: tuple[EffectiveLayer, ...]
 
     @property
     def effective(self) -> int:
-        """Entries that a path uses."""
+        """The number of weights on a path."""
         return sum(layer.effective for layer in self.layers)
 
     @property
     def kept(self) -> int:
-        """Entries that the masks keep."""
+        """The number of weights that the masks keep."""
         return sum(layer.kept for layer in self.layers)
 
     @property
     def total(self) -> int:
-        """Entries in all."""
+        """The number of weights, including pruned ones."""
         return sum(layer.total for layer in self.layers)
 
     @property
     def actual_sparsity(self) -> float:
-        """The fraction of entries that the masks remove."""
+        """The fraction of weights that the masks remove."""
         return 1 - self.kept / self.total
 
     @property
     def effective_sparsity(self) -> float:
-        """The fraction of entries that are removed or that no path uses."""
+        """The fraction of weights that are removed or on no path."""
         return 1 - self.effective / self.total
 
     @property
     def verdict(self) -> str:
-        """How much is on a path and how much is kept, in one line."""
+        """The densities on a path and in the masks, in one line."""
         on_paths, kept = self.effective_sparsity, self.actual_sparsity
         return (
             f"{self.effective:,} of {self.total:,} weights on a path (density {1 - on_paths:.4f}, sparsity "
@@ -80,7 +80,7 @@ class EffectiveSparsity:
         )
 
     def __str__(self) -> str:
-        """The verdict, and a table: a line per tensor, then the sum."""
+        """The verdict, and a table: one line per tensor, then the sum."""
         rows = [(layer.name, layer.effective, layer.kept, layer.total) for layer in self.layers]
         rows.append(("all", self.effective, self.kept, self.total))
         cells = [
@@ -92,7 +92,7 @@ class EffectiveSparsity:
         )
 
     def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw what is kept of each layer, and what of that is effective, as fractions of the layer.
+        """Draw the kept and the effective fraction of each layer.
 
         Args:
             ax: matplotlib axes; new ones by default.
@@ -122,25 +122,25 @@ def effective_sparsity(
     *,
     outputs: Outputs | None = None,
 ) -> EffectiveSparsity:
-    """Count the kept entries that some path from an input to an output uses.
+    """Count the kept weights that are on a path from an input to an output.
 
-    Kept weights are read as ones, and an entry counts if the gradient of the sum of the outputs is positive there.
-    Exact: values and gradients are boolean, biases are left out (a path starts at an input), a maximum may
-    choose any of its entries, where a gradient reaches only the one that it did choose. The shape of the input
-    matters: the rim of a kernel that only ever sees padding is on no path.
+    Kept weights count as ones, and a weight is effective if the gradient of the sum of the outputs is positive there.
+    The count is exact: values and gradients are boolean, biases are left out because a path starts at an input, and a
+    maximum can choose any of its elements. A plain gradient would reach only the chosen one. The shape of the input
+    matters: the rim of a kernel that sees only padding is on no path.
 
     Args:
-        model: any model, pruned or not; it is only read.
-        example_inputs: what it is called with, the first dimension being the batch; only shapes matter.
-        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+        model: any model, pruned or not. It is only read.
+        example_inputs: the model's inputs, with the batch as the first dimension; only shapes matter.
+        parameters: ``(module, name)`` pairs; by default all prunable weights and every other parameter with a mask.
         outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
-        A report that prints as a table. On an unpruned model that all paths are open in, all entries are effective;
-        on one in which a layer that cuts is empty, none is.
+        A report that prints as a table. In an unpruned model with all paths open, all weights are effective. If a layer
+        that every path passes is empty, no weight is effective.
 
     Raises:
-        TypeError, ValueError: if the model has nothing prunable, or no example input is given.
+        TypeError, ValueError: if the model has nothing to prune, or ``example_inputs`` is missing.
 
     Source: Frankle et al. 2021, appendix M.
 
@@ -173,16 +173,16 @@ def effective_masks(
     *,
     outputs: Outputs | None = None,
 ) -> dict[Pair, Tensor]:
-    """Which entries some path from an input to an output uses.
+    """Find the weights that are on a path from an input to an output.
 
     Args:
-        model: any model, pruned or not; it is only read.
-        example_inputs: what it is called with; only shapes matter.
-        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+        model: any model, pruned or not. It is only read.
+        example_inputs: the model's inputs; only shapes matter.
+        parameters: ``(module, name)`` pairs; by default all prunable weights and every other parameter with a mask.
         outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
-        For each pair a boolean tensor of its parameter's shape, true where a path leads through a kept entry.
+        A boolean tensor per pair, of its parameter's shape: true where a path leads through a kept weight.
 
     Raises:
         TypeError, ValueError: as :func:`effective_sparsity`.

@@ -1,4 +1,4 @@
-"""The l1 path norm: the sum over all paths from an input to an output of the product of absolute weights."""
+"""The l1 path norm: the sum, over all paths from an input to an output, of the product of absolute weights."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PathNorm:
-    """The l1 path norm of a model and SynFlow's R; ``print`` shows a table.
+    """The l1 path norm of a model and SynFlow's R; prints as a table.
 
     Attributes:
         path_norm: the sum over all paths that start at an input; infinite where it exceeds float64.
-        synflow: R of SynFlow, in which paths start at biases too.
+        synflow: R of SynFlow, which also counts paths that start at biases.
     """
 
     path_norm: float
@@ -38,12 +38,12 @@ class PathNorm:
 
     @property
     def from_biases(self) -> float:
-        """What of R comes from biases and other offsets, which are zero as most networks for images start."""
+        """The part of R that comes from biases and other offsets. Most image networks start with zero biases."""
         return self.synflow - self.path_norm
 
     @property
     def verdict(self) -> str:
-        """What share of R starts at the inputs, in one line."""
+        """The share of R that starts at the inputs, in one line."""
         share = self.path_norm / self.synflow if 0 < self.synflow < math.inf else math.nan
         return f"paths from the inputs carry {share:.1%} of SynFlow's R"
 
@@ -53,7 +53,7 @@ class PathNorm:
         return f"{self.verdict}\n{table(['', 'value'], rows)}"
 
     def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw R as the path norm and what biases add to it.
+        """Draw R as the path norm and the part that biases add.
 
         Args:
             ax: matplotlib axes; new ones by default.
@@ -75,19 +75,19 @@ class _Double(Inspection):
 
 
 def path_norm(model: nn.Module, example_inputs: ExampleInputs, *, outputs: Outputs | None = None) -> PathNorm:
-    r"""The l1 path norm :math:`\sum_{paths} \prod_{w} |w|` of a model, and R of SynFlow, which it is without biases.
+    r"""Compute the l1 path norm :math:`\sum_{paths} \prod_{w} |w|` and SynFlow's R of a model.
 
     Args:
-        model: any model, pruned or not, read in evaluation mode as SynFlow reads it; it is only read. BatchNorm
+        model: any model, pruned or not. It is only read, in evaluation mode and under SynFlow's surrogate. BatchNorm
             scales are weights on the paths.
-        example_inputs: what it is called with; only shapes matter.
+        example_inputs: the model's inputs; only shapes matter.
         outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
-        Both numbers. They are equal where all biases and offsets are zero.
+        Both numbers. They are equal if all biases and offsets are zero.
 
     Raises:
-        TypeError, ValueError: if the model has nothing prunable, or no example input is given.
+        TypeError, ValueError: if the model has nothing to prune, or ``example_inputs`` is missing.
 
     Source: Frankle et al. 2021, appendix D.5; Tanaka et al. 2020, section 6.
 

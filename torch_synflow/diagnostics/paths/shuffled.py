@@ -1,4 +1,4 @@
-"""What shuffling masks within layers does to effective sparsity."""
+"""The effect of shuffling masks within layers on effective sparsity."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class ShuffledEffect:
     """Effective parameters before and after the masks are shuffled within layers.
 
     Attributes:
-        before: of the model as it is.
-        after: with shuffled masks.
+        before: the counts of the model as it is.
+        after: the counts with shuffled masks.
     """
 
     before: EffectiveSparsity
@@ -35,14 +35,14 @@ class ShuffledEffect:
 
     @property
     def ratio(self) -> float:
-        """Effective parameters after / before, as figure 16; infinite where there were none before but are after."""
+        """Effective parameters after / before, as in figure 16; infinite if there are some after and none before."""
         if self.before.effective:
             return self.after.effective / self.before.effective
         return math.inf if self.after.effective else 1.0
 
     @property
     def verdict(self) -> str:
-        """How many parameters are effective after shuffling, in one line."""
+        """The number of effective parameters after shuffling, in one line."""
         counts = f"{self.after.effective:,} of {self.after.kept:,} kept"
         return f"effective parameters after shuffling: {counts}, {self.ratio:.2f} times as many as before"
 
@@ -53,7 +53,7 @@ class ShuffledEffect:
         return f"{self.verdict}\n{table(['masks', 'effective', 'kept'], rows)}"
 
     def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the effective entries of each layer before and after, side by side.
+        """Draw the effective weights of each layer before and after, side by side.
 
         Args:
             ax: matplotlib axes; new ones by default.
@@ -81,13 +81,13 @@ def shuffled_effect(
     generator: torch.Generator | None = None,
     outputs: Outputs | None = None,
 ) -> ShuffledEffect:
-    """Does shuffling masks within layers bring entries back that were on no path?
+    """Count the weights that shuffling masks within layers brings back to a path.
 
     Args:
-        model: a pruned model; afterwards it is as it was.
-        example_inputs: what it is called with; only shapes matter.
-        parameters: ``(module, name)`` pairs that are pruned; by default all that are.
-        generator: draws the permutations; torch's global one by default.
+        model: a pruned model, which is restored at the end.
+        example_inputs: the model's inputs; only shapes matter.
+        parameters: pruned ``(module, name)`` pairs; by default all that have a mask.
+        generator: the source of the permutations; torch's global generator by default.
         outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Can a pruned model train at all? Where its input stops, which outputs it never reaches, what blocks have lost."""
+"""Whether a pruned model can train: where its input stops, outputs without a path, and blocks without one side."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trainability:
-    """Whether the input arrives at the outputs; ``print`` gives a verdict, then what is wrong, and where.
+    """Whether the input reaches the outputs; prints a verdict, then each problem and its place.
 
     Attributes:
-        layers: the names of the tensors that were looked at.
-        effective: for each the fraction of all its entries that a path from an input to an output uses.
-        stopped_at: the layers that the input arrives at and does not leave.
+        layers: the names of the tensors that were checked.
+        effective: for each tensor, the fraction of its weights on a path from an input to an output.
+        stopped_at: the layers that the input reaches and does not leave.
         empty_layers: the layers with nothing kept.
-        bypassed: those of them that a shortcut goes round, so that the input arrives at an output without them.
-        collapsed: those of them that the outputs which they lead to needed (layer collapse).
-        reached: how many entries of the outputs the input arrives at.
-        outputs: entries of the outputs for one example.
-        residual: what residual blocks have lost: a skip path or a branch.
+        bypassed: the empty layers that a shortcut bypasses, so the input reaches an output without them.
+        collapsed: the empty layers without which the input reaches no output that they lead to (layer collapse).
+        reached: the number of output elements that the input reaches.
+        outputs: the number of output elements of one example.
+        residual: the skip paths and branches that residual blocks have lost.
     """
 
     layers: tuple[str, ...]
@@ -48,12 +48,12 @@ class Trainability:
 
     @property
     def can_train(self) -> bool:
-        """Whether there is a path from the input to some output."""
+        """Whether there is a path from the input to any output."""
         return self.reached > 0
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What keeps the model, or some of its outputs, from learning of the input."""
+        """The reasons why the model, or some of its outputs, cannot learn from the input."""
         if self.reached == 0:
             empty = [name for name in self.stopped_at if name in self.empty_layers]
             if empty:
@@ -70,14 +70,14 @@ class Trainability:
 
     @property
     def verdict(self) -> str:
-        """Whether the model can train, and how many layers are empty, in one line."""
+        """Whether the model can train, and the number of empty layers, in one line."""
         learns = "every output has a path from the input"
         if self.problems:
-            learns = "can train in part" if self.can_train else "can not train"
+            learns = "can train in part" if self.can_train else "cannot train"
         return f"{learns}; {empty_in_words(len(self.layers), self.empty_layers, self.bypassed, self.collapsed)}"
 
     def __str__(self) -> str:
-        """The verdict, then a line per finding."""
+        """The verdict, then one line per finding."""
         lines = [self.verdict, *self.problems, *self.residual]
         named = set(re.findall(r"[^\s,();]+", "\n".join(lines)))
         states = dict.fromkeys(self.bypassed, " (bypassed)") | dict.fromkeys(self.collapsed, " (layer collapse)")
@@ -85,7 +85,7 @@ class Trainability:
         return "\n".join(lines)
 
     def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw what of each layer is on a path, and where the input stops.
+        """Draw the fraction of each layer on a path, and where the input stops.
 
         Args:
             ax: matplotlib axes; new ones by default.
@@ -111,19 +111,19 @@ def trainability(
     *,
     outputs: Outputs | None = None,
 ) -> Trainability:
-    """Find out whether a model can train: an empty layer that cuts it, outputs without a path, blocks without a side.
+    """Find out whether a model can train: empty layers that cut it, outputs without a path, blocks without one side.
 
     Args:
-        model: any model, pruned or not; it is only read.
-        example_inputs: what it is called with, the first dimension being the batch; only shapes matter.
-        parameters: ``(module, name)`` pairs; by default all prunable weights and whatever else has a mask.
+        model: any model, pruned or not. It is only read.
+        example_inputs: the model's inputs, with the batch as the first dimension; only shapes matter.
+        parameters: ``(module, name)`` pairs; by default all prunable weights and every other parameter with a mask.
         outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
-        A report that prints what is wrong, and where.
+        A report that prints each problem and its place.
 
     Raises:
-        TypeError, ValueError: if the model has nothing prunable, or no example input is given.
+        TypeError, ValueError: if the model has nothing to prune, or ``example_inputs`` is missing.
 
     Source: Tanaka et al. 2020, section 3 (layer collapse makes a network untrainable).
 
@@ -132,7 +132,7 @@ def trainability(
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> _ = prune.random_unstructured(model[2], "weight", amount=2)
         >>> print(diagnostics.trainability(model, torch.rand(1, 3)))
-        can not train; 1 of 2 layers empty (layer collapse)
+        cannot train; 1 of 2 layers empty (layer collapse)
         no path from the input to any output: 2.weight kept nothing and cuts the model
     """
     reached = reach(model, example_inputs, entries_of(model, parameters), outputs)
@@ -158,19 +158,19 @@ def warn_if_untrainable(
     *,
     outputs: Outputs | None = None,
 ) -> Trainability:
-    """Warn, before training, of a model whose outputs, or some of them, can not learn of the input.
+    """Warn, before training, about outputs of a model that cannot learn from the input.
 
     Args:
-        model: any model, pruned or not; it is only read.
-        example_inputs: what it is called with; only shapes matter.
+        model: any model, pruned or not. It is only read.
+        example_inputs: the model's inputs; only shapes matter.
         parameters: as for :func:`trainability`.
         outputs: as for :func:`trainability`.
 
     Returns:
-        What :func:`trainability` returns.
+        The report of :func:`trainability`.
 
     Warns:
-        UserWarning: if there is no path to some output, naming where.
+        UserWarning: if some output has no path. The warning names the place.
 
     Raises:
         TypeError, ValueError: as :func:`trainability`.
@@ -188,12 +188,12 @@ def warn_if_untrainable(
     """
     found = trainability(model, example_inputs, parameters, outputs=outputs)
     if found.problems:
-        warn_user(f"{type(model).__name__} can not train as it should: {'; '.join(found.problems)}")
+        warn_user(f"{type(model).__name__} cannot train as it should: {'; '.join(found.problems)}")
     return found
 
 
 def _residual(reached: Reached, layers: tuple[str, ...]) -> tuple[str, ...]:
-    """A note for each sum of a residual block of which one side is gone and the other is not."""
+    """A note for each sum of a residual block that has lost one side but not the other."""
     notes = []
     for short, long in reached.mode.residual_sums:
         lost = (short if long.alive else long).layers

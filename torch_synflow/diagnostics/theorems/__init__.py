@@ -1,1 +1,1 @@
-"""What is conserved over units and cuts of a network, measured."""
+"""Measurements of conservation at the units and across the cuts of a network."""

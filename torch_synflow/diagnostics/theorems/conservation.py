@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Conservation:
-    """What is conserved in a model for one saliency; ``print`` shows a table of Theorem 1.
+    """The conservation of one saliency in a model; prints as a table of Theorem 1.
 
     Attributes:
         neurons: hidden neurons, from input to output.
-        output: ``<dR/dy, y>``, what every cut carries.
+        output: ``<dR/dy, y>``, which every cut carries.
     """
 
     neurons: tuple[HiddenNeurons, ...]
@@ -35,21 +35,22 @@ class Conservation:
 
     @property
     def error(self) -> float:
-        """The greatest relative difference at any hidden neuron."""
+        """The greatest relative difference at a hidden neuron."""
         return max((hidden.error for hidden in self.neurons), default=0.0)
 
     def cut(self, layers: Iterable[str]) -> Cut:
-        r"""Theorem 2 for the weights of some layers that together separate the input from the output.
+        r"""Check Theorem 2 at the weights of layers that together separate the input from the output.
 
         With biases, :math:`\sum_{cut} S(W) + \sum_{after} S(b) = \langle dR/dy, y \rangle`; BatchNorm in evaluation
-        mode adds the bias ``beta - gamma * mean / std``, in training mode its scale and shift take the place of all
-        that is before them.
+        mode adds the bias ``beta - gamma * mean / std``. In training mode, its scale and shift take the place of
+        everything before them.
 
         Args:
-            layers: names of modules (or of their weights), each of which is needed.
+            layers: names of modules or of their weights, each of which the cut needs.
 
         Raises:
-            ValueError: naming a layer that does not exist or is not needed, or if some path goes past all of them.
+            ValueError: if a layer does not exist or is not needed, or a path avoids all of them. The message names the
+                layer.
 
         Source: Tanaka et al. 2020, theorem 2; the formula with biases is in the text after it and in the authors'
         rebuttal.
@@ -63,7 +64,7 @@ class Conservation:
         return f"greatest relative error {self.error:.1e} at {count:,} hidden neurons; <dR/dy, y> = {self.output:.6g}"
 
     def __str__(self) -> str:
-        """The verdict, and a table: a line for neurons between the same layers."""
+        """The verdict, and a table: one line per group of neurons between the same layers."""
         rows = []
         for hidden in self.neurons:
             between = f"{_few(hidden.before)} > {_few(hidden.after)}"
@@ -71,7 +72,7 @@ class Conservation:
         return f"{self.verdict}\n{table(['neurons between', 'number', 'error', ''], rows)}"
 
     def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw incoming against outgoing saliency, a dot a neuron, as figure 3 of Tanaka et al. 2020.
+        """Draw incoming against outgoing saliency, with one dot per neuron, as in figure 3 of Tanaka et al. 2020.
 
         Args:
             ax: matplotlib axes; new ones by default.
@@ -107,29 +108,30 @@ def conservation(
     r"""Check the conservation of synaptic saliency :math:`S = \partial R / \partial \theta \cdot \theta` in a model.
 
     Theorem 1: at each hidden neuron the saliencies of incoming parameters, biases included, sum to those of the
-    outgoing ones. It holds between operations that are homogeneous, of which ReLU, pooling, sums and BatchNorm in
-    evaluation mode (a scale and a bias ``beta - gamma * mean / std``) are some; others are named in a note. BatchNorm
-    in training mode does not change with the scale of its input, so the saliencies before it sum to zero and its own
-    scale and shift are the incoming parameters of the neurons after it.
+    outgoing ones. It holds between homogeneous operations such as ReLU, pooling, sums and BatchNorm in evaluation mode
+    (a scale and a bias ``beta - gamma * mean / std``). A note names other operations. BatchNorm in training mode does
+    not change with the scale of its input. The saliencies before it therefore sum to zero, and its own scale and shift
+    are the incoming parameters of the neurons after it.
 
-    GraSP's score is no function of the output alone, and :math:`\theta \cdot H g` is not conserved. Its derivation
-    from what is conserved is: along the gradient :math:`g` of the weights, the derivative of the conserved sums of
-    SNIP's :math:`\theta \cdot g` is the sum of :math:`\theta \cdot H g + g^2`, and that is conserved exactly.
+    GraSP's score is not a function of the output alone, and :math:`\theta \cdot H g` is not conserved. The sums of
+    SNIP's :math:`\theta \cdot g` are conserved. Their derivative along the gradient :math:`g` of the weights is the sum
+    of :math:`\theta \cdot H g + g^2`, which is therefore conserved exactly.
 
     Args:
-        model: any model; it is only read. Neurons are the channels of its linear and convolution modules.
-        example_inputs: what it is called with; the values matter, unless for SynFlow.
+        model: any model, which is only read. Its neurons are the channels of linear and convolution modules.
+        example_inputs: the model's inputs. Their values matter, except for SynFlow.
         objective: ``R`` as a function of the outputs, such as ``lambda y: F.cross_entropy(y, targets)`` for SNIP
             without its absolute value; by default SynFlow's: absolute parameters, an input of ones, the sum of the
             outputs.
-        along_gradient: look at :math:`\theta \cdot H g + g^2` (GraSP) instead.
-        training: whether the model is read in training mode.
+        along_gradient: whether to check :math:`\theta \cdot H g + g^2` (GraSP) instead.
+        training: whether the model runs in training mode.
 
     Returns:
-        The saliencies of the hidden neurons, and cuts by :meth:`Conservation.cut`. All in float64.
+        The saliencies of the hidden neurons, in float64. :meth:`Conservation.cut` adds cuts.
 
     Raises:
-        TypeError, ValueError: if ``objective`` returns no scalar that depends on the outputs, or an argument is wrong.
+        TypeError, ValueError: if ``objective`` returns no scalar that depends on the outputs, or an argument is
+            invalid.
 
     Source: Tanaka et al. 2020, theorems 1 and 2 and figure 3.
 
@@ -143,7 +145,7 @@ def conservation(
         >>> found.error < 1e-12, found.cut(["2"]).error < 1e-12
         (True, True)
     """
-    entries_of(model)  # an error where there is no layer to look at
+    entries_of(model)  # an error if there is no layer
     if objective is not None and not callable(objective):
         raise TypeError(f"objective: expected a function of the model's outputs, got {objective!r}")
     graph = layer_graph(model, example_inputs, objective, along_gradient=along_gradient, training=training)

@@ -1,4 +1,4 @@
-"""Theorem 2: what crosses a cut of the network."""
+"""Theorem 2: the saliency that crosses a cut of the network."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Cut:
     """Theorem 2 at one cut: ``weights + biases = output``.
 
     Attributes:
-        layers: whose weights cut the network.
+        layers: the layers whose weights cut the network.
         weights: the sum of their saliencies.
-        biases: the sum of the saliencies of the biases from the cut on, those of the cut's layers included.
+        biases: the sum of the saliencies of the biases after the cut, including those of the cut's layers.
         output: ``<dR/dy, y>``.
     """
 
@@ -40,18 +40,21 @@ def cut_at(graph: LayerGraph, layers: Iterable[str]) -> Cut:
     for name in names:
         if name not in known:
             raise ValueError(
-                f"layers: expected names of linear and convolution modules that are called, got {name!r}; there are "
-                f"{', '.join(known)}"
+                f"layers: expected names of linear and convolution modules that the model calls, got {name!r}; "
+                f"it calls {', '.join(known)}"
             )
     chosen = [known[name] for name in dict.fromkeys(names)]
     after = _upstream([graph.end], chosen)
     if any(layer.from_input for layer in (graph.end, *after)):
-        raise ValueError(f"layers: expected a cut, but some path from input to output goes past {', '.join(names)}")
+        raise ValueError(f"layers: expected a cut, but a path from input to output avoids {', '.join(names)}")
     needed = {source for layer in (graph.end, *after) for source in layer.sources}
     behind = _upstream(chosen, [])
     for layer in chosen:
         if layer not in needed or layer in behind:
-            raise ValueError(f"layers: expected a cut that no path crosses twice; {layer.name} is on one with another")
+            raise ValueError(
+                f"layers: expected a cut that no path crosses twice; {layer.name} is on a path with another layer of "
+                "the cut"
+            )
     biases = [layer.bias for layer in (*after, *chosen) if layer.bias is not None]
     return Cut(
         names,

@@ -1,4 +1,4 @@
-"""Which layer's neurons feed which layer: one forward pass of the model as it is, and autograd's record of it.
+"""The layers that each layer reads, from one forward pass of the model and autograd's record of it.
 
 Layers are linear and convolution modules, and BatchNorm.
 """
@@ -19,7 +19,7 @@ from torch_synflow.diagnostics.neurons import by_input, by_output
 from torch_synflow.flow.surrogate.operations import words
 from torch_synflow.scoring.network import Network
 
-#: nodes of autograd that are homogeneous and keep channels apart
+#: homogeneous nodes of autograd that keep channels apart
 _KEEP = words(
     "Add Sub Neg Mul Div Relu LeakyRelu Threshold MaxPool1DWithIndices MaxPool2DWithIndices MaxPool3DWithIndices "
     "MaxPool2D MkldnnMaxPool2D AvgPool1D AvgPool2D AvgPool3D AdaptiveAvgPool1D AdaptiveAvgPool2D AdaptiveAvgPool3D "
@@ -27,7 +27,7 @@ _KEEP = words(
     "ConstantPadNd Squeeze Unsqueeze Expand NativeDropout FusedDropout ToCopy UpsampleNearest2D UpsampleBilinear2D "
     "Amax Max Maximum"
 )
-#: nodes that are homogeneous but move entries between channels
+#: homogeneous nodes that move elements between channels
 _MOVE = words(
     "Cat Stack Permute Transpose T Slice Split SplitWithSizes Select Index Unbind Flip Roll AsStrided PixelShuffle "
     "PixelUnshuffle NativeChannelShuffle Gather IndexSelect Unfold Im2Col"
@@ -36,7 +36,7 @@ _MOVE = words(
 
 @dataclass(eq=False)
 class TracedLayer:
-    """A module that was called, where its input comes from, and the saliency of its parameters.
+    """A module that was called, the sources of its input, and the saliency of its parameters.
 
     Attributes:
         name: qualified name of the module.
@@ -44,10 +44,10 @@ class TracedLayer:
         normalises: whether it is a BatchNorm that uses the statistics of the batch.
         sources: the layers that its input comes from.
         from_input: whether the model's input arrives past all layers.
-        notes: why conservation need not hold between its sources and it.
-        moves: operations before it that move entries between channels.
-        weight: saliency of its weight, none for a BatchNorm.
-        bias: saliency of what it adds to each output channel; of scale and shift for one that normalises.
+        notes: reasons why conservation need not hold between the sources and this layer.
+        moves: operations before it that move elements between channels.
+        weight: saliency of its weight, ``None`` for a BatchNorm.
+        bias: saliency of the term that it adds to each output channel, or of scale and shift if it normalises.
     """
 
     name: str
@@ -62,16 +62,16 @@ class TracedLayer:
 
     @property
     def is_norm(self) -> bool:
-        """Whether it is a BatchNorm."""
+        """Whether the layer is a BatchNorm."""
         return isinstance(self.module, BatchNorm)
 
     @property
     def passes(self) -> bool:
-        """Whether what arrives at it goes through, scaled: a BatchNorm in evaluation mode."""
+        """Whether its input passes through, scaled, as in a BatchNorm in evaluation mode."""
         return self.is_norm and not self.normalises
 
     def incoming(self) -> Tensor:
-        """Saliency of what leads to each output channel, ``(channels, parameters)``: its weights and its bias."""
+        """Saliency of the weights and the bias of each output channel, ``(channels, parameters)``."""
         parts = [] if self.weight is None else [by_output(self.module, self.weight)]
         parts += [] if self.bias is None else [self.bias.unsqueeze(1)]
         return torch.cat(parts, 1)
@@ -89,9 +89,9 @@ class ModuleCall:
     """One call of a layer.
 
     Attributes:
-        layer: what was called.
-        offset: what a BatchNorm in evaluation mode adds to each channel.
-        shift: zeros that were added to its output, at which the gradient is taken.
+        layer: the layer that was called.
+        offset: the term that a BatchNorm in evaluation mode adds to each channel.
+        shift: zeros added to its output, at which the gradient is taken.
     """
 
     layer: TracedLayer
@@ -103,9 +103,9 @@ class ForwardPass:
     """One forward pass of a network.
 
     Attributes:
-        layers: what was called, in order.
-        calls: what was called for each node of autograd that a layer's output has.
-        outputs: what the model returned.
+        layers: the layers that were called, in order.
+        calls: the call behind each autograd node that is the output of a layer.
+        outputs: the outputs of the model.
         end: a last layer without a module, for the outputs.
     """
 
@@ -134,7 +134,7 @@ class ForwardPass:
             self._trace(layer, node)
 
     def _marked(self, leaf: Any) -> Any:
-        """An input that autograd follows."""
+        """An input that autograd tracks."""
         if not (isinstance(leaf, Tensor) and leaf.is_floating_point()):
             return leaf
         root = leaf.detach().clone().requires_grad_()
@@ -164,7 +164,7 @@ class ForwardPass:
         return hook
 
     def _trace(self, layer: TracedLayer, arrived: Any) -> None:
-        """Note which layers lead to a node of autograd, and what lies between."""
+        """Note the layers that lead to an autograd node, and the operations between."""
         seen, waiting = {arrived}, [arrived]
         while waiting:
             node = waiting.pop()
@@ -191,7 +191,7 @@ class ForwardPass:
 
 
 def _offset(module: BatchNorm) -> Tensor:
-    """What a BatchNorm in evaluation mode adds: ``beta - gamma * mean / std``."""
+    """The term that a BatchNorm in evaluation mode adds: ``beta - gamma * mean / std``."""
     assert isinstance(module.running_mean, Tensor)
     assert isinstance(module.running_var, Tensor)
     scale = (module.running_var + module.eps).rsqrt()

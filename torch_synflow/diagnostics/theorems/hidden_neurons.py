@@ -1,4 +1,4 @@
-"""Theorem 1: what leads to hidden neurons and what reads them, neuron by neuron."""
+"""Theorem 1: the saliency into and out of each hidden neuron."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from torch_synflow.diagnostics.theorems.layer_graph import LayerGraph
 
 @dataclass(frozen=True)
 class HiddenNeurons:
-    """Hidden neurons that lie between the same layers.
+    """Hidden neurons between the same layers.
 
     Attributes:
-        before: the layers that lead to them; with a residual stream all that add to it.
+        before: the layers that lead to them; on a residual stream, all layers that add to it.
         after: the layers that read them.
         incoming: saliency of the incoming parameters of each neuron, biases included.
-        outgoing: saliency of its outgoing parameters.
-        scale: the greatest sum of absolute saliencies at one of them, what an error is relative to.
-        note: why the two need not be equal, or why only sums over all neurons are given; else empty.
+        outgoing: saliency of the outgoing parameters of each neuron.
+        scale: the greatest sum of absolute saliencies at one neuron, to which errors are relative.
+        note: the reason why the two need not be equal, or why only sums over all neurons are given; else empty.
     """
 
     before: tuple[str, ...]
@@ -38,7 +38,7 @@ class HiddenNeurons:
 
 
 class _Reads:
-    """What a layer reads: the neurons of which layers, through which BatchNorms in evaluation mode."""
+    """The neurons that a layer reads: those of which layers, through which BatchNorms in evaluation mode."""
 
     def __init__(self, layer: TracedLayer) -> None:
         self.layer = layer
@@ -59,7 +59,7 @@ class _Reads:
 
 
 def hidden_neurons(graph: LayerGraph) -> list[HiddenNeurons]:
-    """Group layers by the neurons that they lead to and read, those of inputs and outputs left out."""
+    """Group layers by the hidden neurons that they lead to and read."""
     reads = [_Reads(layer) for layer in graph.layers if not layer.passes]
     end = _Reads(graph.end)
     root: dict[TracedLayer, TracedLayer] = {}
@@ -98,7 +98,7 @@ def _summed(before: list[TracedLayer], after: list[_Reads]) -> HiddenNeurons:
     if moves or len(channels) > 1 or any(len(part) % neurons for part in sides[1]):
         neurons = 1
         why = f"{', '.join(moves)} moves channels" if moves else "the numbers of channels differ"
-        notes.append(f"summed over all neurons, as {why}")
+        notes.append(f"summed over all neurons, because {why}")
     sums, sizes = [], []
     for parts in sides:
         # features of a channel that was flattened belong to that channel

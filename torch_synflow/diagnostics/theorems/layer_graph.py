@@ -19,16 +19,16 @@ from torch_synflow.reachability.from_inputs import Inspection
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.opening import opened
 
-#: R, a scalar, of what the model returns
+#: R, a scalar function of the outputs
 Objective = Callable[[Any], Tensor]
 
 
 @dataclass(frozen=True)
 class LayerGraph:
-    """The layers of a model with the saliency of their parameters, and what arrives at its outputs.
+    """The layers of a model with the saliency of their parameters, and the saliency at its outputs.
 
     Attributes:
-        layers: what was called, in order.
+        layers: the layers that were called, in order.
         end: a last layer without a module, for the outputs.
         total: ``<dR/dy, y>``.
     """
@@ -52,7 +52,7 @@ def layer_graph(
     along_gradient: bool,
     training: bool,
 ) -> LayerGraph:
-    """Run a model and take the saliency of each parameter; see :func:`torch_synflow.diagnostics.conservation`."""
+    """Run a model and compute the saliency of each parameter; see :func:`torch_synflow.diagnostics.conservation`."""
     inner = unwrap(model)
     entries = resolve(list(_resolvable(inner)), inner)
     if objective is None:
@@ -84,7 +84,7 @@ def layer_graph(
         tied.update(module for module, _ in entry.locations if len(entry.locations) > 1)
     of_shift = dict(zip(map(id, shifts), slopes[len(entries) :], strict=True))
     for layer in run.layers:
-        layer.notes += ["a tied parameter: sums are over all its places"] if layer.module in tied else []
+        layer.notes += ["a tied parameter: sums include all its places"] if layer.module in tied else []
         first, second = saliency.get((layer.module, "weight")), saliency.get((layer.module, "bias"))
         if not layer.is_norm:
             layer.weight, layer.bias = first, second
@@ -102,10 +102,10 @@ def layer_graph(
 def _slopes(
     outputs: Any, objective: Objective, at: Sequence[Tensor], scored: Sequence[int]
 ) -> tuple[list[Tensor], dict[int, Tensor], float]:
-    """What saliencies are made of: ``parameter * slope + square``, and ``<dR/dy, y>``.
+    """The parts of saliencies, ``parameter * slope + square``, and ``<dR/dy, y>``.
 
-    The slope is the gradient and there are no squares; where tensors are ``scored``, all is the derivative of that
-    along their gradient ``g``: the slope is ``H g``, squares are those of ``g``.
+    The slope is the gradient, and there are no squares. If tensors are ``scored``, all parts are derivatives along
+    their gradient ``g``: the slope is ``H g``, and the squares are those of ``g``.
     """
     value = objective(outputs)
     if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
@@ -125,7 +125,7 @@ def _slopes(
         return gradient, {}, float(total.detach())
     direction = {k: gradient[k].detach() for k in scored}
     curvature = _gradient(_dot([gradient[k] for k in scored], list(direction.values())), at)
-    # how the outputs move along the direction: two reverse passes make a forward one
+    # the change of the outputs along the direction: two reverse passes make a forward one
     weighs = [torch.zeros_like(end, requires_grad=True) for end in ends]
     plain = tree_leaves(outputs)
     back = _gradient(_dot([plain[k] for k in where], weighs), [at[k] for k in scored], create_graph=True)

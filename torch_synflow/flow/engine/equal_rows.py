@@ -70,7 +70,7 @@ class _Rewriting:
         self._makers = {out: step for step in tape.steps for out in step.outs if out is not None}
 
     def add(self, step: Step) -> bool:
-        """Add an operation in its new form; false if that can not be."""
+        """Add an operation in its new form; false if that cannot be."""
         name = name_of(step.func)
         if name in _WINDOWS and self._windows(step, name):
             return True

@@ -1,4 +1,4 @@
-"""What writes a forward pass down, and notices what can not be run again."""
+"""What writes a forward pass down, and notices what cannot be run again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Recorder(FunctionMode):
         steps: these operations, in order.
         constants: the tensors that they read and that do not depend on the weights.
         shapes: of the tensors in the slots.
-        broken: why what is written down can not be run again, empty if it can.
+        broken: why what is written down cannot be run again, empty if it can.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:

@@ -40,7 +40,7 @@ def runs_of(x: Tensor) -> Runs | None:
 
 
 def windows_along(runs: tuple[int, ...], size: int, stride: int, padding: int, dilation: int) -> Windows | None:
-    """The different windows over an axis that is given by its runs; ``None`` if they can not be slid over."""
+    """The different windows over an axis that is given by its runs; ``None`` if they cannot be slid over."""
     beyond = [-1] * padding
     rows = [*beyond, *(i for i, length in enumerate(runs) for _ in range(length)), *beyond]
     reach = dilation * (size - 1)

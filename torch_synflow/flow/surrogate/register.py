@@ -21,7 +21,7 @@ def register(operation: Any, surrogate: Surrogate | None = None) -> Any:
         ``surrogate``, or the decorator.
 
     Raises:
-        TypeError: if either can not be called.
+        TypeError: if either cannot be called.
 
     Example:
         >>> from torch_synflow import flow, prune
