@@ -1,1 +1,1 @@
-"""Which paths from an input to an output are left: passes that carry nothing but what comes from the inputs."""
+"""The paths left from an input to an output, found by passes that carry only values from the inputs."""

@@ -1,4 +1,4 @@
-"""A pass whose values and gradients are boolean: whether a path arrives from an input, and leaves to an output."""
+"""A pass with boolean values and gradients: whether a path arrives from an input, and whether one leads to an output."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Arrival:
     """One tensor that the model returns.
 
     Attributes:
-        elements: which of its elements the input arrives at.
-        layers: indices of the scored weights that it is computed from.
+        elements: a mask of the elements that the input reaches.
+        layers: the indices of the scored weights from which it is computed.
     """
 
     elements: Tensor
@@ -37,8 +37,8 @@ class Summand:
     """One side of the sum of a residual block.
 
     Attributes:
-        alive: whether anything of the input arrives.
-        layers: indices of the scored weights on the way to it that are not on the way to the other side.
+        alive: whether any part of the input arrives.
+        layers: the indices of the scored weights on the way to it but not on the way to the other side.
     """
 
     alive: bool
@@ -46,14 +46,14 @@ class Summand:
 
 
 class Reachability(FromInputs):
-    """Values and gradients that are 0 or 1: whether a path from an input arrives, and whether one to an output leaves.
+    """Values and gradients of 0 or 1: whether a path from an input arrives, and whether one to an output leaves.
 
-    Being boolean they can neither overflow nor vanish. A maximum is read as a sum, as it may choose any of its
-    entries, and normalisation as the identity.
+    Boolean values can neither overflow nor vanish. A maximum becomes a sum, because it may choose any of its elements.
+    Normalisation becomes the identity.
 
     Attributes:
-        layers: for the index of a scored weight, whether the input arrives at its layer, and leaves it.
-        outputs: what arrives at each output of the model; constants among them are left out.
+        layers: by index of a scored weight, whether the input reaches its layer, and leaves it.
+        outputs: the arrival at each output of the model, except for constants.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -69,7 +69,7 @@ class Reachability(FromInputs):
         super().start(tensors, inputs)
 
     def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
-        """Note what arrives at the sides of a sum."""
+        """Note the arrivals at the sides of a sum."""
         flows = [values[slot] for slot in slots if is_flow(values[slot])]
         if name == "add" and len(flows) == 2:
             first, second = (_place(flow) for flow in flows)
@@ -78,17 +78,17 @@ class Reachability(FromInputs):
     def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
         """Run an operation on booleans."""
         if name in NORMALISED and name not in ("softmax", "special_softmax", "embedding"):
-            return call.get(0, "input").clone()  # which may be written to, as by an activation in place
+            return call.get(0, "input").clone()  # a copy, because an activation in place may write to it
         result = maximum_as_sum(name, call) if "max" in name and name not in ("softmax", "special_softmax") else None
         if result is None:
             result = super().run_operation(name, surrogate, call)
         if name in SELECT or name in SHAPE:
-            return result  # as boolean as what it moves, and a view of it, which may be written to
-        written = call.args[0] if call.args else None  # an operation in place returns what it wrote to
+            return result  # boolean like its input, and a view of it, which may be written to
+        written = call.args[0] if call.args else None  # an operation in place returns the tensor that it wrote to
         return tree_map(lambda leaf: _boolean(leaf) if leaf is not written else leaf, result)
 
     def note_operation(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        """Note whether the input arrives at a layer, and leaves it."""
+        """Note whether the input reaches a layer, and leaves it."""
         if kind != "weights" or not outputs:
             return
         sources = self.trace.nodes[_place(outputs[0])].inputs
@@ -111,7 +111,7 @@ class Reachability(FromInputs):
 
     @property
     def residual_sums(self) -> list[tuple[Summand, Summand]]:
-        """The two sides of each sum of flows that part and meet again, the way through fewer layers first."""
+        """The two sides of each sum of flows that split and meet again, the side with fewer layers first."""
         found = []
         for places, alive in self._sums.items():
             first, second = (self._before([place]) for place in places)
@@ -122,12 +122,12 @@ class Reachability(FromInputs):
         return found
 
     def inputs_of(self, index: int) -> list[int]:
-        """Which leaves of the model's inputs lead to the layer of a scored weight, whether they arrive there or not."""
+        """The leaves of the model's inputs that lead to the layer of a scored weight, whether or not they reach it."""
         places = self._before(list(self._places.get(index, ())))
         return [-place[0] - 1 - self._scored for place in places if self.trace.nodes[place].name == "input"]
 
     def _before(self, places: Sequence[Place]) -> set[Place]:
-        """The places and all that they were computed from."""
+        """The places and everything that they were computed from."""
         seen, waiting = set(places), list(places)
         while waiting:
             new = [source for source in self.trace.nodes[waiting.pop()].inputs if source not in seen]
@@ -141,7 +141,7 @@ class Reachability(FromInputs):
 
 
 class _Boolean(torch.autograd.Function):
-    """1 where positive; the gradient likewise."""
+    """1 where positive, for values and gradients."""
 
     @staticmethod
     def forward(value: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is said of layers that a call has left nothing of."""
+"""The warning about layers that a call has emptied."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch_synflow.report import PruningReport
 def warn_of_emptied(
     entries: Sequence[Entry], report: PruningReport, found: Losses | None, method: type[BasePruningMethod]
 ) -> None:
-    """Name the layers that lost all that they had, before the masks are attached: as an error it leaves the model."""
+    """Warn about newly emptied layers before the masks are attached, so the warning as an error changes nothing."""
     emptied = [e.label for e in entries if e.alive and e.label in report.empty_layers]
     if not emptied:
         return

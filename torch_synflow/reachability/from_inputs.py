@@ -1,4 +1,4 @@
-"""How diagnostics read a model: by the machinery of the methods, and without what comes from no input."""
+"""The passes of diagnostics: those of the methods, without contributions that do not come from an input."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from torch_synflow.scoring.task import Outputs, Task
 _JOINS = frozenset(
     ("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "where", "masked_fill", "setitem")
 )
-# where a bias is among the arguments of a normalisation
+# the position of the bias among the arguments of a normalisation
 _BIASES = {"batch_norm": 4, "layer_norm": 3, "group_norm": 3, "instance_norm": 4}
 
 
 class Inspection(SaliencyUnstructured):
-    """How diagnostics read a model: in evaluation mode, by the machinery of the methods."""
+    """The passes of diagnostics: in evaluation mode, with the code of the methods."""
 
     training: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ("example_inputs",)
@@ -52,7 +52,7 @@ class Inspection(SaliencyUnstructured):
 
 
 class FromInputs(Flow):
-    """The synaptic-flow surrogate without anything that does not come from the input: no biases, no offsets."""
+    """The homogeneous surrogate without contributions that do not come from the input, such as biases and offsets."""
 
     def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
         """Run an operation, or its surrogate, without its offsets."""
@@ -80,7 +80,7 @@ def _leave_out(call: Call, position: int, name: str) -> None:
 
 
 def _only_blocks(offset: Any) -> Any:
-    """An offset without what it adds: only what masks attention stays."""
+    """An offset without its values, except for those that mask attention."""
     if isinstance(offset, Tensor):
         return torch.where(offset <= BLOCKED, offset, 0) if offset.is_floating_point() else offset
     return offset if isinstance(offset, (int, float)) and offset <= BLOCKED else 0

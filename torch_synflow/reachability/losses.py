@@ -1,4 +1,4 @@
-"""What pruning has cut off: the paths under the new masks, and what of the paths under the old ones they lack."""
+"""The inputs and outputs that pruning has cut off, by comparing paths under the new and the old masks."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _log = logging.getLogger("torch_synflow")
 
 @dataclass(frozen=True)
 class Losses:
-    """The paths of a model under new masks, beside those that it had.
+    """The paths of a model under new masks, compared with the paths before.
 
     Attributes:
         after: the paths under the new masks.
-        cut_off: the inputs and outputs that have lost all their paths, in words; none are named that had none.
+        cut_off: descriptions of the inputs and outputs that have lost all their paths.
     """
 
     after: Reached
@@ -32,15 +32,15 @@ class Losses:
 
 
 def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Losses | None:
-    """Find out what masks cut off that are not on the model yet.
+    """Find the inputs and outputs that masks would cut off, before they are on the model.
 
     Args:
-        task: the model, and an example of its inputs; where there is none, the first batch of a list of data.
+        task: the model, and its inputs or, without inputs, the first batch of a list of data.
         entries: the tensors, with their earlier masks.
         masks: the new ones.
 
     Returns:
-        ``None`` where the model or its inputs are not known, or it fails to run under the surrogate. The log says so.
+        ``None`` if the model or its inputs are not known, or it does not run under the surrogate. The log says so.
     """
     model, inputs = task.model, task.example_inputs
     if inputs is None and isinstance(task.data, (list, tuple, Mapping)) and task.data:
@@ -54,20 +54,20 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
     pruned = [replace(entry, mask=mask.view_as(entry.mask)) for entry, mask in zip(entries, masks, strict=True)]
     device = entries[0].parameter.device
     try:
-        # a forward that draws random numbers draws none of the user's here
+        # random numbers that a forward draws here do not come from the user's generators
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             after = reach(model, inputs, pruned, task.outputs)
             whole = all(bool(output.all()) for output in after.outputs) and all(after.inputs.values())
             return Losses(
                 after, () if whole else tuple(_cut_off(reach(model, inputs, list(entries), task.outputs), after))
             )
-    except Exception as error:  # whatever a model does that cannot be traced is no reason not to prune it
+    except Exception as error:  # code that cannot be traced does not prevent pruning
         _log.info("paths are not looked at after pruning, as that failed: %s: %s", type(error).__name__, error)
         return None
 
 
 def _cut_off(before: Reached, after: Reached) -> list[str]:
-    """What had a path and has none."""
+    """The inputs and outputs that had a path and have none."""
     had = sum(int(output.sum()) for output in before.outputs)
     lost = sum(int((old & ~new).sum()) for old, new in zip(before.outputs, after.outputs, strict=True))
     if lost and lost == had:

@@ -1,4 +1,4 @@
-"""Maxima read as sums, as a maximum may choose any of its entries."""
+"""Maxima as sums, because a maximum may choose any of its elements."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch_synflow.flow.surrogate.call import Call
 
 
 def maximum_as_sum(name: str, call: Call) -> Any:
-    """A maximum over windows or a dimension as a sum; ``None`` for what is none."""
+    """A maximum over windows or a dimension as a sum; ``None`` for other operations."""
     if name.startswith("adaptive_max_pool"):
         size = int(name[len("adaptive_max_pool")])
         average: Callable[..., Tensor] = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[size - 1]

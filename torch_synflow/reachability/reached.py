@@ -1,4 +1,4 @@
-"""Which elements, layers, inputs and outputs are on a path from an input to an output."""
+"""The elements, layers, inputs and outputs on a path from an input to an output."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from torch_synflow.scoring.task import Outputs, Weights
 
 @dataclass(frozen=True)
 class Reached:
-    """What a boolean pass found.
+    """The result of a boolean pass.
 
     Attributes:
-        entries: the tensors that were looked at.
-        used: for each of them, which entries a path from an input to an output uses.
-        leads: for each leaf of the inputs that holds floating-point numbers, whether a path leads to an output.
+        entries: the tensors that were checked.
+        used: for each tensor, a mask of the elements on a path from an input to an output.
+        leads: for each floating-point leaf of the inputs, whether a path leads to an output.
         arguments: for the same leaves, the argument of the model that each belongs to.
         mode: the pass itself.
     """
@@ -39,12 +39,12 @@ class Reached:
 
     @property
     def outputs(self) -> list[Tensor]:
-        """For each output of the model, which elements the input arrives at."""
+        """For each output of the model, a mask of the elements that the input reaches."""
         return [output.elements for output in self.mode.outputs]
 
     @property
     def inputs(self) -> dict[str, bool]:
-        """For each argument of the model that holds floating-point numbers, whether a path leads to an output."""
+        """For each floating-point argument of the model, whether a path leads to an output."""
         found: dict[str, bool] = {}
         for number, argument in self.arguments.items():
             found[argument] = found.get(argument, False) or self.leads[number]
@@ -57,26 +57,27 @@ class Reached:
 
     @property
     def bypassed(self) -> tuple[str, ...]:
-        """The layers with nothing kept that a shortcut goes round.
+        """The layers with nothing kept that a shortcut bypasses.
 
-        Of their inputs some still lead to an output, and some output that is computed from them is still reached.
+        Some of their inputs still lead to an output, and the input still reaches some output that is computed from
+        them.
         """
         return tuple(name for name, goes_round in self._goes_round().items() if goes_round)
 
     @property
     def collapsed(self) -> tuple[str, ...]:
-        """The layers with nothing kept, while others keep something, that nothing goes round (layer collapse)."""
+        """The layers with nothing kept, while others keep elements, that no path bypasses (layer collapse)."""
         if not any(entry.alive for entry in self.entries):
             return ()
         return tuple(name for name, goes_round in self._goes_round().items() if not goes_round)
 
     def _goes_round(self) -> dict[str, bool]:
-        """For each layer with nothing kept that outputs are computed from: whether a path goes round it."""
+        """For each layer with nothing kept from which outputs are computed: whether a path bypasses it."""
         found = {}
         for index, entry in enumerate(self.entries):
             ends = [output for output in self.mode.outputs if index in output.layers]
             if ends and entry.total and not entry.alive:
-                starts = self.mode.inputs_of(index)  # none of token ids, which are not followed
+                starts = self.mode.inputs_of(index)  # token ids have none, because they are not followed
                 leads = not starts or any(self.leads.get(number, True) for number in starts)
                 found[entry.label] = leads and any(bool(output.elements.any()) for output in ends)
         return found
@@ -85,15 +86,15 @@ class Reached:
 def reach(
     model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry], outputs: Outputs | None = None
 ) -> Reached:
-    """Find the entries that some path from an input to an output uses.
+    """Find the elements on a path from an input to an output.
 
-    Kept weights are set to ones and all else that only scales too, biases are left out. The gradient of the sum
-    of the outputs is then positive where a path leads through an entry.
+    Kept weights and all other factors become ones, and biases are left out. The gradient of the sum of the outputs is
+    then positive at elements on a path.
 
     Args:
-        model: any model; it is only read.
+        model: any model, which is only read.
         example_inputs: the model's inputs; only shapes matter.
-        entries: the tensors to look at, with the masks to look at them under.
+        entries: the tensors to check, with the masks to apply.
         outputs: which of the model's outputs count, all by default.
     """
     network = Inspection.positive_network_of(model, example_inputs, entries, outputs)
@@ -124,7 +125,7 @@ def reach(
 
 
 def _by_argument(inputs: Any) -> dict[str, Any]:
-    """What a model is called with, by the name or the place of each argument."""
+    """The model's inputs, by the name or the position of each argument."""
     if isinstance(inputs, Mapping):
         return {repr(name): value for name, value in inputs.items()}
     return {str(n): value for n, value in enumerate(inputs if isinstance(inputs, (tuple, list)) else [inputs])}

@@ -1,4 +1,4 @@
-"""A batch of a dataset that has as many examples of each class."""
+"""A batch of a dataset with the same number of examples of each class."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ def class_balanced_batch(
     """Draw a batch with the same number of random examples of each class.
 
     Args:
-        dataset: a map-style dataset of ``(input, label)`` items with integer labels. Labels are read from
-            its ``targets`` (as torchvision's datasets have) where there are such, else item by item.
-        examples_per_class: how many examples of each class.
-        generator: draws the examples, on whichever device it is; torch's global one of the CPU by default.
+        dataset: a map-style dataset of ``(input, label)`` items with integer labels. Labels are read from its
+            ``targets``, which torchvision's datasets have, or else item by item.
+        examples_per_class: the number of examples of each class.
+        generator: the source of the draws, on any device; torch's global CPU generator by default.
 
     Returns:
-        ``(inputs, targets)``, collated as a ``DataLoader`` does, in random order, so that parts of the batch
-        have examples of several classes too (BatchNorm in training mode sees the part).
+        ``(inputs, targets)``, collated as by a ``DataLoader``, in random order. Parts of the batch therefore have
+        examples of several classes, which matters to BatchNorm in training mode.
 
     Raises:
         TypeError: if the dataset has no length or its items are not pairs.
-        ValueError: if a class has fewer examples, or ``examples_per_class`` is less than 1.
+        ValueError: if a class has too few examples, or ``examples_per_class`` is less than 1.
 
-    Source: ten examples of each class is what Frankle et al. 2021, appendices B.2 and C.2, score SNIP and
-    GraSP with.
+    Source: Frankle et al. 2021, appendices B.2 and C.2, which score SNIP and GraSP with ten examples per class.
 
     Example:
         >>> dataset = TensorDataset(torch.rand(30, 5), torch.arange(30) % 3)
@@ -81,7 +80,7 @@ def _item(dataset: Dataset[Any], index: int) -> tuple[Any, Any]:
 
 
 def _labels(dataset: Any) -> Sequence[Any]:
-    """The label of every item, without loading the items where the dataset keeps its labels apart."""
+    """The label of every item, without loading items if the dataset stores its labels separately."""
     if isinstance(dataset, Subset):
         labels = _labels(dataset.dataset)
         return [labels[i] for i in dataset.indices]

@@ -1,4 +1,4 @@
-"""The diagonal of the loss's Hessian in units of the weights, without the curvature of the network itself."""
+"""The diagonal of the loss's Hessian in units of the weights, without the curvature of the network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch_synflow.scoring.gradients import as_leaves, as_scalar, gradients
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.task import Weights
 
-#: eigenvalues of the loss's Hessian by the outputs that are smaller, beside the greatest, are rounding
+#: eigenvalues of the loss's Hessian by the outputs below this, relative to the greatest, are rounding
 SMALLEST = 1e-6
 
 
@@ -24,15 +24,15 @@ def gauss_newton_diagonal(network: Network, data: Iterable[Any]) -> Weights:
     .. math:: \sum_r \lambda_r \left( \frac{\partial (u_r^\top z)}{\partial \theta} \odot \theta \right)^2
               \quad \text{with} \quad \frac{\partial^2 L}{\partial z \, \partial z^\top} = \sum_r \lambda_r u_r u_r^\top
 
-    ``z`` are the outputs of a batch. It is computed exactly, by one backward pass for each eigenvalue that is not zero,
-    of which there are at most as many as outputs: give batches of one example.
+    ``z`` are the outputs of a batch. The diagonal is computed exactly, with one backward pass per nonzero eigenvalue. A
+    batch has at most as many as it has outputs, so pass batches of one example.
 
     Args:
         network: the model, open.
         data: batches ``(inputs, targets)``.
 
     Raises:
-        ValueError: if there is no loss function, or no output that depends on the weights.
+        ValueError: if there is no loss function, or no output depends on the weights.
     """
     if network.task.loss_fn is None:
         raise ValueError(
@@ -62,7 +62,7 @@ def gauss_newton_diagonal(network: Network, data: Iterable[Any]) -> Weights:
         for value, vector in zip(values.tolist(), vectors.unbind(1), strict=True):
             if abs(value) > SMALLEST * float(values.abs().max()):
                 for name, gradient in gradients([flat], weights, times=[vector], retain_graph=True).items():
-                    change = gradient.mul_(network.weights[name])  # squares of either alone may underflow
+                    change = gradient.mul_(network.weights[name])  # squares of either factor alone may underflow
                     diagonal[name].addcmul_(change, change, value=value)
         return diagonal
 

@@ -1,4 +1,4 @@
-"""Reading data: batches of examples for scores that need them, and a class-balanced batch of a dataset."""
+"""Reading data: batches of examples for scores that need them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ EXPECTED = (
 
 
 class Targets(NamedTuple):
-    """What follows the inputs in a batch of more than two parts."""
+    """The items after the inputs in a batch of more than two parts."""
 
     parts: tuple[Any, ...]
 
 
 def is_batch(data: object) -> bool:
-    """Whether ``data`` is one batch, not a sequence of batches: tensors first, or a pair of inputs and targets."""
+    """Whether ``data`` is one batch rather than several: it starts with a tensor, or is a pair of inputs and targets."""
     if isinstance(data, Mapping):
         return True
     if not isinstance(data, (tuple, list)) or len(data) < 2:
@@ -39,9 +39,9 @@ def _are_mappings(data: Sequence[Any]) -> bool:
 
 
 def rereadable(data: Any, at_most: int | None = None) -> Iterable[Any]:
-    """``data`` as an iterable of batches that can be read again for each iteration: an iterator is listed once.
+    """``data`` as an iterable of batches that each iteration can read again; an iterator becomes a list.
 
-    With ``at_most``, larger batches are cut into ones of so many examples.
+    With ``at_most``, larger batches are cut into batches of at most this many examples.
     """
     if is_batch(data):
         data = [data]
@@ -59,13 +59,13 @@ def rereadable(data: Any, at_most: int | None = None) -> Iterable[Any]:
 
 
 def has_own_loss(data: Any) -> bool:
-    """Whether a model may compute its own loss of ``data``: of mappings, so far as can be told without reading."""
+    """Whether a model may compute its own loss: if ``data`` are mappings, as far as known without reading."""
     first = data[0] if isinstance(data, list) and data else data
     return not isinstance(first, (tuple, list))
 
 
 def check_loss(loss_fn: Any) -> None:
-    """Raise unless ``loss_fn``, where there is one, is a function of outputs and targets."""
+    """Raise unless ``loss_fn``, if given, is a function of outputs and targets."""
     if isinstance(loss_fn, type):
         raise TypeError(
             f"loss_fn: expected a function loss_fn(outputs, targets), got the class {loss_fn.__name__}; "
@@ -76,9 +76,10 @@ def check_loss(loss_fn: Any) -> None:
 
 
 def loss_of_batch(loss_fn: LossFunction | None, outputs: Any, targets: Any) -> Any:
-    """The loss of a batch: by ``loss_fn``, or the model's own, which its outputs hold.
+    """The loss of a batch, by ``loss_fn`` or from the model's outputs.
 
-    Of a batch ``(inputs, y, z)`` a function of three arguments is given all that follows the inputs, any other ``y``.
+    For a batch ``(inputs, y, z)``, a function of three arguments gets everything after the inputs, any other function
+    ``y``.
     """
     if loss_fn is None:
         own = outputs.get("loss") if isinstance(outputs, Mapping) else getattr(outputs, "loss", None)
@@ -96,7 +97,7 @@ def loss_of_batch(loss_fn: LossFunction | None, outputs: Any, targets: Any) -> A
 
 
 def _required(function: Callable[..., Any]) -> int:
-    """How many arguments a function needs."""
+    """The number of arguments that a function needs."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -106,14 +107,14 @@ def _required(function: Callable[..., Any]) -> int:
 
 
 def checked_batch_size(method: str, size: Any) -> int | None:
-    """The ``batch_size`` of a method of this name, or a ``ValueError`` that says what it may be."""
+    """The ``batch_size`` of a method, or a ``ValueError`` that says which values are allowed."""
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         raise ValueError(f"{method}.batch_size: expected None or an int of at least 1, got {size!r}")
     return size
 
 
 class Rebatched:
-    """Batches of at most ``size`` examples, made of larger ones by views.
+    """Batches of at most ``size`` examples, as views of larger batches.
 
     Example:
         >>> [len(inputs) for inputs, targets in Rebatched([(torch.rand(5, 3), torch.arange(5))], 2)]
@@ -125,7 +126,7 @@ class Rebatched:
         self.size = size
 
     def __iter__(self) -> Iterator[Batch]:
-        """Read the batches once more."""
+        """Read the batches again."""
         for batch in batches(self.data):
             examples = batch_size(batch[0])
             leaves, spec = tree_flatten(batch)
@@ -135,7 +136,7 @@ class Rebatched:
 
 
 def _part(leaf: Any, examples: int, start: int, stop: int) -> Any:
-    """Some examples of a tensor of a batch; what has no dimension is the same for all examples."""
+    """Some examples of a tensor of a batch; tensors without dimensions are the same for all examples."""
     if not isinstance(leaf, Tensor) or not leaf.dim():
         return leaf
     if leaf.shape[0] != examples:
@@ -149,7 +150,7 @@ def _part(leaf: Any, examples: int, start: int, stop: int) -> Any:
 def batches(data: Iterable[Any]) -> Iterator[Batch]:
     """Yield the checked ``(inputs, targets)`` batches of an iterable.
 
-    Raises ``TypeError`` for anything else than a pair, ``ValueError`` when there is no batch or no example.
+    Raises ``TypeError`` for anything other than a pair, and ``ValueError`` if there is no batch or no example.
     """
     index = -1
     for index, batch in enumerate(data):

@@ -1,4 +1,4 @@
-"""Gradients of scalars by weights, and their means over data."""
+"""Gradients of scalars with respect to weights, and their means over data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch_synflow.scoring.task import AddUp, Weights
 
 
 def as_scalar(value: Any, name: str) -> Tensor:
-    """``value``, the result of a user's function, checked to be one that has a gradient."""
+    """``value``, the result of a user's function, checked to be a scalar with a gradient."""
     if not isinstance(value, Tensor):
         raise TypeError(f"{name}: expected a scalar tensor, got {type(value).__name__}")
     if value.numel() != 1:
@@ -43,16 +43,17 @@ def gradients(
     create_graph: bool = False,
     retain_graph: bool | None = None,
 ) -> Weights:
-    """The gradient of the sum of ``outputs * times`` by each of ``weights``, zeros where it does not depend on it.
+    """The gradient of the sum of ``outputs * times`` by each of ``weights``, zeros where it does not depend on them.
 
-    By plain autograd: torch.func's ``grad`` always builds the graph of the gradient too, at twice the memory.
+    It uses plain autograd, because torch.func's ``grad`` always builds the graph of the gradient too, at twice the
+    memory.
 
     Args:
-        outputs: tensors with a graph; scalars where ``times`` is not given.
+        outputs: tensors with a graph; scalars if ``times`` is not given.
         weights: leaves of the graph by name.
         times: factors of the outputs' shapes.
-        create_graph: whether the gradient is to be differentiated again.
-        retain_graph: whether the graph is to be passed through again.
+        create_graph: whether the gradient will be differentiated.
+        retain_graph: whether another backward pass will use the graph.
 
     Example:
         >>> w = torch.tensor([3.0, -2.0], requires_grad=True)
@@ -65,7 +66,7 @@ def gradients(
         outputs, list(weights.values()), times, retain_graph, create_graph, allow_unused=True, materialize_grads=True
     )
     if not create_graph:
-        found = tuple(gradient.detach() for gradient in found)  # torch 2.2's zeros for what is not used ask for a graph
+        found = tuple(gradient.detach() for gradient in found)  # torch 2.2's zeros for unused weights need a graph
     return dict(zip(weights, found, strict=True))
 
 
@@ -74,7 +75,7 @@ def mean_over_examples(
 ) -> Weights:
     """The mean of ``function(index, inputs, targets)`` over batches, weighted by their numbers of examples.
 
-    With ``add_up`` these batches are a part of the data, and the mean is over all.
+    With ``add_up``, these batches are a part of the data, and the mean is over all data.
     """
     total: Weights = {}
     first, examples = 0, 0
@@ -82,7 +83,7 @@ def mean_over_examples(
         values = function(index, inputs, targets)
         size = batch_size(inputs)
         if not index:
-            total, first = values, size  # as they are: one batch needs no second tensor, and no rounding
+            total, first = values, size  # unchanged: one batch needs no second tensor and no rounding
         else:
             if index == 1:
                 total = {name: value * first for name, value in total.items()}

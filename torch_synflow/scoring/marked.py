@@ -1,4 +1,4 @@
-"""Scores: the mark that tells them from weights, and what they must be to be ranked."""
+"""The mark that distinguishes scores from weights, and the checks before ranking."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from torch_synflow.scoring.task import Weights
 
 
 class Scores(Tensor):
-    """A tensor marked as scores, higher meaning keep: what an unbound method may rank.
+    """A tensor marked as scores, which an unbound method may rank; higher means keep.
 
-    torch's ``global_unstructured`` hands a method the raw weights when it is given no scores. Nothing in a
-    tensor of numbers tells the two apart, so the ``*_scores`` functions mark what they return, and the mark
-    stays through copies, moves, slices and concatenations with other scores. Mark scores of your own with
-    ``tensor.as_subclass(Scores)``.
+    Without scores, torch's ``global_unstructured`` passes the raw weights to a method. Numbers alone do not distinguish
+    the two, so the ``*_scores`` functions mark their results. Copies, moves, slices, and concatenations with other
+    scores keep the mark. Mark your own scores with ``tensor.as_subclass(Scores)``.
 
     Example:
         >>> scores = torch.tensor([0.5, 2.0]).as_subclass(Scores)
@@ -38,7 +37,7 @@ class Scores(Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run ``func``; mark the result again only where ``func`` copies or moves nothing but scores."""
+        """Run ``func``, and mark the result only if ``func`` copies or moves only scores."""
         parts = args[0] if func is torch.cat else args[:1]
         with as_plain_tensors():
             result = func(*args, **(kwargs or {}))
@@ -48,7 +47,7 @@ class Scores(Tensor):
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether every entry is finite; the sum, which is quick, is so in almost all such cases."""
+    """Whether every element is finite. The sum, which is quick to compute, almost always decides."""
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
@@ -61,7 +60,7 @@ def require_shape(entry: Entry, tensor: Tensor, what: str) -> None:
 
 
 def require_scores(scores: Any, weights: Weights, method: str) -> None:
-    """Raise unless what a method of a user's own returned has a real tensor of the right shape for each weight."""
+    """Raise unless the result of a user's method has a real tensor of the right shape for each weight."""
     if not isinstance(scores, Mapping):
         raise TypeError(f"{method}.saliency: expected a mapping from names to scores, got {type(scores).__name__}")
     missing = [name for name in weights if name not in scores]
@@ -103,7 +102,7 @@ def require_nonzero(entries: Sequence[Entry], scores: Sequence[Tensor], method: 
 
 
 def and_others(labels: Sequence[str]) -> str:
-    """The names after the first one, a few of many, in brackets."""
+    """The first few names after the first one, in parentheses."""
     if len(labels) == 1:
         return ""
     more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""

@@ -1,4 +1,4 @@
-"""A model as a pure function of the weights that are scored, by ``functional_call``, and its derivatives."""
+"""A model as a pure function of the scored weights, by ``functional_call``, and its derivatives."""
 
 from __future__ import annotations
 
@@ -34,22 +34,21 @@ _log = logging.getLogger("torch_synflow")
 class Network:
     """A model as a pure function of some of its weights.
 
-    Everything that the forward pass can reach is a copy in the scoring precision, so that nothing it does
-    arrives at the model.
+    Everything that the forward pass can reach is a copy in the scoring precision, so the pass cannot change the model.
 
     Attributes:
-        task: what the weights are scored with.
+        task: the model, inputs and data for scoring.
         model: the model without its wrapper.
         weights: the scored weights by qualified name, ``name_orig * name_mask``.
         masks: their boolean masks, by the same names.
-        unpruned: whether these are all true.
-        dense: ``weights`` themselves, but those that the call began with where pruned ones may return.
-        unused: the names of those that the outputs do not depend on in this mode, as far as a method found out.
-        dtype: the precision that inputs are cast to.
-        device: where the scored weights lie.
+        unpruned: whether all masks are all true.
+        dense: ``weights`` themselves, or the weights at the start of the call if pruned ones may return.
+        unused: the names of weights that the outputs do not depend on in this mode, as far as a method has found.
+        dtype: the precision to which inputs are cast.
+        device: the device of the scored weights.
     """
 
-    #: whether nothing else in the model reads the outputs of submodules that count
+    #: whether the rest of the model does not read the outputs of submodules that count
     counted_alone: ClassVar[bool] = False
 
     def __init__(
@@ -61,7 +60,7 @@ class Network:
         *,
         floor_of_weights: torch.dtype | None = None,
     ) -> None:
-        assert task.model is not None  # SaliencyUnstructured.require saw to it
+        assert task.model is not None  # checked by SaliencyUnstructured.require
         self.task = task
         self.model = unwrap(task.model)
         self._counted = None if task.outputs is None else CountedOutputs(self.model, task.outputs)
@@ -82,7 +81,7 @@ class Network:
         self._buffers = {
             name: widened(materialised(buffer, name), floor)
             for name, buffer in self.model.named_buffers()
-            if not is_sharded(buffer)  # a mask, which the weights have
+            if not is_sharded(buffer)  # a mask, which is already in the weights
         }
         self._constants = [
             (module, name, widened(value, floor))
@@ -96,7 +95,7 @@ class Network:
         self.unpruned = all(bool(mask.all()) for mask in masks)
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
-        """The model's outputs with ``weights`` in place of its own: tuples and mappings of inputs are spread.
+        """The model's outputs with ``weights`` in place of its own; tuples and mappings of inputs are unpacked.
 
         A forward that writes to its inputs writes to copies.
         """
@@ -107,7 +106,7 @@ class Network:
 
     def _run(self, weights: Weights, inputs: Any) -> Any:
         inputs = tree_map(lambda leaf: leaf.clone() if isinstance(leaf, Tensor) else leaf, inputs)
-        # cloned in each pass, which writes to some (BatchNorm's counters)
+        # cloned in each pass, because it writes to some (BatchNorm's counters)
         for module, name, constant in self._constants:
             module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
@@ -115,36 +114,36 @@ class Network:
         return noting(lambda: self._note(inputs), lambda: self._call(self.model, state, args, kwargs))
 
     def _note(self, inputs: Any) -> str:
-        """What is said beside an error of the model's own."""
+        """The note that is added to an error of the model."""
         if self.task.data is None:
             return note_on_call(self.model, "example_inputs", self.task.example_inputs, inputs)
         return note_on_call(self.model, "data", inputs, inputs)
 
     def copy(self) -> Self:
-        """The same network with weights of its own."""
+        """The same network with its own copy of the weights."""
         other = shallow_copy(self)
         other.weights = {name: weight.clone() for name, weight in self.weights.items()}
         return other
 
     def apply_masks(self, survivors: Survivors) -> None:
-        """Set the weights to zero that are no survivors."""
+        """Set the weights to zero that are not survivors."""
         self.unpruned = False
         self.masks = dict(zip(self.weights, survivors.masks, strict=True))
         for name, weight in self.weights.items():
             torch.mul(weight, self.masks[name].view(torch.uint8), out=weight)  # far quicker than a choice
 
     def mask_dense(self, survivors: Survivors) -> None:
-        """Set the weights to the dense ones under the masks of what is left, where pruned ones may return."""
+        """Set the weights to the dense ones under the new masks, if pruned weights may return."""
         self.unpruned = False
         pairs = zip(self.dense.items(), survivors.masks, strict=True)
         self.weights = {name: weight * mask for (name, weight), mask in pairs}
 
     def prepared(self, tree: Any) -> Any:
-        """Inputs or targets on the weights' device, the floating ones in the scoring precision."""
+        """Inputs or targets on the device of the weights, with floating-point ones in the scoring precision."""
         return tree_map(lambda leaf: moved(leaf, self.device, self.dtype), as_dicts(tree))
 
     def loss(self, weights: Weights, inputs: Any, targets: Any, *, temperature: float = 1.0) -> Tensor:
-        """The loss of a prepared batch, its outputs divided by ``temperature``; checked to be a usable scalar."""
+        """The loss of a prepared batch, with outputs divided by ``temperature``, checked to be a usable scalar."""
         outputs = self(weights, inputs)
         if temperature != 1.0 and self.task.loss_fn is None:
             raise ValueError(
@@ -172,20 +171,20 @@ class Network:
         return loss
 
     def gradient(self, function: Callable[[Weights], Tensor]) -> Weights:
-        """The gradient of a scalar function of the scored weights, zero where a mask is.
+        """The gradient of a scalar function of the scored weights, zero where a weight is pruned.
 
         Args:
-            function: ``function(weights)``, a tensor of one entry; call the network with these weights in it, and
-                with inputs that ``prepared`` has made.
+            function: a function ``function(weights)`` that returns a tensor of one element. In it, call the network
+                with these weights and with inputs from ``prepared``.
 
         Raises:
-            TypeError, ValueError: if it returns no tensor, not one entry, or one that depends on no weight.
+            TypeError, ValueError: if it does not return a tensor of one element that depends on a weight.
         """
         weights = as_leaves(self.weights)
         return self._masked(gradients([as_scalar(function(weights), "function")], weights))
 
     def mean_gradient(self, data: Iterable[Any], *, temperature: float = 1.0) -> Weights:
-        """The gradient of the mean loss over all examples of ``data``, zero where a mask is."""
+        """The gradient of the mean loss over all examples of ``data``, zero where a weight is pruned."""
 
         def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
             weights = as_leaves(self.weights)
@@ -195,10 +194,10 @@ class Network:
         return self.mean_over_examples(data, of_batch)
 
     def mean_product_with_hessian(self, data: Sequence[Any], *, temperature: float = 1.0) -> Weights:
-        """The Hessian of the mean loss over all examples of ``data``, times its gradient, zero where a mask is.
+        """The Hessian of the mean loss over all examples of ``data`` times its gradient, zero where a weight is pruned.
 
-        One batch is passed through the model once, and the graph of its gradient used for both. Several are
-        passed through twice, with the same dropout, and only one graph is held at a time.
+        One batch passes through the model once, and both derivatives use its graph. Several batches pass twice, with
+        the same dropout, and only one graph is held at a time.
         """
         whole: Weights | None = None
         if len(data) > 1 or self.task.add_up is not None:
@@ -206,7 +205,7 @@ class Network:
             draws = Draws()
             with torch.random.fork_rng(devices=devices):
                 whole = self.mean_gradient(data, temperature=temperature)
-            if sources := draws.sources():  # of torch's, which are put back, there are none
+            if sources := draws.sources():  # torch's own sources are restored, so they are not among these
                 _log.info("GraSP passes batches through twice, with other numbers of %s", " and ".join(sources))
 
         def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
@@ -216,7 +215,7 @@ class Network:
             gradient = gradients([loss], weights, create_graph=True)
             del loss
             times = self._masked({name: g.detach() for name, g in gradient.items()}) if whole is None else whole
-            # where the gradient does not depend on the weights the Hessian is zero
+            # if the gradient does not depend on the weights, the Hessian is zero
             names = [name for name, g in gradient.items() if g.requires_grad]
             outputs = [gradient.pop(name) for name in names]
             try:
@@ -227,7 +226,7 @@ class Network:
         return self.mean_over_examples(data, of_batch)
 
     def mean_over_examples(self, data: Iterable[Any], function: Callable[[int, Any, Any], Weights]) -> Weights:
-        """The mean of ``function(index, inputs, targets)`` over prepared batches, weighted by their sizes, masked."""
+        """The masked mean of ``function(index, inputs, targets)`` over prepared batches, weighted by their sizes."""
 
         def prepared(index: int, inputs: Any, targets: Any) -> Weights:
             return function(index, self.prepared(inputs), self.prepared(targets))
@@ -235,9 +234,9 @@ class Network:
         return self._masked(mean_over_examples(data, prepared, self.task.add_up))
 
     def _masked(self, values: Weights) -> Weights:
-        """``values`` where a mask is one, zero elsewhere, in new tensors; each old one is let go on the way.
+        """``values`` where a mask is one and zero elsewhere, in new tensors; each old tensor is released.
 
-        They have the layout of the weights, where autograd's may have another one that ``view`` refuses.
+        They have the layout of the weights. Autograd's tensors may have another layout, which ``view`` refuses.
         """
         return {
             name: torch.mul(values.pop(name).detach(), self.masks[name], out=torch.empty_like(self.weights[name]))

@@ -1,4 +1,4 @@
-"""Scores that are nothing but rounding: the loss does not depend on a layer, and yet no gradient comes out as zero."""
+"""Scores that are only rounding noise: the loss does not depend on a layer, but its gradient is not exactly zero."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch_synflow.scoring.opening import opened
 from torch_synflow.scoring.task import Weights
 
 _log = logging.getLogger("torch_synflow")
-#: noise in float64 is 2e9 times smaller than in float32; a score stays as it is
+#: noise in float64 is 2e9 times smaller than in float32; a score does not change
 SHRINKS = 1e-4
 
 
@@ -34,17 +34,17 @@ def require_no_noise(
 ) -> None:
     """Raise a ``ValueError`` that names the entries whose scores are all rounding noise.
 
-    A tensor of scores that are all small beside the greatest of the model, by the square root of the precision, is
-    scored once more in float64, on the first batch. Noise shrinks with the precision, a score does not. In float64 to
-    start with, noise cannot be told.
+    If all scores of a tensor are smaller than the greatest score of the model by the square root of the precision, the
+    first batch is scored again in float64. Noise shrinks with the precision, scores do not. If scoring already uses
+    float64, noise cannot be detected.
 
     Args:
         entries: tensors without masks.
-        scores: theirs, by their keys.
-        network: that they were scored with.
-        saliency: scores a network that is open.
-        method: its name.
-        training: the mode in which it scores.
+        scores: their scores, by key.
+        network: the network that was scored.
+        saliency: a function that scores an open network.
+        method: the name of the method.
+        training: whether it scores in training mode.
     """
     entries = [entry for entry in entries if entry.total]
     if network.dtype == torch.float64 or not entries:
@@ -59,7 +59,7 @@ def require_no_noise(
         with torch.random.fork_rng(devices=[network.device] if network.device.type == "cuda" else []):
             found = opened(exact, lambda: saliency(exact), training=training)
         again = {key: float(found[key].abs().max()) for key in small}
-    except Exception as error:  # a loss function with constants of its own in float32 refuses float64
+    except Exception as error:  # a loss function with its own float32 constants fails in float64
         names = ", ".join(entry.label for entry, _ in small.values())
         _log.info("%s: whether small scores are rounding noise was not found out (%s): %s", method, names, error)
         return

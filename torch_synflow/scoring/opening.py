@@ -1,4 +1,4 @@
-"""A user's model made ready to be scored, and put back afterwards."""
+"""Preparing a user's model for scoring, and restoring it afterwards."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch_synflow.scoring.network import Network
 
 
 def differentiating(network: Network, work: Callable[[], Result]) -> Result:
-    """The result of ``work``, with gradients and in the precision of the network, whatever the caller has set."""
+    """Return the result of ``work``, with gradients enabled and in the network's precision."""
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast(network.device.type, enabled=False):
         return work()
 
 
 def opened(network: Network, work: Callable[[], Result], *, training: bool) -> Result:
-    """The result of ``work``, with the model of a network open for scoring in the given mode; then it is as it was."""
+    """Return the result of ``work`` with the model of a network open for scoring in the given mode, then restore it."""
     model = network.task.model
-    assert model is not None  # SaliencyUnstructured.require saw to it
+    assert model is not None  # checked by SaliencyUnstructured.require
 
     def open_and_work() -> Result:
         model.train(training)
         for module in model.modules():
-            # a user's backward hooks are not ours to run, and a compiled forward is none that modes see into
+            # a user's backward hooks must not run, and modes cannot see into a compiled forward
             module._backward_hooks.clear()
             module._backward_pre_hooks.clear()
             run_uncompiled(module)

@@ -1,4 +1,4 @@
-"""Which of a model's outputs count: of what it returns, or of what submodules of it return."""
+"""The outputs of a model, or of its submodules, that count."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch_synflow.scoring.task import Outputs
 
 
 def check_outputs(chosen: Any) -> None:
-    """Raise unless ``chosen`` is a way to choose outputs, or None."""
+    """Raise unless ``chosen`` is a valid choice of outputs, or None."""
     parts = chosen if isinstance(chosen, (list, tuple)) else [chosen] if chosen is not None else None
     if parts is None:
         return
@@ -31,14 +31,14 @@ def _chooses(part: Any) -> bool:
 
 
 class CountedOutputs:
-    """What counts of a model's outputs, ready to be taken in a pass.
+    """The outputs of a model that count, ready to be collected in a pass.
 
     Args:
         model: the model, without a wrapper.
-        chosen: a key, an index, a function of what it returns, a submodule or its qualified name, or several of these.
+        chosen: a key, an index, a function of the outputs, a submodule or its qualified name, or several of these.
 
     Raises:
-        ValueError: if a submodule is none of the model's, or lies within another one that is chosen.
+        ValueError: if a submodule does not belong to the model, or lies inside another chosen one.
     """
 
     def __init__(self, model: nn.Module, chosen: Outputs) -> None:
@@ -63,12 +63,12 @@ class CountedOutputs:
                     )
 
     def of(self, call: Callable[[], Any], *, alone: bool) -> Any:
-        """What counts in a call of the model.
+        """The outputs that count in a call of the model.
 
         Args:
-            call: calls the model, and returns what it does.
-            alone: whether the rest of the model reads zeros in place of what chosen submodules return, so that nothing
-                is decided by it, such as which boxes of a detector are kept.
+            call: a function that calls the model and returns its outputs.
+            alone: whether the rest of the model reads zeros in place of the outputs of chosen submodules, so that these
+                decide nothing, such as which boxes a detector keeps.
         """
         with self._taken(alone=alone) as taken:
             found = call()
@@ -88,7 +88,7 @@ class CountedOutputs:
         return counted if self._several else counted[0]
 
     def _drop_names_of_keys(self, found: Any) -> bool:
-        """Take a name that is a submodule's and a key of what the model returned for the key; whether there was one."""
+        """Treat a name of both a submodule and a key of the outputs as the key; return whether there was one."""
         both = {
             number
             for number, (given, part) in enumerate(zip(self._given, self._parts, strict=True))
@@ -100,7 +100,7 @@ class CountedOutputs:
 
     @contextmanager
     def _taken(self, *, alone: bool) -> Iterator[dict[nn.Module, list[Any]]]:
-        """What chosen submodules return, once for each time that they run, by hooks that are removed at the end."""
+        """The outputs of chosen submodules, once per run, by hooks that are removed at the end."""
         taken: dict[nn.Module, list[Any]] = {module: [] for module in self._modules}
 
         def take(module: nn.Module, args: Any, output: Any) -> Any:
@@ -116,11 +116,11 @@ class CountedOutputs:
 
 
 def _copied(leaf: Any) -> Any:
-    return leaf.clone() if isinstance(leaf, Tensor) else leaf  # what follows may write to it
+    return leaf.clone() if isinstance(leaf, Tensor) else leaf  # later operations may write to it
 
 
 def _zeros(leaf: Any) -> Any:
-    """Zeros that are made of no other tensor, and so are no flow."""
+    """Zeros made from no other tensor, which are therefore not a flow."""
     if not isinstance(leaf, Tensor):
         return leaf
     return torch.zeros(leaf.shape, dtype=leaf.dtype, device=leaf.device)
@@ -134,7 +134,7 @@ def _has(found: Any, name: str) -> bool:
 
 
 def selected(found: Any, chosen: str | int | Callable[[Any], Any]) -> Any:
-    """What counts of what a model returned."""
+    """The part of the model's outputs that counts."""
     if callable(chosen):
         return chosen(found)
     if isinstance(found, Mapping) and chosen in found:

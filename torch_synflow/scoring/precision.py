@@ -1,4 +1,4 @@
-"""Copies of tensors in the precision that is scored in."""
+"""Copies of tensors in the scoring precision."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from torch.nn.parameter import is_lazy
 
 
 def widened(tensor: Tensor, floor: torch.dtype) -> Tensor:
-    """A detached copy of ``tensor``, floating-point ones in ``floor`` or a wider type."""
+    """A detached copy of ``tensor``; floating-point tensors have type ``floor`` or wider."""
     return tensor.detach().to(wider(tensor, floor), copy=True)
 
 
 def wider(tensor: Tensor, floor: torch.dtype) -> torch.dtype:
-    """The wider type of a tensor's and ``floor``, which is for floating-point ones."""
+    """The wider of a tensor's type and ``floor``, for floating-point tensors."""
     return torch.promote_types(tensor.dtype, floor) if tensor.is_floating_point() else tensor.dtype
 
 

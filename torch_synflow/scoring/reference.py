@@ -1,8 +1,8 @@
-r"""The scores as the papers write them, by ``torch.func`` alone: what to read first.
+r"""The scores as the papers write them, with ``torch.func`` alone; the file to read first.
 
-A model is a function of its weights (:func:`loss_of`); a score is a derivative of a scalar of it. Methods compute
-the same scores in less time and memory, on data of many batches; tests compare them with these on every model of
-their table. Where SynFlow's engine cannot record a model, its scores are :func:`synflow`'s.
+A model is a function of its weights (:func:`loss_of`), and a score is a derivative of a scalar of its outputs. Methods
+compute the same scores in less time and memory, and on many batches. Tests compare them with these on every model of
+their table. If SynFlow's engine cannot record a model, :func:`synflow` computes its scores.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ Scalar = Callable[[Weights], Tensor]
 
 
 def loss_of(model: nn.Module, inputs: Any, targets: Any, loss_fn: LossFunction, temperature: float = 1.0) -> Scalar:
-    r"""The loss :math:`L(\theta)` of one batch, of outputs over ``temperature``.
+    r"""The loss :math:`L(\theta)` of one batch, with outputs divided by ``temperature``.
 
     Args:
-        model: the model, in the mode that it is to be scored in.
+        model: the model, in the mode for scoring.
         inputs: a tensor, a tuple of positional arguments or a mapping of keyword arguments.
-        targets: what ``loss_fn`` takes.
+        targets: the targets for ``loss_fn``.
         loss_fn: ``loss_fn(outputs, targets)``, a scalar.
-        temperature: what the outputs, a tensor, are divided by, where it is not 1 (Frankle et al. 2021, appendix C.1).
+        temperature: the divisor of the outputs, which must be a tensor unless it is 1 (Frankle et al. 2021, appendix
+            C.1).
 
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
@@ -46,7 +47,7 @@ def loss_of(model: nn.Module, inputs: Any, targets: Any, loss_fn: LossFunction, 
 
 
 def synaptic(scalar: Scalar, weights: Weights) -> Weights:
-    r""":math:`\partial R / \partial \theta \odot \theta`, of any scalar R; shapes are those of the weights.
+    r""":math:`\partial R / \partial \theta \odot \theta` of any scalar R, with the shapes of the weights.
 
     Source: Tanaka et al. 2020, section 4, equation 1.
     """
@@ -55,7 +56,7 @@ def synaptic(scalar: Scalar, weights: Weights) -> Weights:
 
 
 def synflow(flow: Scalar, weights: Weights) -> tuple[Weights, Tensor]:
-    r""":math:`\partial R / \partial |\theta| \odot |\theta|`, and R, which every cut's scores amount to.
+    r""":math:`\partial R / \partial |\theta| \odot |\theta|`, and R, which is the sum of the scores of every cut.
 
     ``flow`` is :math:`R = \mathbb{1}^\top f(\mathbb{1}; |\theta|)` of the model under its homogeneous surrogate,
     with the absolute values of all other parameters (:func:`torch_synflow.flow.passes.flow_of`).
@@ -83,9 +84,9 @@ def snip(loss: Scalar, weights: Weights) -> Weights:
 
 
 def grasp(loss: Scalar, weights: Weights) -> Weights:
-    r""":math:`\theta \odot H g`: the product of the Hessian and the gradient is a derivative along the gradient.
+    r""":math:`\theta \odot H g`, with the product of Hessian and gradient as a derivative along the gradient.
 
-    Source: Wang et al. 2020, equation 8, with the sign turned, as in Frankle et al. 2021, appendix C.1, equation 4.
+    Source: Wang et al. 2020, equation 8, with the sign inverted, as in Frankle et al. 2021, appendix C.1, equation 4.
     """
     gradient = grad(loss)
     products: Weights = jvp(gradient, (weights,), (gradient(weights),))[1]

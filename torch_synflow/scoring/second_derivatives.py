@@ -1,4 +1,4 @@
-"""Operations that torch differentiates once only, run as others that have a second derivative."""
+"""Operations that torch differentiates only once, run as operations with a second derivative."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 from torch_synflow._torch.attention import with_second_derivatives
 from torch_synflow._torch.function_modes import FunctionMode
 
-#: what torch says of an operation whose derivative it cannot differentiate
+#: torch's message about an operation whose derivative it cannot differentiate
 _REFUSED = re.compile(
     r"derivative for '?(?:aten::)?_?(\w+?)(?:_backward)?'? is not implemented|double backwards on (\w+) not supported"
 )
 
 
 class TwiceDifferentiable(FunctionMode):
-    """Within it attention runs in plain steps, and so does ``hardsigmoid``; their values are the same to rounding."""
+    """A mode in which attention and ``hardsigmoid`` run in plain steps, with the same values up to rounding."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run ``func``, or what has its value and a second derivative."""
+        """Run ``func``, or an equivalent with a second derivative."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name in ("scaled_dot_product_attention", "multi_head_attention_forward"):
@@ -36,7 +36,7 @@ class TwiceDifferentiable(FunctionMode):
 
 
 def without_second_derivative(error: RuntimeError) -> ValueError | None:
-    """The error that names an operation whose second derivative torch does not have, if that is what went wrong."""
+    """The error that names an operation without a second derivative in torch, if that is the cause."""
     found = _REFUSED.search(str(error))
     if found is None:
         return None

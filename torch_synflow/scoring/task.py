@@ -1,4 +1,4 @@
-"""What a model is scored with."""
+"""The arguments of scoring a model."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ Weights = dict[str, Tensor]
 
 
 class Shards(Protocol):
-    """Parameters of which this process holds a part, where a model is larger than one device."""
+    """Parameters of which this process holds a part, for models larger than one device."""
 
     def part_of(self, tensor: Tensor) -> Tensor:
-        """What this process holds of a tensor."""
+        """The part of a tensor that this process holds."""
 
     def zero_throughout(self, parts: Weights) -> set[str]:
-        """The names of the tensors that are zero on all processes."""
+        """The names of the tensors that are all zero on all processes."""
 
     def call(self, model: nn.Module, state: Weights, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The model's outputs with ``state``, parts where these are sharded, as ``functional_call`` does."""
+        """The model's outputs with ``state`` (parts of sharded tensors), like ``functional_call``."""
 
 
 #: ``(inputs, targets)``
 Batch = tuple[Any, Any]
-#: one batch, or an iterable of batches as a ``DataLoader`` is
+#: one batch, or an iterable of batches such as a ``DataLoader``
 Data = Batch | Mapping[str, Any] | Iterable[Any]
 #: ``loss_fn(outputs, targets)``, the mean over the examples of a batch
 LossFunction = Callable[..., Tensor]
-#: which of a model's outputs count: a key, an index or attribute, or a function of what the model returns; or a
-#: submodule, or its qualified name, whose outputs count; or several of these
+#: the outputs of a model that count: a key, an index or attribute, a function of the outputs, a submodule or its
+#: qualified name, or several of these
 Outputs = str | int | nn.Module | Callable[[Any], Any] | Sequence["str | int | nn.Module | Callable[[Any], Any]"]
-#: makes sums over a part of the data those over all, in place, and returns the number of all examples, given the part's
+#: turns sums over a part of the data into sums over all data, in place; takes and returns the number of examples
 AddUp = Callable[[Weights, int], int]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a method scores with: the model, and whichever of an input and data the method needs.
+    """The arguments of a method: the model, and inputs or data as the method needs.
 
     Attributes:
         model: the model that holds the parameters.
@@ -47,13 +47,12 @@ class Task:
         data: one batch ``(inputs, targets)`` or an iterable of such batches.
         loss_fn: ``loss_fn(outputs, targets)``, the mean over the examples of a batch.
         outputs: which of the model's outputs count, all by default.
-        add_up: where ``data`` are a part of those that the model is scored with, what makes of sums over them sums over
-            all.
-        shards: where the weights that are scored are parts of those of the model, what gathers them.
+        add_up: a function that turns sums over ``data`` into sums over all data, if ``data`` are only a part.
+        shards: gathers the weights, if the scored weights are parts of those of the model.
     """
 
     model: nn.Module | None = None
-    example_inputs: Any = None  # which of these are there depends on what a method needs
+    example_inputs: Any = None  # the method decides which of these are needed
     data: Any = None
     loss_fn: LossFunction | None = None
     outputs: Outputs | None = None
@@ -61,6 +60,6 @@ class Task:
     shards: Shards | None = None
 
     def or_else(self, other: Task) -> Task:
-        """This task, with what it lacks taken from another."""
+        """This task, with missing arguments taken from another."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return Task(**{name: getattr(other, name) if value is None else value for name, value in values.items()})

@@ -9,13 +9,13 @@ from torch import Tensor
 
 
 def best_of_groups(scores: Tensor, alive: Tensor, n: int, m: int) -> Tensor:
-    """Mark the ``n`` highest of every ``m`` consecutive scores; of equal ones the first.
+    """Mark the ``n`` highest of every ``m`` consecutive scores; ties go to the first.
 
     Args:
         scores: finite scores of any shape, whose number of elements ``m`` divides.
-        alive: boolean, of their shape: which of them count.
-        n: how many of a group to mark, or all that count if these are fewer.
-        m: how many elements a group has.
+        alive: a boolean tensor of their shape that marks the scores that count.
+        n: the number of scores to mark in a group, or all that count if these are fewer.
+        m: the number of elements of a group.
 
     Returns:
         A boolean tensor of their shape.

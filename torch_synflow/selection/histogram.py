@@ -1,7 +1,7 @@
-"""Which of very many scores are the highest, found without a word from the device to the host.
+"""The highest of very many scores, found without a transfer from the device to the host.
 
-A threshold that is computed by sampling and counting makes the host wait for each count. Here it is read off
-histograms, sixteen bits of the scores at a time, and stays where the scores are.
+Finding a threshold by sampling and counting makes the host wait for each count. Here the threshold comes from
+histograms of sixteen bits of the scores at a time, and stays on the device.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from torch import Tensor
 
 from torch_synflow.selection.stream import ScoreStream
 
-#: devices on which asking for a number means to wait for all that was asked of them before
+#: devices on which reading a number waits for all queued work
 _ASYNCHRONOUS = frozenset(("cuda",))
-#: so many bits of a key are counted at a time
+#: the number of bits of a key that are counted at a time
 _BITS = 16
-#: so many counts are made side by side at most, each of so many keys at least: additions to one number take turns
+#: the largest number of parallel counts, and the least number of keys of each; additions to one number are serial
 _LANES, _OF_LANE = 64, 1 << 12
-#: so many keys are looked at at a time, as what is made of them is several times their size
+#: the number of keys that are processed at a time, because temporaries are several times their size
 _CHUNK = 1 << 24
 #: below every score
 LEAST = -(1 << 63)
 
 
 def waits(tensor: Tensor) -> bool:
-    """Whether the host waits when it asks for a number of a tensor."""
+    """Whether the host waits when it reads a number of a tensor."""
     return tensor.device.type in _ASYNCHRONOUS
 
 
 def highest_of_scores(scores: ScoreStream, tensors: range, alive: Tensor, count: int) -> Tensor:
-    """Mark the ``count`` highest scores of consecutive tensors, of those that ``alive`` marks."""
+    """Mark the ``count`` highest scores of consecutive tensors among those that ``alive`` marks."""
     scores.exactly()
     keys = torch.empty(len(alive), dtype=torch.int64, device=alive.device)
     start = 0
@@ -40,13 +40,13 @@ def highest_of_scores(scores: ScoreStream, tensors: range, alive: Tensor, count:
 
 
 def keys_of(scores: Tensor) -> Tensor:
-    """Integers in the order of finite scores; of both zeros the same."""
+    """Integers in the order of finite scores; both zeros map to the same integer."""
     bits = scores.double().add(0.0).view(torch.int64)
     return bits ^ ((bits >> 63) & ~LEAST)
 
 
 def highest_of(keys: Tensor, count: int) -> Tensor:
-    """Mark the ``count`` highest of a vector of integers; of equal ones the first."""
+    """Mark the ``count`` highest of a vector of integers; ties go to the first."""
     marks = torch.zeros_like(keys, dtype=torch.bool)
     if not count:
         return marks
@@ -60,12 +60,12 @@ def highest_of(keys: Tensor, count: int) -> Tensor:
 
 
 def _threshold(keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The ``count``-th highest, and which it is, from one, of those equal to it."""
+    """The ``count``-th highest, and its number, from one, among equal integers."""
     prefix, rank = keys.new_zeros(()), keys.new_full((), count)
     bins, one = 1 << _BITS, keys.new_ones(1)
     lanes = max(1, min(_LANES, len(keys) // _OF_LANE))
     for shift in range(64 - _BITS, -1, -_BITS):
-        counts = keys.new_zeros(lanes, bins + 1)  # the last for those that differ in a higher bit
+        counts = keys.new_zeros(lanes, bins + 1)  # the last one for keys that differ in a higher bit
         for chunk in keys.split(_CHUNK):
             digits = chunk >> shift
             if shift == 64 - _BITS:

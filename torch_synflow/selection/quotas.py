@@ -1,4 +1,4 @@
-"""How many elements selection keeps, and of what."""
+"""How many elements selection keeps, and of which tensors."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Together:
-    """Keep so many of the highest scores of all tensors together."""
+    """Keep a number of the highest scores of all tensors together."""
 
     keep: int
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The one number."""
+        """The number, as a tuple."""
         return (self.keep,)
 
 
 @dataclass(frozen=True)
 class InGroups(Together):
-    """Keep so many of all tensors together, the highest of each group of consecutive elements before all others.
+    """Keep a number of elements of all tensors together, first the highest of each group of consecutive elements.
 
     Attributes:
-        keep: how many, at least those that the groups keep.
-        n: how many of a group come first, or all that are left of it.
-        m: how many elements a group has, of the flattened tensor.
+        keep: the number of elements, at least those that the groups keep.
+        n: the number of elements of a group that come first, or all that are left.
+        m: the number of elements of a group in the flattened tensor.
     """
 
     n: int
@@ -33,7 +33,7 @@ class InGroups(Together):
 
 @dataclass(frozen=True)
 class OfEach:
-    """Keep so many of the highest scores of each tensor.
+    """Keep a number of the highest scores of each tensor.
 
     Attributes:
         numbers: one per tensor.

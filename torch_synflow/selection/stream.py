@@ -1,4 +1,4 @@
-"""Scores of several tensors as selection reads them: one after another, a part at a time."""
+"""The scores of several tensors as a stream that selection reads one part at a time."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import Tensor
 
 
 class ScoreStream:
-    """The scores of several tensors, read a part at a time, so that they need not all exist at once.
+    """The scores of several tensors, read one part at a time, so they need not all exist at once.
 
-    A place is the index of an element in all tensors, flattened and laid end to end. This stream holds its scores.
-    A subclass may compute them; it gives :meth:`at` and :meth:`parts`.
+    A place is the index of an element in the concatenation of all flattened tensors. This stream holds its scores. A
+    subclass can compute them in :meth:`at` and :meth:`parts`.
 
     Args:
         tensors: the scores.
-        joined: the vector that the tensors are consecutive views of, where there is one; it is read in one part.
+        joined: the vector of which the tensors are consecutive views, if there is one; it is read in one part.
 
     Attributes:
-        starts: the place at which each tensor starts, and after them all the number of elements.
-        error: the relative error that scores may have as :meth:`parts` gives them, for those above ``floor``.
+        starts: the place at which each tensor starts, and finally the total number of elements.
+        error: the largest relative error of the scores of :meth:`parts` above ``floor``.
         floor: see ``error``.
     """
 
@@ -41,21 +41,23 @@ class ScoreStream:
         return torch.cat([self._tensors[number].index_select(0, here) for number, here in self.by_tensor(places)])
 
     def parts(self, tensors: range) -> Iterator[tuple[Tensor, float]]:
-        """The scores of consecutive tensors, as vectors that hold until the next is asked for, and their unit."""
+        """The scores of consecutive tensors, as vectors that are valid until the next request, and their unit."""
         if self._joined is not None:
             yield self._joined[self.starts[tensors.start] : self.starts[tensors.stop]], 1.0
         else:
             yield from ((self._tensors[number], 1.0) for number in tensors)
 
     def exactly(self) -> None:
-        """Told to give parts without error from now on."""
+        """Give parts without error from now on."""
         self.error = self.floor = 0.0
 
     def by_tensor(self, places: Tensor) -> Iterator[tuple[int, Tensor]]:
         """Ascending places as the numbers of tensors and the flat indices in each."""
         bounds: list[int] = torch.searchsorted(places, places.new_tensor(self.starts)).tolist()
         for number, (first, last) in enumerate(pairwise(bounds)):
-            if first < last or number == len(bounds) - 2:  # the last one even if it is empty: a sum has one term
+            if (
+                first < last or number == len(bounds) - 2
+            ):  # the last one even if it is empty, because a sum has one term
                 yield number, places[first:last] - self.starts[number]
 
     def is_positive(self, number: int) -> bool:
@@ -64,7 +66,7 @@ class ScoreStream:
             return True
         if not self.error:
             return False
-        self.exactly()  # what parts are computed in may be too narrow for them
+        self.exactly()  # the dtype of the parts may be too narrow for them
         return self.is_positive(number)
 
     def whole(self, number: int) -> Tensor:
@@ -74,11 +76,11 @@ class ScoreStream:
 
 
 class RankedFirst(ScoreStream):
-    """A stream of which some scores rank above all others.
+    """A stream in which some scores rank above all others.
 
     Args:
         scores: the stream.
-        places: those of the scores, ascending.
+        places: the places of these scores, ascending.
     """
 
     def __init__(self, scores: ScoreStream, places: Tensor) -> None:
@@ -91,7 +93,7 @@ class RankedFirst(ScoreStream):
         return self._scores.at(places).masked_fill(torch.isin(places, self._places), math.inf)
 
     def parts(self, tensors: range) -> Iterator[tuple[Tensor, float]]:
-        """The scores of consecutive tensors, as vectors that hold until the next is asked for, and their unit."""
+        """The scores of consecutive tensors, as vectors that are valid until the next request, and their unit."""
         start = self.starts[tensors.start]
         for part, unit in self._scores.parts(tensors):
             first, last = torch.searchsorted(self._places, self._places.new_tensor([start, start + len(part)])).tolist()
@@ -99,6 +101,6 @@ class RankedFirst(ScoreStream):
             start += len(part)
 
     def exactly(self) -> None:
-        """Told to give parts without error from now on."""
+        """Give parts without error from now on."""
         super().exactly()
         self._scores.exactly()

@@ -1,4 +1,4 @@
-"""Which of many tensors' elements are kept: exactly so many of the highest scores."""
+"""The kept elements of many tensors: exactly the given number of highest scores."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from torch_synflow.selection.quotas import InGroups, Quota, Together
 from torch_synflow.selection.stream import RankedFirst, ScoreStream
 from torch_synflow.selection.threshold import indices_of, mark_highest
 
-#: the output and input channels of a weight that have elements left, as indices
+#: the indices of the output and input channels of a weight that have elements left
 Channels = tuple[Tensor, Tensor]
-#: the number of a tensor, and in it the output channel, the input channel, and the index within these
+#: the number of a tensor, and the output channel, the input channel, and the index within these
 Element = tuple[int, int, int, int]
 
 
 def keep_highest(scores: Tensor, keep: int) -> Tensor:
-    """Mark the ``keep`` highest of a vector of scores; of equal scores the lower index is kept.
+    """Mark the ``keep`` highest of a vector of scores; ties go to the lower index.
 
     Args:
         scores: finite scores, shape ``(n,)``, any floating dtype.
-        keep: how many elements to mark, 0 to n.
+        keep: the number of elements to mark, 0 to n.
 
     Returns:
         A boolean vector of shape ``(n,)`` with exactly ``keep`` true elements.
@@ -43,15 +43,15 @@ def keep_highest(scores: Tensor, keep: int) -> Tensor:
 
 
 class Survivors:
-    """The elements that are still kept of several tensors.
+    """The elements of several tensors that are still kept.
 
-    Work falls with them: a tensor some of whose channels have nothing left is held, after :meth:`compact`, as the
-    block of those that have.
+    Work falls with their number: after :meth:`compact`, a tensor is held as the block of the channels that have
+    elements left.
 
     Attributes:
-        masks: for each tensor a boolean mask, contiguous, of its block.
-        total: how many elements all keep together.
-        channels: for each tensor the channels of its block, ``None`` for all.
+        masks: a contiguous boolean mask per tensor, of its block.
+        total: the number of elements that all tensors keep together.
+        channels: the channels of the block of each tensor, ``None`` for all.
     """
 
     def __init__(self, masks: Sequence[Tensor]) -> None:
@@ -61,7 +61,7 @@ class Survivors:
         self.total = sum(self.counts)
 
     def _hold(self, masks: Sequence[Tensor]) -> None:
-        """Hold copies of masks end to end, and as much memory again for those that come after them."""
+        """Hold copies of the masks end to end, and the same memory again for the next masks."""
         self._shapes = [mask.shape for mask in masks]
         self._starts = [0, *accumulate(mask.numel() for mask in masks)]
         flat = torch.cat([mask.reshape(-1) for mask in masks]) if masks else torch.empty(0, dtype=torch.bool)
@@ -73,7 +73,7 @@ class Survivors:
         return flat, [part.view(shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def copy(self) -> Survivors:
-        """The same elements, to be pruned on their own."""
+        """The same elements, to be pruned independently."""
         other = shallow_copy(self)
         other.channels = list(self.channels)
         other._now, other._next = self._views_of(self._now[0].clone()), self._views_of(torch.empty_like(self._now[0]))
@@ -81,12 +81,12 @@ class Survivors:
 
     @property
     def masks(self) -> list[Tensor]:
-        """For each tensor a boolean mask."""
+        """A boolean mask per tensor."""
         return self._now[1]
 
     @property
     def counts(self) -> list[int]:
-        """How many elements each keeps."""
+        """The number of elements that each tensor keeps."""
         if self._counts is None:
             counts = [mask.count_nonzero() for mask in self.masks]
             self._counts = torch.stack(counts).tolist() if counts else []
@@ -101,26 +101,26 @@ class Survivors:
         return torch.cat(parts)
 
     def keep_marked(self, kept: Tensor) -> None:
-        """Keep those that a boolean vector marks, in the order of :meth:`of`."""
+        """Keep the elements that a boolean vector marks, in the order of :meth:`of`."""
         self._now[0][indices_of(self._now[0])] = kept
         self._counts, self.total = None, int(kept.count_nonzero())
 
     def sizes(self, quota: Quota) -> list[int]:
-        """How many elements there are of what a quota counts."""
+        """The number of elements of each part that a quota counts."""
         return [self.total] if isinstance(quota, Together) else self.counts
 
     def meets(self, quota: Quota) -> bool:
-        """Whether no more are left than a quota keeps."""
+        """Whether no more elements are left than a quota keeps."""
         return self.sizes(quota) == list(quota.numbers)
 
     def keep_highest(self, scores: ScoreStream, quota: Quota) -> None:
-        """Keep the highest scores; of equal ones those of the earlier tensor, then of the lower index.
+        """Keep the highest scores; ties go to the earlier tensor, then to the lower index.
 
-        A sample brackets the threshold, so that only what lies in the bracket is ranked.
+        A sample brackets the threshold, so only scores in the bracket are ranked.
 
         Args:
-            scores: of tensors of the masks' shapes.
-            quota: how many to keep: of all tensors together, or of each.
+            scores: the scores, with the shapes of the masks.
+            quota: the number of elements to keep, of all tensors together or of each.
         """
         if isinstance(quota, InGroups):
             scores = RankedFirst(scores, self._first_in_groups(scores, quota))
@@ -145,7 +145,7 @@ class Survivors:
         self._counts = None
 
     def _first_in_groups(self, scores: ScoreStream, quota: InGroups) -> Tensor:
-        """Where the elements lie that a quota puts before all others. Groups are those of the whole tensors."""
+        """The places of the elements that a quota puts first. Groups are those of the whole tensors."""
         places = []
         for number, mask in enumerate(self.masks):
             score, channels = scores.whole(number).view(mask.shape), self.channels[number]
@@ -160,13 +160,13 @@ class Survivors:
         return torch.cat(places)
 
     def compact(self, tensors: Iterable[int]) -> dict[int, Channels]:
-        """Hold tensors as the blocks of their living channels, where that saves enough.
+        """Hold tensors as the blocks of their living channels, if that saves enough.
 
         Args:
-            tensors: the numbers of those to look at.
+            tensors: the numbers of the tensors to check.
 
         Returns:
-            Which channels of its block are left of each tensor that is held as a smaller one now.
+            The channels left in the block of each tensor that is now held as a smaller one.
         """
         found = {number: living for number in tensors if (living := _living(self.masks[number])) is not None}
         if not found:
@@ -180,15 +180,15 @@ class Survivors:
         return found
 
     def without(self, other: Survivors) -> list[Element]:
-        """The elements that are lacking in ``other``, a copy that was not compacted since."""
+        """The elements that are missing in ``other``, a copy that has not been compacted since."""
         return [self._element(place) for place in indices_of(self._now[0] & ~other._now[0]).tolist()]
 
     def highest(self, scores: ScoreStream, number: int) -> Element:
-        """The element of one tensor that has the highest score."""
+        """The element of one tensor with the highest score."""
         return self._element(self._starts[number] + int(scores.whole(number).argmax()))
 
     def places(self, elements: Iterable[Element]) -> Tensor:
-        """Where elements are among the blocks of all tensors, flattened and laid end to end; ascending."""
+        """The ascending places of elements in the concatenation of the flattened blocks of all tensors."""
         found = []
         for number, row, column, rest in elements:
             if (channels := self.channels[number]) is not None:
@@ -218,16 +218,16 @@ class Survivors:
 
 
 def _as_matrices(shape: torch.Size) -> tuple[int, int, int]:
-    """How many output channels, input channels, and elements within these a tensor has."""
+    """The numbers of output channels, input channels, and elements within these of a tensor."""
     return (shape[0], shape[1], math.prod(shape[2:])) if len(shape) > 1 else (shape.numel(), 1, 1)
 
 
 def _living(mask: Tensor) -> Channels | None:
-    """The output and input channels that have something left, if leaving out the others saves enough."""
+    """The output and input channels with elements left, if leaving out the others saves enough."""
     if mask.dim() < 2 or not mask.numel():
         return None
     pairs = mask.flatten(2).any(2) if mask.dim() > 2 else mask
     outputs, inputs = indices_of(pairs.any(1)), indices_of(pairs.any(0))
-    if not len(outputs):  # an empty layer still has an output, and operations no empty weights
+    if not len(outputs):  # an empty layer still has an output, and operations need weights with elements
         outputs = inputs = outputs.new_zeros(1)
     return (outputs, inputs) if len(outputs) * len(inputs) <= 0.9 * pairs.numel() else None

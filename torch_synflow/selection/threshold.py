@@ -1,6 +1,6 @@
-"""The threshold between what is kept and what goes: bracketed by a sample, then exact.
+"""The threshold between kept and pruned scores, bracketed by a sample and then exact.
 
-Scores may be known with an error only; those too near to the threshold to be told apart are looked up.
+Scores may have an error. Scores too close to the threshold to be distinguished are computed exactly.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from torch import Tensor
 
 from torch_synflow.selection.stream import ScoreStream
 
-#: so many scores are drawn to bracket the threshold: the more, the fewer lie between
+#: the number of scores that are drawn to bracket the threshold; more draws leave fewer scores in the bracket
 _SAMPLE = 1 << 14
 
-#: how wide a bracket is, in standard deviations: a wider one costs more each time than the rare second attempt
+#: the width of a bracket in standard deviations; a wider one costs more each time than the rare second attempt
 _DEVIATIONS = (3.0, 9.0)
 
 
@@ -27,9 +27,9 @@ class _Group:
     Attributes:
         scores: the stream.
         tensors: the numbers of the tensors.
-        alive: marks the elements that are left of them.
-        total: how many these are.
-        kept: where the elements that stay are marked.
+        alive: a mask of the elements that are left.
+        total: the number of these elements.
+        kept: the mask in which kept elements are marked.
     """
 
     scores: ScoreStream
@@ -45,17 +45,17 @@ class _Group:
 
 
 def mark_highest(scores: ScoreStream, tensors: range, alive: Tensor, total: int, keep: int, kept: Tensor) -> None:
-    """Mark the highest scores of consecutive tensors; of equal ones the first.
+    """Mark the highest scores of consecutive tensors; ties go to the first.
 
-    A sample brackets the threshold, so that only what lies in the bracket is ranked.
+    A sample brackets the threshold, so only scores in the bracket are ranked.
 
     Args:
-        scores: of these tensors, and perhaps of others.
+        scores: the scores of these tensors, and perhaps of others.
         tensors: the numbers of the tensors.
-        alive: marks the elements that are left of them.
-        total: how many these are.
-        keep: how many of them to keep.
-        kept: where they are marked.
+        alive: a mask of the elements that are left.
+        total: the number of these elements.
+        keep: the number of elements to keep.
+        kept: the mask in which they are marked.
 
     Raises:
         ValueError: if scores are NaN.
@@ -77,7 +77,7 @@ def mark_highest(scores: ScoreStream, tensors: range, alive: Tensor, total: int,
 
 
 def _bracket(group: _Group, keep: int, deviations: float) -> tuple[float, float]:
-    """Two values between which the ``keep``-th highest score lies, by a sample and so many standard deviations."""
+    """Two values that bracket the ``keep``-th highest score, by a sample and a number of standard deviations."""
     if group.total <= 4 * _SAMPLE:
         return -math.inf, math.inf
     alive, scores = group.alive, group.scores
@@ -88,7 +88,7 @@ def _bracket(group: _Group, keep: int, deviations: float) -> tuple[float, float]
     rank = (1.0 - keep / group.total) * len(sample)
     margin = deviations * math.sqrt(rank * keep / group.total) + 4.0  # of the rank
     below, above = int(rank - margin), int(rank + margin)
-    reach = 4.0 * scores.error  # so that what is told apart by looking it up lies between
+    reach = 4.0 * scores.error  # so that scores that must be computed exactly lie between
     return (
         float(sample.kthvalue(below).values) * (1.0 - reach) if below > 0 else -math.inf,
         float(sample.kthvalue(above).values) * (1.0 + reach) if above <= len(sample) else math.inf,
@@ -96,7 +96,7 @@ def _bracket(group: _Group, keep: int, deviations: float) -> tuple[float, float]
 
 
 def _between(group: _Group, low: float, high: float) -> tuple[Tensor, Tensor]:
-    """The survivors' scores from ``low`` to ``high``, and where they are; those from ``low`` up are marked."""
+    """The survivors' scores from ``low`` to ``high``, and their places; those from ``low`` up are marked."""
     values, places, start = [], [], 0
     ones = torch.empty(2, 0)
     for part, unit in group.scores.parts(group.tensors):
@@ -106,7 +106,7 @@ def _between(group: _Group, low: float, high: float) -> tuple[Tensor, Tensor]:
             ones = part.new_empty(2, len(part))
         above, below = ones[:, : len(part)]
         kept.copy_(torch.ge(part, low / unit, out=above))  # twice as fast as comparing into booleans
-        if low <= 0:  # else what is pruned, and scored zero, is below it
+        if low <= 0:  # otherwise pruned elements, which score zero, are below it
             kept.logical_and_(group.alive[here])
         place = indices_of(torch.le(part, high / unit, out=below).bool().logical_and_(kept))
         found = part.index_select(0, place)
@@ -119,10 +119,10 @@ def _between(group: _Group, low: float, high: float) -> tuple[Tensor, Tensor]:
 def lowest_of(
     scores: ScoreStream, values: Tensor, places: Tensor, count: int, low: float, high: float
 ) -> Tensor | None:
-    """Mark the ``count`` lowest of the scores from ``low`` to ``high``, which ``values`` may give with an error.
+    """Mark the ``count`` lowest of the scores from ``low`` to ``high``, whose ``values`` may have an error.
 
-    Those that are too near to the threshold to be told apart are looked up at their ``places``. ``None`` if they may
-    lie outside.
+    Scores too close to the threshold to be distinguished are computed exactly at their ``places``. Returns ``None`` if
+    they may lie outside.
     """
     if not scores.error:
         return _lowest(values, count)
@@ -142,7 +142,7 @@ def lowest_of(
 
 
 def _lowest(values: Tensor, count: int) -> Tensor:
-    """Mark the ``count`` lowest of a vector; of equal ones the last."""
+    """Mark the ``count`` lowest of a vector; ties go to the last."""
     marks = torch.zeros_like(values, dtype=torch.bool)
     if count:
         threshold = values.kthvalue(count).values
@@ -153,10 +153,10 @@ def _lowest(values: Tensor, count: int) -> Tensor:
 
 
 def indices_of(marks: Tensor) -> Tensor:
-    """The flat indices of what is marked."""
+    """The flat indices of the marked elements."""
     flat = marks.reshape(-1)
     if len(flat) % 8 or flat.storage_offset() % 8:
         return flat.nonzero().squeeze(1)
-    groups = flat.view(torch.int64).nonzero()  # eight marks at a time, which is quicker where few are
+    groups = flat.view(torch.int64).nonzero()  # eight marks at a time, which is quicker if few are set
     within = flat.view(-1, 8).index_select(0, groups.squeeze(1)).nonzero()
     return groups.squeeze(1).index_select(0, within[:, 0]).mul_(8).add_(within[:, 1])
