@@ -1,4 +1,4 @@
-"""Attention in plain steps: which of its implementations torch takes is asked for in other ways in older versions."""
+"""Attention in plain steps, selected in different ways by torch's versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def with_second_derivatives() -> AbstractContextManager[Any]:
-    """Within it ``scaled_dot_product_attention`` runs in steps that are differentiated as often as one likes."""
+    """A context in which ``scaled_dot_product_attention`` runs in steps that have derivatives of any order."""
     try:
         from torch.nn.attention import SDPBackend, sdpa_kernel
     except ImportError:

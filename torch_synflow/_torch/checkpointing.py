@@ -1,7 +1,7 @@
-"""Gradient checkpointing, left out while a model is scored.
+"""Gradient checkpointing, which is disabled while a model is scored.
 
-A checkpoint runs a part of the model again during the backward pass, when the scored weights and the surrogate are no
-longer in their places. It hides in an autograd function, or in hooks on what autograd saves.
+A checkpoint runs a part of the model again during the backward pass, after the scored weights and the surrogate have
+been removed. It is implemented as an autograd function, or as hooks on saved tensors.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from torch.utils.checkpoint import CheckpointFunction
 from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.functions import autograd_function
 
-#: tells the innermost hooks; torch 2.7 and before have none
+#: returns the innermost hooks; torch 2.7 and earlier have none
 INNERMOST: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
 
 
 def hooks_on_saved_tensors() -> Any:
-    """The innermost hooks on what autograd saves, ``None`` where there are none.
+    """The innermost hooks on saved tensors, ``None`` if there are none.
 
-    Where torch does not tell, what is returned equals nothing, so that there may be hooks at any time.
+    If torch does not return the hooks, the result equals nothing, so hooks are always possible.
     """
     if INNERMOST is None:
         return object()
     try:
         return INNERMOST(True)
-    except TypeError:  # the first versions that tell
+    except TypeError:  # the first versions that return them
         return INNERMOST()
 
 
@@ -38,14 +38,14 @@ def _as_it_is(tensor: Tensor) -> Tensor:
 
 
 class NoCheckpoints(FunctionMode):
-    """Within it a checkpoint is an ordinary part of the forward pass, and hooks set outside of the mode stay."""
+    """A mode in which a checkpoint is an ordinary part of the forward pass; hooks set outside the mode stay."""
 
     def __init__(self) -> None:
         super().__init__()
         self._outside = hooks_on_saved_tensors()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run what a checkpoint holds; let other operations save what they need as it is."""
+        """Run the content of a checkpoint; let other operations save their tensors unchanged."""
         kwargs = kwargs or {}
         if autograd_function(func, args) is CheckpointFunction:
             _, run, _, *given = args

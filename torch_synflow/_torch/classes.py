@@ -1,4 +1,4 @@
-"""Base classes of torch's layers, which begin with an underscore, and one class that only torch itself uses."""
+"""Base classes of torch's layers with private names, and one class that only torch itself uses."""
 
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.modules.conv import _ConvNd as Convolution

@@ -1,4 +1,4 @@
-"""Compiled modules, which keep the one that they were made of in an attribute without documentation."""
+"""Compiled modules, which keep their original module in an undocumented attribute."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ def inside_compiled(module: nn.Module) -> nn.Module | None:
 
 
 def run_uncompiled(module: nn.Module) -> None:
-    """Let a module that ``module.compile()`` compiled in place run its own code."""
+    """Make a module that ``module.compile()`` compiled in place run its own code."""
     if "_compiled_call_impl" in vars(module):
         module._compiled_call_impl = None

@@ -1,4 +1,4 @@
-"""What torch's errors say, where nothing but their text tells them apart."""
+"""Torch's error messages, for errors that only their text distinguishes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import re
 
 
 def refused_parameter(error: Exception) -> str:
-    """The name of the parameter in whose place a module refuses a plain tensor, empty for any other error."""
+    """The name of the parameter for which a module refuses a plain tensor; empty for any other error."""
     found = re.search(r"cannot assign '.*' object to parameter '(\w+)'", str(error))
     return found[1] if found else ""

@@ -1,6 +1,7 @@
 """The names under which FSDP2 (``fully_shard``) swaps parameters on modules, which pruning changes.
 
-FSDP2 remembers the module and the name of each parameter, and writes the gathered one there before a forward pass.
+FSDP2 remembers the module and the name of each parameter, and writes the gathered parameter there before a forward
+pass.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torch import nn
 
 
 def _places(modules: Iterable[nn.Module]) -> Iterator[Any]:
-    """What FSDP2 remembers of each parameter that is managed by one of the modules."""
+    """FSDP2's records of the parameters that it manages for some modules."""
     states = sys.modules.get("torch.distributed.fsdp._fully_shard._fsdp_state")
     if states is None:
         return
@@ -28,7 +29,7 @@ def _places(modules: Iterable[nn.Module]) -> Iterator[Any]:
 
 
 def follow_names(modules: Iterable[nn.Module]) -> None:
-    """Let FSDP2 write each parameter to where the modules hold it now, ``name`` or ``name_orig``."""
+    """Make FSDP2 write each parameter to its current name in the modules, ``name`` or ``name_orig``."""
     for info in _places(modules):
         info.param_name = _held_as(info.module, info.param_name)
         shared = zip(info.shared_modules, info.shared_param_names, strict=True)
@@ -36,7 +37,7 @@ def follow_names(modules: Iterable[nn.Module]) -> None:
 
 
 def managed_names(modules: Iterable[nn.Module]) -> set[tuple[nn.Module, str]]:
-    """The modules and names that FSDP2 writes the parameters of to, of all that are managed by some modules."""
+    """The modules and names to which FSDP2 writes the parameters that it manages for some modules."""
     found = set()
     for info in _places(modules):
         found.add((info.module, info.param_name))
@@ -55,7 +56,7 @@ def is_managed(module: nn.Module) -> bool:
 
 
 def reshard(model: nn.Module | None) -> None:
-    """Let FSDP2 modules hold their parameters as ``DTensor`` again, after a forward pass that left whole ones."""
+    """Make FSDP2 modules hold their parameters as ``DTensor`` again, after a forward pass that left them whole."""
     loaded = sys.modules.get("torch.distributed.fsdp._fully_shard._fully_shard")
     if loaded is not None and model is not None:
         for module in model.modules():

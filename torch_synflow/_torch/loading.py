@@ -1,4 +1,4 @@
-"""Hooks on ``load_state_dict``: public since torch 2.5, and private before; which there are has no public name."""
+"""Hooks on ``load_state_dict``, public since torch 2.5 and private before; their list has no public name."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-#: called with the module, the state, the prefix of its names, and what else ``load_state_dict`` hands around
+#: called with the module, the state, the prefix of its names, and the other arguments of ``load_state_dict``
 BeforeLoading = Callable[..., None]
 
 
 def before_loading(module: nn.Module, hook: BeforeLoading) -> RemovableHandle:
-    """Let ``hook`` run before a state is loaded into ``module`` itself, and so before all that is in it."""
+    """Make ``hook`` run before a state is loaded into ``module``, and therefore before its submodules."""
     register: Any = getattr(module, "register_load_state_dict_pre_hook", None)
     if register is not None:
         return register(hook)  # type: ignore[no-any-return]

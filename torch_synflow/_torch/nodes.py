@@ -1,4 +1,4 @@
-"""The graph that autograd keeps: what its nodes are called, and the tensors at its ends."""
+"""Autograd's graph: the names of its nodes, and the tensors at its ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def operation_of(node: Any) -> str:
-    """The name of the operation that made a node, ``Add`` of ``AddBackward0``."""
+    """The name of the operation that made a node, such as ``Add`` for ``AddBackward0``."""
     name: str = node.name()
     return name.rstrip("0123456789").removesuffix("Backward")
 

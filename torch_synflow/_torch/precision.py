@@ -1,4 +1,4 @@
-"""How torch multiplies float32, for which its settings have changed and may not be mixed."""
+"""The precision of float32 products in torch, whose settings have changed and must not be mixed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import torch
 
 
 def float32_is_precise() -> bool:
-    """Whether float32 is multiplied as such, and not in bfloat16 or TF32, as far as torch says."""
+    """Whether torch multiplies float32 in full precision, rather than in bfloat16 or TF32."""
     backends: Any = torch.backends
-    if not hasattr(backends, "fp32_precision"):  # torch 2.8 and before
+    if not hasattr(backends, "fp32_precision"):  # torch 2.8 and earlier
         return torch.get_float32_matmul_precision() == "highest"
-    # that function raises where this newer setting has been used
+    # that function raises if this newer setting has been used
     return all(backend.matmul.fp32_precision in ("none", "ieee") for backend in (backends.cuda, backends.mkldnn))

@@ -1,4 +1,4 @@
-"""What a process group knows of itself: its store, its timeout, and the devices that it exchanges tensors of."""
+"""The store, the timeout and the devices of a process group."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def store_of(group: ProcessGroup) -> Store:
     """The store that the ranks of a group share, under a prefix of the group's own."""
-    store: Store | None = dist.distributed_c10d._get_default_store()  # by name here, as not every build of torch has it
+    store: Store | None = (
+        dist.distributed_c10d._get_default_store()
+    )  # imported by name here, because not every build of torch has it
     if store is None:
         raise ValueError(
             f"process group: expected one with a store, got one of the backend {dist.get_backend(group)}; use gloo, "
@@ -30,13 +32,13 @@ def prefixed(prefix: str, store: Store) -> Store:
 
 
 def timeout_of(group: ProcessGroup) -> timedelta:
-    """How long a rank waits for the others, as ``init_process_group(timeout=...)`` says."""
+    """The time that a rank waits for the others, set by ``init_process_group(timeout=...)``."""
     backend: Any = group._get_backend(devices_of(group)[0])
     found: timedelta = backend.options._timeout
     return found
 
 
 def devices_of(group: ProcessGroup) -> list[torch.device]:
-    """The kinds of device whose tensors a group exchanges, the CPU first."""
+    """The device types whose tensors a group exchanges, the CPU first."""
     found: list[torch.device] = group._device_types
     return sorted(found, key=lambda device: device.type != "cpu")

@@ -11,9 +11,10 @@ __all__ = ["tree_flatten", "tree_leaves", "tree_map", "tree_unflatten"]
 
 
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
-    """The tree with the results of ``function`` for its leaves.
+    """The tree with ``function`` applied to its leaves.
 
-    Without torch's own, which loops by ``map``: to that a ``StopIteration`` of the function is the end of the leaves.
+    It does not use torch's own function, whose ``map`` takes a ``StopIteration`` of ``function`` for the end of the
+    leaves.
     """
     leaves, spec = tree_flatten(tree)
     return tree_unflatten([function(leaf) for leaf in leaves], spec)

@@ -1,7 +1,7 @@
-"""The arguments of the operations that torch's layers run as a whole, which have no documentation.
+"""The undocumented arguments of the operations that torch's layers run as a whole.
 
-Recurrent layers call functions of ``torch._VF`` (``lstm``, ``_pack_padded_sequence``, ``lstm_cell``) and give all
-arguments by position; attention calls ``multi_head_attention_forward``, of which only the names are certain.
+Recurrent layers call functions of ``torch._VF`` (``lstm``, ``_pack_padded_sequence``, ``lstm_cell``) with positional
+arguments. Attention calls ``multi_head_attention_forward``, of which only the argument names are stable.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class RecurrentLayers:
     """The arguments of ``lstm``, ``gru``, ``rnn_tanh`` and ``rnn_relu``.
 
     Attributes:
-        x: the input; of packed sequences the data.
-        batch_sizes: of packed sequences, how many there are at each time.
-        hx: the states at the start, a tensor or a sequence of tensors.
-        weights: of all layers and directions, one after the other.
-        layers: how many layers.
-        directions: 2 where the layers run in both directions.
+        x: the input, or the data of packed sequences.
+        batch_sizes: for packed sequences, the number of sequences at each time.
+        hx: the initial states, a tensor or a sequence of tensors.
+        weights: the weights of all layers and directions, one after the other.
+        layers: the number of layers.
+        directions: 2 if the layers run in both directions.
         batch_first: whether the first dimension of the input is the batch, not time.
     """
 
@@ -41,7 +41,7 @@ class RecurrentLayers:
     def of(cls, args: Sequence[Any]) -> RecurrentLayers:
         """Name the arguments: ``(x, hx, weights, has_biases, layers, dropout, training, both_ways, batch_first)``.
 
-        Of packed sequences ``(data, batch_sizes, hx, weights, has_biases, layers, dropout, training, both_ways)``.
+        For packed sequences, ``(data, batch_sizes, hx, weights, has_biases, layers, dropout, training, both_ways)``.
         """
         if isinstance(args[3], (list, tuple)):
             x, batch_sizes, hx, weights, _, layers, _, _, both = args
@@ -57,10 +57,10 @@ class RecurrentCell:
     Attributes:
         x: the input.
         hx: the state, a tensor or a sequence of tensors.
-        of_input: the weight that the input is multiplied by.
-        of_state: the weight that the state is multiplied by.
-        input_bias: what is added to the first product.
-        state_bias: what is added to the second product.
+        of_input: the weight that multiplies the input.
+        of_state: the weight that multiplies the state.
+        input_bias: the bias of the first product.
+        state_bias: the bias of the second product.
     """
 
     x: Tensor
@@ -84,7 +84,7 @@ class Packing:
 
     Attributes:
         x: sequences of one length.
-        lengths: how much of each to keep, the longest first.
+        lengths: the length of each sequence, the longest first.
         batch_first: whether the first dimension is the batch, not time.
     """
 
@@ -104,10 +104,10 @@ class Unpacking:
 
     Attributes:
         data: sequences of several lengths, one time after the other.
-        batch_sizes: how many there are at each time.
+        batch_sizes: the number of sequences at each time.
         batch_first: whether the first dimension of the result is the batch, not time.
-        padding: what they are filled up with.
-        length: of the result, 0 or less for that of the longest.
+        padding: the value that fills shorter sequences.
+        length: the length of the result; 0 or less for that of the longest sequence.
     """
 
     data: Tensor
@@ -123,7 +123,7 @@ class Unpacking:
 
 
 def attention_arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of ``multi_head_attention_forward`` by name, the defaults included."""
+    """The arguments of ``multi_head_attention_forward`` by name, including defaults."""
     given = inspect.signature(F.multi_head_attention_forward).bind(*args, **kwargs)
     given.apply_defaults()
     return given.arguments

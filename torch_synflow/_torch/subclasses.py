@@ -1,6 +1,6 @@
-"""Operations on tensor subclasses as on plain tensors, by a context manager that lies in ``torch._C``."""
+"""Operations on tensor subclasses as on plain tensors, with a context manager from ``torch._C``."""
 
 from torch import _C
 
-#: within it operations do not call ``__torch_function__`` of subclasses; modes see them still
+#: inside it, operations do not call ``__torch_function__`` of subclasses; modes still see them
 as_plain_tensors = _C.DisableTorchFunctionSubclass

@@ -1,6 +1,6 @@
-"""What torch keeps per thread while code runs under modes and transforms: put back where an interrupt left it open.
+"""Torch's per-thread state under modes and transforms, which is restored after an interrupt.
 
-Modes and transforms are left by Python code, so an interrupt that arrives as one is left keeps it on its stack.
+Python code exits modes and transforms, so an interrupt during an exit keeps them on their stack.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from torch.utils import _python_dispatch
 
 from torch_synflow._torch.transforms import active_transforms
 
-#: files whose frames may hold what is still open
+#: files whose frames may hold open contexts
 _OURS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent), contextlib.__file__)
 _AUTOCAST = ("cpu", "cuda")
 
 
 class ThreadState:
-    """The depths of torch's stacks and its switches, as they are now."""
+    """The current depths of torch's stacks, and its switches."""
 
     def __init__(self) -> None:
         self._found = _state()
         self._apply = vars(torch.autograd.Function)["apply"]
 
     def restore(self, error: BaseException) -> None:
-        """Put everything back after an error that may have arrived as a mode or a transform was left.
+        """Restore everything after an error that may have occurred during the exit of a mode or a transform.
 
-        Context managers that still wait in frames of the package or of torch end now, and not when the error is
-        collected; the variables of these frames are gone, those of the user's code stay for a debugger.
+        Context managers that are pending in frames of the package or of torch end now, not when the error is collected.
+        The variables of these frames are lost; those of the user's code stay for a debugger.
         """
         for caught in _chain(error):
             for frame, _ in traceback.walk_tb(caught.__traceback__):
                 if frame.f_code.co_filename.startswith(_OURS):
-                    with contextlib.suppress(RuntimeError):  # of frames that still run
+                    with contextlib.suppress(RuntimeError):  # of frames that are still running
                         frame.clear()
         torch.autograd.Function.apply = self._apply
         if _state() == self._found:
@@ -58,14 +58,14 @@ class ThreadState:
 
 
 def hidden_interrupt(error: BaseException) -> BaseException | None:
-    """The interrupt that led to an assertion within torch, as one does that arrives as a transform is entered."""
+    """The interrupt behind an assertion in torch, as after an interrupt during the entry of a transform."""
     if not isinstance(error, RuntimeError) or "INTERNAL ASSERT FAILED" not in str(error):
         return None
     return next((caught for caught in _chain(error) if not isinstance(caught, Exception)), None)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """An error and those that it came of."""
+    """An error and the errors that caused it."""
     found: list[BaseException] = []
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -96,13 +96,13 @@ def _nesting() -> int:
 def _autocast(device: str) -> bool:
     try:
         return torch.is_autocast_enabled(device)
-    except TypeError:  # torch 2.3 and before
+    except TypeError:  # torch 2.3 and earlier
         return bool(torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled())
 
 
 def _set_autocast(device: str, enabled: bool) -> None:
     try:
         torch.set_autocast_enabled(device, enabled)
-    except TypeError:  # torch 2.3 and before
+    except TypeError:  # torch 2.3 and earlier
         older: Any = torch
         (older.set_autocast_cpu_enabled if device == "cpu" else older.set_autocast_enabled)(enabled)

@@ -1,4 +1,4 @@
-"""The transforms of ``torch.func`` that are at work, by functorch's bindings, which are private."""
+"""The active transforms of ``torch.func``, by functorch's private bindings."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch._C import _functorch
 
 
 def active_transforms() -> int:
-    """How many transforms, such as ``torch.vmap`` and ``torch.func.grad``, the running code is within."""
+    """The number of transforms, such as ``torch.vmap`` and ``torch.func.grad``, around the running code."""
     top = _functorch.peek_interpreter_stack()
     return 0 if top is None else int(top.level())
 
 
 def depends_on_leaves(value: Any) -> bool:
-    """Whether a tensor has a gradient, or what the transforms at work have wrapped it around."""
+    """Whether a tensor, or a tensor that the active transforms wrap in it, has a gradient."""
     while isinstance(value, Tensor) and _functorch.is_functorch_wrapped_tensor(value):
         value = _functorch.get_unwrapped(value)
     return isinstance(value, Tensor) and value.requires_grad

@@ -1,19 +1,18 @@
-r"""The synaptic-flow surrogate of a network: any model as one of positive weights and homogeneous operations.
+r"""The homogeneous surrogate of a network: any model as positive weights and homogeneous operations.
 
-SynFlow's guarantee is that a score counts what flows through a weight, and that as much flows through every
-layer. That holds for linear layers and ReLUs. Here the forward pass of any other model is read, operation by
-operation, as its positively homogeneous counterpart:
+SynFlow guarantees that a score measures the flow through a weight, and that the same flow passes through every layer.
+This holds for linear layers and ReLUs. For any other model, each operation of the forward pass is replaced by its
+positively homogeneous surrogate:
 
-* linear layers, convolutions, pooling, sums, reshapes, ReLU, affine BatchNorm: as they are;
-* other activations: ReLU, the identity on a positive flow;
-* LayerNorm, GroupNorm, InstanceNorm, RMSNorm: scaled by ``|gamma|`` and one over the root mean square, which is
-  a constant; not centred;
-* gates (squeeze-and-excitation) and attention: divided by their own value or row sum, which is a constant. The
-  main flow that a gate reads enters it as a constant, so it is counted once, and the gate's own weights carry
-  the flow of what they gate;
-* embeddings: ones, as what is embedded is the network's input.
+* linear layers, convolutions, pooling, sums, reshapes, ReLU and affine BatchNorm run unchanged;
+* other activations become ReLU, the identity on a positive flow;
+* LayerNorm, GroupNorm, InstanceNorm and RMSNorm scale by ``|gamma|`` and one over the root mean square, which is a
+  constant, and do not centre;
+* gates (squeeze-and-excitation) and attention are divided by their own value or row sum, which is a constant. The main
+  flow enters a gate as a constant, so it counts once, and the gate's own weights carry the flow that they gate;
+* embeddings become ones, because embedded values are the network's input.
 
-:func:`register` adds a surrogate for an operation of one's own.
+:func:`register` adds a surrogate for your own operation.
 """
 
 from torch_synflow.flow.surrogate.register import register

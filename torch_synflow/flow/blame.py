@@ -1,4 +1,4 @@
-"""Why a flow is not positive and finite: the first operation, and its module, where it went wrong."""
+"""The first operation, and its module, at which a flow is not positive and finite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch_synflow.scoring.task import Weights
 
 
 class _Watch(ScaledFlow):
-    """A pass that notes operations without a surrogate, and the first value that is wrong."""
+    """A pass that notes operations without a surrogate, and the first wrong value."""
 
     modules: Sequence[str] = ()
 
@@ -29,7 +29,7 @@ class _Watch(ScaledFlow):
         self.without_flow: list[str] = []
 
     def note_operation(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        """Note what an operation did to the flow."""
+        """Note the effect of an operation on the flow."""
         if kind == "weights" and inputs and all(_fault([flow]) == "zero throughout" for flow in inputs):
             self.without_flow.append(self.modules[-1] if self.modules and self.modules[-1] else "the model itself")
         place = f"{name!r} in module {self.modules[-1] or 'the model itself'!r}" if self.modules else repr(name)
@@ -44,7 +44,7 @@ class _Watch(ScaledFlow):
 
 
 def explain(network: Network, weights: Weights, inputs: Any) -> str:
-    """Run the forward pass once more and say where the flow first went wrong."""
+    """Run the forward pass again and name the first place at which the flow is wrong."""
     watches: list[_Watch] = []
 
     def watch(plan: Plan) -> _Watch:
@@ -88,7 +88,7 @@ def _fault(tensors: Sequence[Tensor]) -> str:
 
 
 def _module_stack(model: nn.Module) -> list[str]:
-    """The names of the modules whose forward is running, the innermost last, by hooks on a model that is open."""
+    """The names of the running modules, the innermost last, by hooks on an open model."""
     stack: list[str] = []
     for name, module in model.named_modules():
         label = f"{name} ({type(module).__name__})" if name else ""

@@ -22,17 +22,17 @@ from torch_synflow.scoring.reference import Scalar
 from torch_synflow.scoring.task import Weights
 
 _log = logging.getLogger("torch_synflow")
-#: how often a forward pass may run until the operations of two passes agree
+#: the number of forward passes within which the operations of two passes must agree
 PASSES = 4
 
 
 @dataclass(frozen=True)
 class Read:
-    """What a pass found.
+    """The findings of a pass.
 
     Attributes:
         used: the names of the weights that R depends on.
-        without_surrogate: the names of the operations on the flow that ran as they are, without a surrogate.
+        without_surrogate: the names of the operations on the flow that ran unchanged, without a surrogate.
     """
 
     used: frozenset[str]
@@ -47,9 +47,9 @@ def flow_of(network: Network, inputs: Any, mode: Callable[[Plan], Flow] = Flow) 
 def record(
     network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow] = Flow
 ) -> tuple[Tape | None, float, Read]:
-    """The operations that compute R, R, and what the pass found.
+    """The operations that compute R, R itself, and the findings of the pass.
 
-    ``None`` where what the model does cannot be run again on other weights without its code.
+    The operations are ``None`` if the pass cannot be replayed on other weights without the model's code.
     """
     result, found, recorder = _read(network, as_leaves(weights), inputs, mode)
     slot = recorder.slot_of(result)
@@ -72,7 +72,7 @@ def synflow_by_definition(
 def synflow_of_parts(
     network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow]
 ) -> tuple[Weights, Tensor, Read]:
-    """As :func:`synflow_by_definition`, of parts of weights, and what the pass found; nothing is recorded."""
+    """Like :func:`synflow_by_definition` for parts of weights, with the findings of the pass; nothing is recorded."""
     leaves = as_leaves(weights)
     result, found, _ = _read(network, leaves, inputs, mode, recording=False)
     gradient = gradients([result], leaves)
@@ -82,9 +82,9 @@ def synflow_of_parts(
 def _read(
     network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow], *, recording: bool = True
 ) -> tuple[Tensor, Read, Recorder]:
-    """R, what the last pass found, and that pass as it was recorded.
+    """R, the findings of the last pass, and its recording.
 
-    A first pass finds the gates; where there are any, a second reads the main flow as a constant at them.
+    A first pass finds the gates. If there are any, a second pass treats the main flow at them as a constant.
     """
     refuse_other_threads(network.model)
     plan = Plan()
@@ -109,7 +109,7 @@ def _read(
 
 
 def refuse_other_threads(model: nn.Module) -> None:
-    """Let modules of a model that is open refuse to run in another thread, where torch's modes do not see them."""
+    """Make the modules of an open model refuse to run in another thread, where torch's modes do not see them."""
     owner = threading.get_ident()
     for name, module in model.named_modules():
 

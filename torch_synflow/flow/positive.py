@@ -1,4 +1,4 @@
-"""The network that SynFlow scores: positive weights, an input of ones, and only what is alive of it."""
+"""The network that SynFlow scores: positive weights, an input of ones, and only living channels."""
 
 from __future__ import annotations
 
@@ -36,18 +36,17 @@ _FACTORS = {"weight", "scale", "gamma"}
 class PositiveNetwork(Network):
     """A model with the absolute values of all its parameters and of the running means of BatchNorm.
 
-    The scored weights may be held in the precision of the parameters, which is exact, and what is computed of them be
-    in a wider one.
+    The scored weights may keep the precision of the parameters, which is exact, while computations use a wider one.
 
     Attributes:
         inputs: one example of ones.
-        read_as_ones: the names of the tensors that are zero throughout and read as ones.
-        channels: the channels of which a weight is the block, by the names of those that are not whole.
-        mode: that the model was last scored under.
-        sound: whether the last scores are sure to be finite and not negative.
-        result: R, of the last pass.
-        without_surrogate: the names of the operations on the flow that ran as they are in the last pass of the model.
-        vanishing: whether R or a flow was so small in the last pass that scores may have lost digits, or have vanished.
+        read_as_ones: the names of the tensors that are all zero and count as ones.
+        channels: the channels of each weight that is held as a block, by name.
+        mode: the mode of the last scoring pass.
+        sound: whether the last scores are certainly finite and not negative.
+        result: R of the last pass.
+        without_surrogate: the names of the operations on the flow that ran unchanged in the last pass of the model.
+        vanishing: whether R or a flow was so small in the last pass that scores may have lost digits or vanished.
     """
 
     counted_alone: ClassVar[bool] = True  # magnitudes of flow decide nothing
@@ -78,9 +77,9 @@ class PositiveNetwork(Network):
         self._shapes = {entry.key: entry.parameter.shape for entry in entries}
 
     def scores(self, mode: Mode) -> ScoreStream:
-        """``dR/dw * w`` for each weight, or for the block that it is held as.
+        """``dR/dw * w`` for each weight, or for the block of it that is held.
 
-        The model's own code runs the first time, and again under another mode; from then on what was recorded.
+        The model's own code runs the first time, and again under another mode. After that, the recording runs.
         """
         if self.task.shards is not None:
             return self._of_parts(mode)
@@ -94,10 +93,10 @@ class PositiveNetwork(Network):
                 scores = self._replayed(self._replay)
                 if math.isclose(self._replay.result, expected, rel_tol=1e-6) or not math.isfinite(expected):
                     return scores
-                self._replay = None  # it does not do what the model did
+                self._replay = None  # the recording does not reproduce the model
         if self._replay is not None:
             return self._replayed(self._replay)
-        whole, result = opened(  # what cannot be recorded is scored by definition
+        whole, result = opened(  # a pass that cannot be recorded is scored by definition
             self, lambda: synflow_by_definition(self, self.whole(), self.inputs, mode), training=False
         )
         self.sound, self.result = False, float(result)
@@ -122,22 +121,22 @@ class PositiveNetwork(Network):
         return scores
 
     def _vanishes(self, faintest: float) -> bool:
-        """Whether what is smaller than R, or than a flow, by the cube of the precision is no longer held in full."""
+        """Whether values smaller than R, or than a flow, by the cube of the precision lose digits."""
         numbers = torch.finfo(self.dtype)
         return abs(faintest) < numbers.tiny / numbers.eps**3
 
     def copy(self) -> Self:
-        """The same network with weights and channels of its own."""
+        """The same network with its own copy of weights and channels."""
         other = super().copy()
         other.channels, other._held = dict(self.channels), dict(self._held)
         return other
 
     def _make_positive(self) -> list[str]:
-        """Take absolute values; returns the names of the tensors read as ones.
+        """Take absolute values, and return the names of the tensors that count as ones.
 
-        A tensor that is zero throughout (a head or a gamma that is initialised so) cuts every path through it;
-        it is read as ones, under its mask. Biases, which are added, stay zero. Learned tokens and positions become zero
-        unless they are scored: they stand for the input, and would start flow that no weight before them carries.
+        A tensor that is all zero, such as a head or a gamma with that initialisation, cuts every path through it. It
+        counts as ones, under its mask. Biases, which are added, stay zero. Learned tokens and positions become zero
+        unless they are scored. They stand for the input, and flow that starts there passes no weight before them.
         """
         zeros = self._zero_factors()
         for name in filter(_is_given, self._others):
@@ -158,7 +157,7 @@ class PositiveNetwork(Network):
         return zeros
 
     def _zero_factors(self) -> list[str]:
-        """The names of the parameters that multiply and are zero throughout."""
+        """The names of the parameters that multiply and are all zero."""
         if self.task.shards is not None:
             parts = {**self.weights, **self._others}
             zeros = self.task.shards.zero_throughout({name: parts[name] for name in parts if _scales(name)})
@@ -171,10 +170,10 @@ class PositiveNetwork(Network):
         return {name: weight.to(wider(weight, self._floor)) for name, weight in weights.items()}
 
     def apply_masks(self, survivors: Survivors) -> None:
-        """As for any network, and leave dead channels out.
+        """As for any network, and leave out dead channels.
 
-        These are looked for when a fifth more elements have gone, of all and of a layer, as those that have died since
-        then are only computed in vain.
+        The search for them repeats after a fifth of the remaining elements, of all layers and of one, has gone.
+        Channels that die in between are computed needlessly but correctly.
         """
         super().apply_masks(survivors)
         if self._replay is None or survivors.total > 0.8 * self._alive:
@@ -190,7 +189,7 @@ class PositiveNetwork(Network):
         for number, living in survivors.compact(emptied).items():
             name, channels = names[number], survivors.channels[number]
             self.weights[name] = _block(self.weights[name], living)
-            assert channels is not None  # as it was compacted
+            assert channels is not None  # as compacted
             self.channels[name] = channels
         self.masks = dict(zip(self.weights, survivors.masks, strict=True))
 
@@ -208,7 +207,7 @@ def _block(tensor: Tensor, channels: Channels | None) -> Tensor:
 
 
 def positive_input(example_inputs: Any) -> Any:
-    """One example of ones in the shape of ``example_inputs``; integers and booleans (token ids, masks) as given."""
+    """One example of ones in the shape of ``example_inputs``; integers and booleans (token ids, masks) stay."""
     check_example(example_inputs)
     return one_example(example_inputs)
 
@@ -221,10 +220,10 @@ def _is_given(name: str) -> bool:
 
 
 def _scales(name: str) -> bool:
-    """Whether a parameter of this name multiplies, as weights and gammas do, rather than being added."""
+    """Whether a parameter of this name is a factor, like weights and gammas, rather than a term."""
     return not _is_given(name) and "bias" not in name.rpartition(".")[2]
 
 
 def _is_zero(tensor: Tensor) -> bool:
-    """Whether every entry is zero; most tensors are told by their first one."""
+    """Whether every element is zero; the first element decides for most tensors."""
     return not bool(tensor[(0,) * tensor.dim()] if tensor.numel() else True) and not bool(tensor.any())

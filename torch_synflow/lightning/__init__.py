@@ -1,6 +1,6 @@
-"""For Lightning: a callback that prunes at initialisation, or at a later step.
+"""A callback for Lightning that prunes at initialisation, or at a later step.
 
-Needs Lightning (``pip install "torch_synflow[lightning]"``), which is imported when the callback is first asked for.
+It needs Lightning (``pip install "torch_synflow[lightning]"``), which is imported with the callback.
 """
 
 from __future__ import annotations

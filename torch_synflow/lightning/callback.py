@@ -1,4 +1,4 @@
-"""The callback that prunes a module once, before the first step of its training or at a later one."""
+"""The callback that prunes a module once, before the first training step or at a later one."""
 
 from __future__ import annotations
 
@@ -27,43 +27,44 @@ from torch_synflow.scoring.task import Data, LossFunction, Outputs
 
 
 class PruneAtInit(Callback):
-    """Prune a ``LightningModule`` once, before the first step of training, on all ranks.
+    """Prune a ``LightningModule`` once, before the first training step, on all ranks.
 
-    The masks are in every checkpoint. A run that resumes from one takes its masks and does not prune again; the module
-    need not be pruned before. What is kept of each layer goes to the trainer's loggers, as ``density`` and
-    ``density/<layer>``, and to Lightning's log.
+    Every checkpoint contains the masks. A run that resumes from a checkpoint takes its masks and does not prune again,
+    and its module need not be pruned before. The callback reports the density of each layer to the trainer's loggers,
+    as ``density`` and ``density/<layer>``, and to Lightning's log.
 
     Args:
         method: any class that ``prune.global_iterative_unstructured`` takes, such as ``prune.SynFlow``.
-        amount: what to remove, as in torch: a float is a fraction, an int a count.
+        amount: how much to remove, as in torch: a float is a fraction, and an int is a number of weights.
         model: the name of the submodule to score and prune, such as ``"net"``; by default the ``LightningModule``,
-            by its ``forward``.
-        parameters: ``(module, name)`` pairs, or a function of the model that returns such; by default all prunable
+            with its ``forward``.
+        parameters: ``(module, name)`` pairs, or a function of the model that returns them; by default all prunable
             weights.
-        example_inputs: what the model is called with; by default the module's ``example_input_array``, where the
-            module itself is scored, else the inputs of the batch of the next step.
-        data: a batch ``(inputs, targets)`` or an iterable of batches (SNIP, GraSP); by default the batch of the next
-            step, of each rank its own. ``prune.class_balanced_batch(dataset)`` is what the papers take.
+        example_inputs: the model's inputs; by default the module's ``example_input_array`` if the module itself is
+            scored, and otherwise the inputs of the next batch.
+        data: a batch ``(inputs, targets)`` or an iterable of batches (SNIP, GraSP); by default the next batch of each
+            rank. The papers use ``prune.class_balanced_batch(dataset)``.
         loss_fn: ``loss_fn(outputs, targets)`` (SNIP, GraSP).
-        outputs: which of the model's outputs count.
-        iterations: how many rounds; by default the method's own.
-        schedule: the density after each round; by default the method's own.
+        outputs: the outputs of the model that count.
+        iterations: the number of iterations; by default the method's own.
+        schedule: the density after each iteration; by default the method's own.
         layer_densities: kept / total of each layer, or a rule such as ``prune.erk``.
-        pattern: such as ``prune.n_of_m(2, 4)``.
-        at_step: prune when the trainer's ``global_step``, its count of optimizer steps, is so large.
-        rewind: then set training back to this step: weights, buffers, optimizers and learning-rate schedules. Masks
-            stay, and so does the trainer's count of steps: training on for T steps needs a ``max_steps`` of
+        pattern: a pattern such as ``prune.n_of_m(2, 4)``.
+        at_step: the value of the trainer's ``global_step``, its count of optimizer steps, at which to prune.
+        rewind: the step to which training then returns: weights, buffers, optimizers and learning-rate schedules. Masks
+            and the trainer's count of steps stay. A schedule of T steps therefore needs a ``max_steps`` of
             ``T + at_step - rewind``.
-        keep_weights: set back only optimizers and schedules, not weights and buffers (learning-rate rewinding).
-        stop_on_collapse: end training, after one step, where layers have collapsed.
+        keep_weights: whether to rewind only optimizers and schedules, not weights and buffers (learning-rate
+            rewinding).
+        stop_on_collapse: whether to end training, after one step, if layers have collapsed.
 
     Attributes:
-        report: what is kept, a ``PruningReport``, once pruned; of processes that end with ``fit``, as those of
-            ``ddp_spawn`` do, it ends with them.
+        report: the ``PruningReport``, once pruned. In processes that end with ``fit``, such as those of ``ddp_spawn``,
+            it ends with them.
 
     Raises:
-        TypeError, ValueError: naming the argument. What ``global_iterative_unstructured`` raises ends ``fit``, the
-            module being as it was.
+        TypeError, ValueError: if an argument is invalid. The message names it. Errors of
+            ``global_iterative_unstructured`` end ``fit`` and leave the module unchanged.
 
     Source: Frankle et al. 2021, figure 6 and section 6 (pruning at a later step); Renda et al. 2020 (learning-rate
     rewinding).
@@ -116,28 +117,28 @@ class PruneAtInit(Callback):
         self._accepting: AcceptingHandle | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """What goes to another process, which has a module of its own."""
+        """The state for another process, which has its own module."""
         return {**vars(self), "_pruned": None, "_accepting": None}
 
     @property
     def state_key(self) -> str:
-        """Several callbacks of one trainer prune at different steps."""
+        """The key of this callback; several callbacks of one trainer prune at different steps."""
         return self._generate_state_key(at_step=self.at_step)
 
     def state_dict(self) -> dict[str, Any]:
-        """Whether it has pruned, what is kept, and what there is to go back to."""
+        """Whether it has pruned, the report, and the snapshot to rewind to."""
         if self.report is not None:
             return {"report": self.report.to_dict(), "snapshot": None}
         kept = self._snapshot if self._snapshot is not None and not self._snapshot.sharded else None
         return {"report": None, "snapshot": None if kept is None else kept.to_dict()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a saved state."""
         self.report = None if state_dict["report"] is None else PruningReport.from_dict(state_dict["report"])
         self._snapshot = None if state_dict["snapshot"] is None else TrainerSnapshot(**state_dict["snapshot"])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Let the module take the masks of a checkpoint."""
+        """Make the module accept the masks of a checkpoint."""
         if stage == "fit":
             if self._pruned is None or self._pruned() is not pl_module:
                 self.report = self._snapshot = None
@@ -151,22 +152,22 @@ class PruneAtInit(Callback):
         self._accepting = accept_pruned(pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Leave the module as it is."""
+        """Release the module without changing it."""
         if self._accepting is not None:
             self._accepting.remove()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Lightning calls no ``teardown`` then."""
+        """Clean up, because Lightning does not call ``teardown`` then."""
         self.teardown(trainer, pl_module, "")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give a module masks of ones where Lightning loads checkpoints by the names that the module has by then."""
+        """Give the module masks of ones if Lightning loads checkpoints by its current names."""
         if trainer.strategy.restore_checkpoint_after_setup:
             held = {pair: getattr(*pair) for pair in self._pairs(pl_module) if hook_of(*pair) is None}
             attach_ones(pl_module, held)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Prune if it is time."""
+        """Prune at the right step."""
         step = trainer.global_step
         if self.report is not None:
             return
@@ -184,7 +185,7 @@ class PruneAtInit(Callback):
             self._prune(trainer, pl_module, batch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say so if it was never time."""
+        """Warn if the step was never reached."""
         if self.report is None and trainer.is_global_zero:
             warn_user(
                 f"at_step: training ended at step {trainer.global_step}, before {self.at_step}, so nothing was pruned"
@@ -232,11 +233,11 @@ class PruneAtInit(Callback):
             return self.example_inputs
         if self.model is None and pl_module.example_input_array is not None:
             return pl_module.example_input_array
-        # of a batch (inputs, targets); a mapping is all keyword arguments
+        # of a batch (inputs, targets); a mapping holds keyword arguments
         return batch[0] if isinstance(batch, (tuple, list)) and len(batch) > 1 else batch
 
     def _say_if_pruned(self, trainer: Trainer, scored: nn.Module, pairs: list[Pair]) -> None:
-        """Pruned by hand, by a ``fit`` whose callback is gone, or by another callback, which is no surprise."""
+        """Report a module that is already pruned, by hand or by an earlier ``fit``, but not by another callback."""
         before = report_of(masked_entries_of(scored, pairs))
         if before.kept < before.total and not any(
             isinstance(other, PruneAtInit) and other is not self

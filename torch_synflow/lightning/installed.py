@@ -1,4 +1,4 @@
-"""Lightning under whichever of its two names is installed, and in use."""
+"""Lightning under the one of its two names that is installed and in use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = ("lightning.pytorch", "pytorch_lightning")
 
 
 def _name() -> str:
-    """The name that the program has imported already, else one that is installed."""
+    """The name that the program has already imported, or else one that is installed."""
     imported = [name for name in NAMES if name in sys.modules]
     installed = [name for name in NAMES if find_spec(name.partition(".")[0]) is not None]
     for name in [*imported, *installed]:
@@ -26,7 +26,7 @@ def _name() -> str:
 
 
 def part(name: str) -> ModuleType:
-    """A module of Lightning, by its name within the package."""
+    """A module of Lightning, by its name in the package."""
     return importlib.import_module(f"{NAME}{name}")
 
 
@@ -37,5 +37,5 @@ if not TYPE_CHECKING:
     )
 
 rank_zero_info: Any = part(".utilities.rank_zero").rank_zero_info
-#: of ``ddp_spawn``, ``ddp_fork`` and ``ddp_notebook``, whose processes end with ``fit``
+#: the launcher of ``ddp_spawn``, ``ddp_fork`` and ``ddp_notebook``, whose processes end with ``fit``
 ProcessLauncher: Any = part(".strategies.launchers")._MultiProcessingLauncher

@@ -1,4 +1,4 @@
-"""The state of a trainer's training at a step: weights, optimizers and learning-rate schedules."""
+"""The state of a training run at a step: weights, optimizers and learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch_synflow.model.training_state import TrainingSnapshot, rewind, take_sn
 
 
 def check_steps(at_step: Any, back_to: Any, *, keep_weights: bool) -> None:
-    """Raise unless a step to prune at, and one to go back to, are steps of which the second is the earlier."""
+    """Raise unless the step of pruning and the step to rewind to are valid, and the second is the earlier."""
     check_count("at_step", at_step, 0)
     if back_to is not None:
         check_count("rewind", back_to, 0)
@@ -26,10 +26,10 @@ def check_steps(at_step: Any, back_to: Any, *, keep_weights: bool) -> None:
 
 @dataclass(frozen=True)
 class TrainerSnapshot:
-    """What a training goes back to.
+    """The state that training rewinds to.
 
     Attributes:
-        values: the parameters and buffers of the module, or ``None`` where they are to stay.
+        values: the parameters and buffers of the module, or ``None`` if they stay.
         optimizers: the states of the optimizers.
         schedules: the states of the learning-rate schedulers.
     """
@@ -40,17 +40,17 @@ class TrainerSnapshot:
 
     @property
     def sharded(self) -> bool:
-        """Whether a rank has only its part of it."""
-        # as a DTensor has, which torch keeps in other places before 2.5
+        """Whether a rank holds only its part of the snapshot."""
+        # an attribute of DTensor, which torch keeps elsewhere before 2.5
         return any(hasattr(value, "placements") for value in (self.values or {}).values())
 
     def to_dict(self) -> dict[str, Any]:
-        """The same without classes of ours, as checkpoints have it."""
+        """The same without our classes, for checkpoints."""
         return dict(vars(self))
 
 
 def snapshot_of(trainer: Trainer, module: LightningModule, *, weights: bool) -> TrainerSnapshot:
-    """A copy of where training is."""
+    """A copy of the current state of training."""
     return TrainerSnapshot(
         take_snapshot(module).values if weights else None,
         [copy.deepcopy(optimizer.state_dict()) for optimizer in trainer.optimizers],
@@ -59,7 +59,7 @@ def snapshot_of(trainer: Trainer, module: LightningModule, *, weights: bool) -> 
 
 
 def go_back(trainer: Trainer, module: LightningModule, snapshot: TrainerSnapshot) -> None:
-    """Set training back to a snapshot; masks, and the trainer's count of steps, stay."""
+    """Rewind training to a snapshot; masks and the trainer's count of steps stay."""
     if snapshot.values is not None:
         rewind(module, TrainingSnapshot(snapshot.values))
     for optimizer, state in zip(trainer.optimizers, snapshot.optimizers, strict=True):

@@ -1,4 +1,4 @@
-"""A pass with boolean values and gradients: whether a path arrives from an input, and whether one leads to an output."""
+"""A pass with boolean values and gradients: whether a path from an input arrives, and one to an output leaves."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Targets(NamedTuple):
 
 
 def is_batch(data: object) -> bool:
-    """Whether ``data`` is one batch rather than several: it starts with a tensor, or is a pair of inputs and targets."""
+    """Whether ``data`` is one batch, not several: it starts with a tensor, or is a pair of inputs and targets."""
     if isinstance(data, Mapping):
         return True
     if not isinstance(data, (tuple, list)) or len(data) < 2:

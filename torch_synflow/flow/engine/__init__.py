@@ -1,1 +1,1 @@
-"""A pass that is recorded once and replayed on what is left of the weights."""
+"""A pass that is recorded once and replayed on the remaining weights."""

@@ -1,4 +1,4 @@
-"""Scores of weights from what flowed in and out of the layers that use them, computed a part at a time."""
+"""Scores of weights from the flows into and out of the layers that use them, computed one part at a time."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 from torch_synflow.flow.engine.layers import RecordedLayer, parts_of
 from torch_synflow.selection.stream import ScoreStream
 
-#: so many factors are looked up at a time
+#: the number of factors that are looked up at a time
 _LOOKED_UP = 1 << 22
 
 
 @dataclass
 class Use:
-    """One use of a weight by a layer, and what flowed in and out there.
+    """One use of a weight by a layer, with the flows into and out of it.
 
     Attributes:
         layer: the layer.
         at_output: the gradient at its output.
-        seen: its input, as it made it.
-        greatest: the greatest elements of the gradient and of the input, as far as they are known.
+        seen: its input, as the layer prepared it.
+        greatest: the greatest elements of the gradient and of the input, if known.
     """
 
     layer: RecordedLayer
@@ -35,13 +35,13 @@ class Use:
 
 @dataclass
 class Measured:
-    """One weight, or block of one, and what the gradient at it is made of.
+    """One weight, or a block of it, and the parts of its gradient.
 
     Attributes:
-        weight: the weight, which may be held in a narrower type than the flows.
-        greatest: what no entry of it exceeds.
-        uses: those by layers.
-        gradient: where it is not used by layers only.
+        weight: the weight, whose type may be narrower than that of the flows.
+        greatest: an upper bound of its elements.
+        uses: its uses by layers.
+        gradient: its gradient, if layers are not its only users.
     """
 
     weight: Tensor
@@ -74,7 +74,7 @@ class Measured:
         return total.mul_(weight)
 
     def parts(self, *, exact: bool) -> Iterator[tuple[Tensor, float]]:
-        """``dR/dw * w`` in order, and the unit that the scores are to be taken times.
+        """``dR/dw * w`` in order, and the unit by which the scores must be multiplied.
 
         Args:
             exact: whether to compute in the type of the flows, or in that of the weight.
@@ -84,7 +84,7 @@ class Measured:
         unit, factors = 1.0, [(use.at_output, use.seen) for use in self.uses]
         if by_uses and not exact:
             unit, factors = self._unit(), []
-            for use in self.uses:  # powers of two bring the greatest to one, so that no sum leaves the range
+            for use in self.uses:  # powers of two scale the greatest to one, so no sum leaves the range
                 scale = _power_of_two(use.greatest[1])
                 factors.append(((use.at_output * (scale / unit)).to(rows.dtype), (use.seen / scale).to(rows.dtype)))
         gradient = self.gradient.reshape(rows.shape) if self.gradient is not None else None
@@ -103,10 +103,10 @@ class Measured:
             yield part.view(-1), unit
 
     def error(self) -> tuple[float, float]:
-        """The relative error of parts that are not exact, and the score below which it does not hold.
+        """The relative error of inexact parts, and the score below which it does not hold.
 
-        For sums of products that are not negative, with twice the unit of rounding for each operation and twice the
-        smallest normal number for each that may underflow. Infinite where the type of the weight is too narrow.
+        It holds for sums of nonnegative products, with twice the unit of rounding per operation, and twice the smallest
+        normal number per operation that may underflow. It is infinite if the type of the weight is too narrow.
         """
         if self.gradient is not None or not self.uses:
             return 0.0, 0.0
@@ -124,11 +124,11 @@ class Measured:
 
 
 class FlowScores(ScoreStream):
-    """Scores that are computed a part at a time from what flowed in and out of layers.
+    """Scores that are computed one part at a time from the flows into and out of layers.
 
     Args:
         measured: the weights and their flows.
-        narrow: whether parts may be computed in the types of the weights first, as no term of a score is negative.
+        narrow: whether parts may first be computed in the types of the weights, because no term of a score is negative.
     """
 
     def __init__(self, measured: Sequence[Measured], *, narrow: bool) -> None:
@@ -156,5 +156,5 @@ class FlowScores(ScoreStream):
 
 
 def _power_of_two(value: float) -> float:
-    """The greatest that does not exceed a positive number; one for zero."""
+    """The greatest power of two that does not exceed a positive number; one for zero."""
     return math.ldexp(1.0, math.frexp(value)[1] - 1) if 0 < value < math.inf else 1.0

@@ -1,9 +1,9 @@
-"""Feature maps with equal rows and columns, computed once for all that are equal.
+"""Feature maps with equal rows and columns, which are computed once.
 
-An input of ones is the same everywhere, so after convolutions and pooling only positions near a border differ from
-those in the middle. In a recorded pass such a map is held by its different rows and columns, and how often each is
-repeated in a row. A window is taken where it sees something else than the one before; everything else is as it was,
-so results are the same up to the order of summation.
+An input of ones is the same everywhere, so after convolutions and pooling, only positions near a border differ from
+those in the middle. A recorded pass holds such a map as its different rows and columns, with the number of consecutive
+repetitions of each. It computes a window only if its content differs from the previous window. Results are the same up
+to the order of summation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from torch_synflow.flow.engine.runs import Runs, common_runs, refined, runs_of, 
 from torch_synflow.flow.engine.tape import Slot, Step, Tape, arguments
 from torch_synflow.flow.surrogate.operations import name_of
 
-#: what works on each position by itself
+#: operations on each position by itself
 _POINTWISE = frozenset(
     ("add", "sub", "mul", "div", "addcmul", "relu", "clamp", "clamp_min", "clone", "copy", "detach", "abs")
 )
@@ -31,11 +31,11 @@ _BY_NAME: dict[str, Callable[..., Any]] = {
     "add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div,
     "copy": lambda target, source: source.expand_as(target),
 }  # fmt: skip
-#: whose result shares no memory with an argument
+#: operations whose result shares no memory with an argument
 _NEW = frozenset(("conv2d", "addcmul", "add", "sub", "mul", "div", "branch_factors"))
-#: what comes out the same however often a row is repeated
+#: operations whose result does not depend on how often a row is repeated
 _REPEATABLE = frozenset(("amax",))
-#: for operations with windows the names of their arguments, and what is beyond the border
+#: operations with windows: the names of their arguments, and the value beyond the border
 _WINDOWS: dict[str, tuple[tuple[str, ...], float]] = {
     "conv2d": (("input", "weight", "bias", "stride", "padding", "dilation", "groups"), 0.0),
     "max_pool2d": (("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode"), -torch.inf),
@@ -44,16 +44,16 @@ _WINDOWS: dict[str, tuple[tuple[str, ...], float]] = {
         0.0,
     ),
 }
-#: of its positions an output must save as many at least
+#: the least number of positions that an output must save
 _WORTH = 0.75
 
 
 def share_positions(tape: Tape) -> None:
-    """Let equal rows and columns of feature maps be computed once."""
+    """Compute equal rows and columns of feature maps once."""
     rewriting = _Rewriting(tape)
     for step in tape.steps:
         if not rewriting.add(step):
-            return  # it writes to a map of another form; all stays as it was
+            return  # it writes to a map of another form, so nothing changes
     tape.shapes = rewriting.shapes
     tape.rewrite(rewriting.steps)
 
@@ -70,7 +70,7 @@ class _Rewriting:
         self._makers = {out: step for step in tape.steps for out in step.outs if out is not None}
 
     def add(self, step: Step) -> bool:
-        """Add an operation in its new form; false if that cannot be."""
+        """Add an operation in its new form; false if that is impossible."""
         name = name_of(step.func)
         if name in _WINDOWS and self._windows(step, name):
             return True
@@ -132,8 +132,8 @@ class _Rewriting:
     def _taken(
         self, source: Any, runs: Runs, take: tuple[list[int] | None, list[int] | None], beyond: float, shape: Any
     ) -> Any:
-        """The rows and columns that windows slide over."""
-        if not isinstance(source, Slot):  # a constant, which is whole
+        """The rows and columns over which windows slide."""
+        if not isinstance(source, Slot):  # a constant, which is held whole
             starts = [[*accumulate(lengths, initial=0)] for lengths in runs]
             source = source[:, :, starts[0][:-1]][:, :, :, starts[1][:-1]]
             return Take(take, beyond)(source)
@@ -142,7 +142,7 @@ class _Rewriting:
         return Slot(self._made(Take(take, beyond), source, torch.Size(shape)))
 
     def _pointwise(self, step: Step, held: Sequence[int]) -> bool:
-        """All that is not held must be the same at all positions."""
+        """Arguments that are not held maps must be the same at all positions."""
         for leaf in tree_leaves((step.args, step.kwargs)):
             if isinstance(leaf, Slot) and leaf.index not in self._runs and not _is_spread(self._whole[leaf.index]):
                 return False
@@ -156,7 +156,7 @@ class _Rewriting:
         return True
 
     def _is_free(self, step: Step) -> bool:
-        """Whether nobody sees that an operation writes to its first argument: it is new, and not read afterwards."""
+        """Whether writing to the first argument has no other effect: the argument is new and not read afterwards."""
         target = step.args[0]
         if not isinstance(target, Slot) or name_of(step.func) not in _BY_NAME:
             return False
@@ -177,7 +177,7 @@ class _Rewriting:
         return all(isinstance(leaf, Slot) and leaf.index in self._runs for leaf in tensors)
 
     def _join(self, step: Step, held: Sequence[int]) -> None:
-        """Add an operation on maps that are first brought to the same rows and columns."""
+        """Add an operation on maps after converting them to the same rows and columns."""
         common: Runs = tuple(common_runs(self._runs[slot][axis] for slot in held) for axis in (0, 1))  # type: ignore[assignment]
         names = {}
         for slot in set(held):
@@ -218,7 +218,7 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _called(step: Step, names: Sequence[str], given: dict[str, Any]) -> Step:
-    """A step with other arguments of the same names."""
+    """A step with different arguments of the same names."""
     args = tuple(given[name] for name in names[: len(step.args)])
     return replace(step, args=args, kwargs={k: v for k, v in given.items() if k not in names[: len(step.args)]})
 

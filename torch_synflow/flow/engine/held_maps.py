@@ -1,4 +1,4 @@
-"""Operations on a feature map that is held by its different rows and columns."""
+"""Operations on a feature map that is held as its different rows and columns."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch_synflow.flow.engine.runs import Runs
 
 
 class Take:
-    """Rows and columns by index, -1 for what is beyond the border."""
+    """Rows and columns by index, with -1 beyond the border."""
 
     def __init__(self, take: Sequence[list[int] | None], beyond: float) -> None:
         self._take = take
@@ -22,7 +22,7 @@ class Take:
 
     def __call__(self, x: Tensor) -> Tensor:
         """These rows and columns of ``x``."""
-        if not self._indices:  # made once, as making them on a GPU waits for it
+        if not self._indices:  # made once, because making them waits for a GPU
             self._indices = [
                 None if take is None else torch.tensor([size if i < 0 else i for i in take], device=x.device)
                 for take, size in zip(self._take, x.shape[2:], strict=True)
@@ -36,15 +36,15 @@ class Take:
 
 
 class Total:
-    """The sum of all elements of a map, of which each row and column stands for so many."""
+    """The sum of all elements of a map in which each row and column stands for several."""
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
         self._often: list[Tensor] = []
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The sum over the map that ``x`` stands for."""
-        if not self._often:  # made once, as making them on a GPU waits for it
+        """The sum over the map that ``x`` represents."""
+        if not self._often:  # made once, because making them waits for a GPU
             self._often = [torch.tensor(lengths, dtype=x.dtype, device=x.device) for lengths in self._runs]
         rows, columns = self._often
         return torch.dot(rows, x.sum((0, 1)) @ columns)

@@ -1,4 +1,4 @@
-"""Layers on the channels that have weights left, and the gradient of their weights from what flows in and out."""
+"""Layers on the channels that have weights left, and the gradients of these weights from the flows in and out."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from torch_synflow.selection.survivors import Channels
 _DIMENSIONS = {F.linear: 0, torch.conv1d: 1, torch.conv2d: 2, torch.conv3d: 3}
 _WEIGHT_GRADIENT = {1: grad.conv1d_weight, 2: grad.conv2d_weight, 3: grad.conv3d_weight}
 _NAMES = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-#: A convolution with so few positions is quicker as a product of matrices, one row a position
+#: a convolution with at most this many positions is quicker as a product of matrices, with one row per position
 _FEW_POSITIONS = 128
-#: so many entries of a weight are read at a time that what is made of them stays in the processor's cache
+#: the number of elements of a weight that are read at a time, so that results stay in the processor's cache
 PART = 1 << 19
-#: on devices with many more cores
+#: the same on devices with many more cores
 _PART_ELSEWHERE = 1 << 24
 
 
 class RecordedLayer:
     """One use of a scored weight by a linear layer or a convolution.
 
-    The gradient of R at the output and the input together give the gradient at the weight, which autograd need not
-    hold for all layers at once.
+    The gradient of R at the output and the input together give the gradient at the weight. Autograd therefore does not
+    have to hold the gradients of all layers at once.
 
     Args:
-        step: the operation as it was recorded.
-        shapes: of the tensors in the slots.
+        step: the recorded operation.
+        shapes: the shapes of the tensors in the slots.
 
     Attributes:
         weight: the slot of the weight.
@@ -61,7 +61,7 @@ class RecordedLayer:
 
     @staticmethod
     def of(step: Step, shapes: Mapping[int, torch.Size]) -> RecordedLayer | None:
-        """The layer that a step is, if it is one of those that are computed here."""
+        """The layer of a step, if it is one that this module computes."""
         given = arguments(step, _NAMES)
         dimensions = _DIMENSIONS.get(step.func)
         if dimensions is None or not isinstance(given.get("weight"), Slot):
@@ -78,9 +78,9 @@ class RecordedLayer:
     def run(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, channels: Channels | None
     ) -> tuple[Tensor, Tensor, GradientEdge]:
-        """The output; the input as :meth:`gradient` needs it; and where the gradient at the output is to be taken.
+        """The output, the input for :meth:`gradient`, and the tensor at which to take the gradient of the output.
 
-        The weight may be held in a narrower type.
+        The weight may have a narrower type.
         """
         dim = 1 if self._dimensions else -1
         if channels is not None:
@@ -95,9 +95,9 @@ class RecordedLayer:
             edge = get_gradient_edge(out)
         else:  # a first layer
             edge = get_gradient_edge(out.requires_grad_())
-            out = out.clone()  # which what follows may write to
+            out = out.clone()  # later operations may write to it
         if self.in_rows and self._dimensions:
-            # contiguous, as torch's batch norm has a wrong gradient where only its input is channels-last
+            # contiguous, because torch's batch norm has a wrong gradient if only its input is channels-last
             out = out.view(self._output[0], -1, len(weight)).transpose(1, 2).contiguous()
             out = out.view(self._output[0], len(weight), *self._output[2:])
         elif self.in_rows:
@@ -107,7 +107,7 @@ class RecordedLayer:
         return out if bias is None else out + bias.view(-1, *[1] * self._dimensions), seen.detach(), edge
 
     def used(self, at_output: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient and input at the positions that the result depends on: of those below a maximum often few."""
+        """Gradient and input at the positions that the result depends on, which are often few below a maximum."""
         rows = _not_zero(at_output) if self.in_rows else None
         return (at_output, seen) if rows is None else (at_output.index_select(0, rows), seen.index_select(0, rows))
 
@@ -120,7 +120,7 @@ class RecordedLayer:
         return gradient
 
     def _rows(self, x: Tensor) -> Tensor:
-        """One row for each position of the output: the inputs that the weight multiplies there."""
+        """One row per position of the output, with the inputs that the weight multiplies there."""
         if not self._dimensions:
             return x.reshape(self._positions, x.shape[-1])
         stride, padding, dilation = self._geometry
@@ -133,7 +133,7 @@ class RecordedLayer:
 
 
 def parts_of(rows: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Some rows of a matrix at a time, at least once, and the number of the first."""
+    """Blocks of rows of a matrix, at least one, each with the number of its first row."""
     size = PART if rows.is_cpu else _PART_ELSEWHERE
     step = max(1, size // max(1, rows.shape[1]))
     for start in range(0, max(1, len(rows)), step):
@@ -149,7 +149,7 @@ def _product(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class _Widened(torch.autograd.Function):
-    """The product with a weight of a narrower type, of which no wider copy is made but of the part at hand."""
+    """The product with a weight of a narrower type, which is widened one part at a time."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class _Widened(torch.autograd.Function):
 
 
 def _not_zero(gradient: Tensor) -> Tensor | None:
-    """The rows that are not zero throughout, if these are few; all where to ask means to wait for a device."""
+    """The rows that are not all zero, if these are few; all rows if asking would wait for a device."""
     if waits(gradient) or len(gradient) < 2:
         return None
     rows = gradient.any(1).nonzero().squeeze(1)

@@ -1,4 +1,4 @@
-"""What writes a forward pass down, and notices what cannot be run again."""
+"""The recorder of a forward pass, which also detects operations that cannot be replayed."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from torch_synflow._torch.pytree import tree_leaves, tree_map
 from torch_synflow.flow.engine.tape import Constant, Slot, Step
 from torch_synflow.flow.surrogate.call import in_place
 
-#: what hands values of tensors to Python, which may decide by them what to do next
+#: operations that return values of tensors to Python, which may decide by them
 _READ_BY_PYTHON = frozenset(
     (
         "__bool__", "__int__", "__float__", "__complex__", "__index__", "__contains__", "__array__", "item", "tolist",
         "numpy", "equal", "allclose", "is_nonzero",
     )
 )  # fmt: skip
-#: what makes a tensor whose size is told by the values of its input
+#: operations whose output size depends on the values of their input
 _OF_ANY_SIZE = frozenset(("nonzero", "argwhere", "masked_select", "unique", "unique_consecutive", "bincount"))
 
 
 class Recorder(FunctionMode):
-    """Within it operations that depend on the scored weights are written down.
+    """A mode that records the operations that depend on the scored weights.
 
     Attributes:
-        steps: these operations, in order.
+        steps: the recorded operations, in order.
         constants: the tensors that they read and that do not depend on the weights.
-        shapes: of the tensors in the slots.
-        broken: why what is written down cannot be run again, empty if it can.
+        shapes: the shapes of the tensors in the slots.
+        broken: the reason why the recording cannot be replayed, empty if it can.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
@@ -44,7 +44,7 @@ class Recorder(FunctionMode):
         self._weights = list(weights.values())
         self._slots = {id(tensor): index for index, tensor in enumerate(self._weights)}
         self._constants: dict[int, int] = {}
-        self._made: list[Any] = []  # kept, so that identities stay unique
+        self._made: list[Any] = []  # kept alive, so identities stay unique
         self._count = len(self._weights)
 
     def slot_of(self, tensor: Tensor) -> int | None:
@@ -52,7 +52,7 @@ class Recorder(FunctionMode):
         return self._slots.get(id(tensor))
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run ``func``, and write it down if what it reads depends on the weights."""
+        """Run ``func``, and record it if its arguments depend on the weights."""
         kwargs = kwargs or {}
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         name, writes = str(getattr(func, "__name__", func)), in_place(func)
@@ -115,7 +115,7 @@ class Recorder(FunctionMode):
 
 
 class _WithoutGradient:
-    """An operation that ran under ``no_grad`` and does so again."""
+    """An operation that ran under ``no_grad``, and is replayed under it."""
 
     def __init__(self, func: Any) -> None:
         self._func = func
@@ -127,7 +127,7 @@ class _WithoutGradient:
 
 
 def _chooses(name: str, args: Sequence[Any], slots: Mapping[int, int]) -> bool:
-    """Whether a tensor is indexed by booleans that depend on the weights."""
+    """Whether booleans that depend on the weights index a tensor."""
     if name not in ("__getitem__", "__setitem__") or len(args) < 2:
         return False
     return any(id(leaf) in slots and leaf.dtype == torch.bool for leaf in _tensors(args[1]))

@@ -25,15 +25,15 @@ class Replay:
     """A recorded pass on living weights.
 
     Args:
-        weights: by name, whole, in the order of the first slots of the tape.
-        tape: the pass.
+        weights: the whole weights by name, in the order of the first slots of the tape.
+        tape: the recorded pass.
 
     Attributes:
-        in_layers: the names of the weights that only linear layers and convolutions use, which may be held as the
-            blocks of their living channels.
-        result: R, of the last pass.
-        faintest: the least of R and the greatest elements of the flows, of those that were looked at in the last pass.
-        sound: whether the last scores are sure to be finite and not negative.
+        in_layers: the names of the weights that only linear layers and convolutions use. These can be held as blocks of
+            their living channels.
+        result: R of the last pass.
+        faintest: the least of R and of the greatest elements of the flows that the last pass checked.
+        sound: whether the last scores are certainly finite and not negative.
     """
 
     def __init__(self, weights: Weights, tape: Tape) -> None:
@@ -60,7 +60,7 @@ class Replay:
         self.sound = False
 
     def scores(self, weights: Weights, channels: Mapping[str, Channels]) -> ScoreStream:
-        """``dR/dw * w`` for each weight, or block of some channels."""
+        """``dR/dw * w`` for each weight, or block of channels."""
         others = {
             name: weight.detach().to(self._dtypes[name]).requires_grad_()
             for name, weight in weights.items()
@@ -80,7 +80,7 @@ class Replay:
             name: torch.zeros_like(weight) if gradient is None else gradient
             for (name, weight), gradient in zip(others.items(), found[len(edges) :], strict=True)
         }
-        uses = {  # without those that R does not depend on
+        uses = {  # without weights that R does not depend on
             index: Use(self._layers[index], gradient, seen[index])
             for index, gradient in zip(edges, found, strict=False)
             if gradient is not None
@@ -91,7 +91,7 @@ class Replay:
         return self._in_parts(weights, result.detach(), uses, directly)
 
     def _at_once(self, weights: Weights, result: Tensor, uses: dict[int, Use], directly: Weights) -> ScoreStream:
-        """Scores of weights that are few, as one vector."""
+        """The scores of a few weights, as one vector."""
         scores = torch.cat(
             [part for one in self._measured(weights, uses, directly) for part, _ in one.parts(exact=True)]
         )
@@ -102,7 +102,7 @@ class Replay:
         return ScoreStream(scores.split([weight.numel() for weight in weights.values()]), scores)
 
     def _in_parts(self, weights: Weights, result: Tensor, uses: dict[int, Use], directly: Weights) -> ScoreStream:
-        """Scores of many weights, computed as they are read; how great they can be is told by what they are made of."""
+        """The scores of many weights, computed while they are read; their factors give upper bounds."""
         elements = {index: use.at_output.numel() for index, use in uses.items()}
         for use in uses.values():
             use.at_output, use.seen = use.layer.used(use.at_output, use.seen)
@@ -123,7 +123,7 @@ class Replay:
         return FlowScores(measured, narrow=positive and narrower and float32_is_precise())
 
     def _note_faintest(self, flows: Sequence[tuple[float, float]]) -> None:
-        """Note how small R and the flows are that are not cut."""
+        """Note how small R and the uncut flows are."""
         self.faintest = min([self.result, *(greatest for _, greatest in flows if greatest > 0)])
 
     def _measured(self, weights: Weights, uses: dict[int, Use], directly: Weights) -> list[Measured]:
@@ -139,7 +139,7 @@ class Replay:
 
 
 def _extremes(tensors: Sequence[Tensor]) -> list[tuple[float, float]]:
-    """The least and greatest entry of each, zeros for one without entries: all that the host asks for in a pass."""
+    """The least and greatest element of each tensor, zeros for empty tensors: the host's only read in a pass."""
     some = [tensor if tensor.numel() else tensor.new_zeros(1) for tensor in tensors]
     values = torch.stack([extreme for tensor in some for extreme in torch.aminmax(tensor)]).tolist()
     return list(zip(values[::2], values[1::2], strict=True))
@@ -152,7 +152,7 @@ def _recorded(
     edges: dict[int, GradientEdge],
     index: int,
 ) -> Callable[..., Tensor]:
-    """What runs in the place of a layer: it notes the input, and where the gradient at the output is to be taken."""
+    """The replacement of a layer, which notes the input, and the tensor at which to take the gradient of the output."""
 
     def run(x: Tensor, weight: Tensor, bias: Tensor | None = None, *geometry: object, **more: object) -> Tensor:
         out, seen[index], edges[index] = layer.run(x, weight, bias, channels)
@@ -162,7 +162,7 @@ def _recorded(
 
 
 def _same(weights: Sequence[Tensor], step: Step) -> int | None:
-    """The slot of a weight that a step does not change: by the mask of an earlier pruning, or the absolute value."""
+    """The slot of a weight that a step does not change, such as an earlier mask or an absolute value."""
     slot = next((arg.index for arg in step.args if isinstance(arg, Slot)), len(weights))
     name = getattr(step.func, "__name__", "")
     if slot >= len(weights) or name not in ("abs", "absolute", "mul", "__mul__", "__rmul__"):

@@ -1,4 +1,4 @@
-"""Rows and columns of a feature map by runs of equal ones: which windows over them differ, and how runs refine."""
+"""Runs of equal rows and columns of a feature map: which windows over them differ, and how runs refine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import accumulate, groupby, pairwise
 
 from torch import Tensor
 
-#: how often each different row, and column, is repeated
+#: the number of repetitions of each different row and column
 Runs = tuple[tuple[int, ...], tuple[int, ...]]
 
 
@@ -17,8 +17,8 @@ class Windows:
     """The different windows along one axis.
 
     Attributes:
-        runs: how often each is repeated.
-        take: the input rows that the windows slide over, -1 beyond the border; ``None`` for all as they are.
+        runs: the number of repetitions of each window.
+        take: the input rows over which the windows slide, -1 beyond the border; ``None`` for all rows.
     """
 
     runs: tuple[int, ...]
@@ -40,7 +40,7 @@ def runs_of(x: Tensor) -> Runs | None:
 
 
 def windows_along(runs: tuple[int, ...], size: int, stride: int, padding: int, dilation: int) -> Windows | None:
-    """The different windows over an axis that is given by its runs; ``None`` if they cannot be slid over."""
+    """The different windows over an axis, given by its runs; ``None`` if windows cannot slide over them."""
     beyond = [-1] * padding
     rows = [*beyond, *(i for i, length in enumerate(runs) for _ in range(length)), *beyond]
     reach = dilation * (size - 1)
@@ -60,13 +60,13 @@ def windows_along(runs: tuple[int, ...], size: int, stride: int, padding: int, d
 
 
 def common_runs(every: Iterable[tuple[int, ...]]) -> tuple[int, ...]:
-    """The coarsest runs that all of several are made of."""
+    """The coarsest runs that refine all of several runs."""
     edges = sorted({edge for runs in every for edge in accumulate(runs)})
     return tuple(b - a for a, b in pairwise([0, *edges]))
 
 
 def refined(runs: tuple[int, ...], fine: tuple[int, ...]) -> list[int] | None:
-    """For each of finer runs in which of these it lies, ``None`` where they are the same."""
+    """For each finer run, the run that contains it; ``None`` if they are the same."""
     if runs == fine:
         return None
     ends = [*accumulate(runs)]

@@ -1,4 +1,4 @@
-"""A forward pass as a list of operations: recorded once, run again on other weights without the model's code."""
+"""A forward pass as a list of operations, recorded once and replayed on other weights without the model's code."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch_synflow._torch.pytree import tree_leaves, tree_map
 
 @dataclass(frozen=True)
 class Slot:
-    """Stands for a tensor that depends on the scored weights."""
+    """A placeholder of a tensor that depends on the scored weights."""
 
     index: int
 
 
 @dataclass(frozen=True)
 class Constant:
-    """Stands for a tensor that does not, until it is put there."""
+    """A placeholder of a tensor that does not depend on the scored weights."""
 
     index: int
 
@@ -31,10 +31,10 @@ class Step:
     """One operation.
 
     Attributes:
-        func: what is called.
+        func: the function that is called.
         args: its positional arguments, with slots in them.
         kwargs: its keyword arguments, with slots in them.
-        outs: the slots of the tensors that it returns, in order; ``None`` for what is no tensor.
+        outs: the slots of the tensors that it returns, in order; ``None`` for other values.
         writes: whether it writes to its first argument.
     """
 
@@ -46,7 +46,7 @@ class Step:
 
     @property
     def slots(self) -> list[int]:
-        """What it reads."""
+        """The slots that it reads."""
         return [leaf.index for leaf in tree_leaves((self.args, self.kwargs)) if isinstance(leaf, Slot)]
 
 
@@ -55,13 +55,13 @@ class Tape:
 
     Args:
         steps: its operations.
-        constants: the tensors for which :class:`Constant` stands in them.
-        shapes: of the tensors in the slots.
+        constants: the tensors that :class:`Constant` placeholders stand for.
+        shapes: the shapes of the tensors in the slots.
         result: the slot of the scalar that the pass computes.
 
     Attributes:
         steps: the operations that the result needs.
-        shapes: of the tensors in the slots.
+        shapes: the shapes of the tensors in the slots.
         result: the slot of the scalar.
     """
 
@@ -79,7 +79,7 @@ class Tape:
         self.rewrite(kept[::-1])
 
     def rewrite(self, steps: Sequence[Step]) -> None:
-        """Put other operations in the place of these."""
+        """Replace the operations."""
         self.steps = list(steps)
         self._consumers: dict[int, list[int]] = {}
         for index, step in enumerate(self.steps):
@@ -89,7 +89,7 @@ class Tape:
         for slot, uses in self._consumers.items():
             if slot != self.result:
                 self._dead[uses[-1]].append(slot)
-        self._plain = [  # no slot is within a tuple, list or mapping, which is the slow case
+        self._plain = [  # no slot is inside a tuple, list or mapping, which is the slow case
             len(s.slots) == sum(type(a) is Slot for a in (*s.args, *s.kwargs.values())) for s in steps
         ]
 
@@ -98,7 +98,7 @@ class Tape:
 
         Args:
             values: the weights by slot.
-            special: what runs in the place of a step, by its index, called with the same arguments.
+            special: functions that replace a step, by its index, and take the same arguments.
         """
         env = dict(values)
         for index, step in enumerate(self.steps):
@@ -123,7 +123,7 @@ class Tape:
         return self._consumers.get(slot, [])
 
     def simplify(self, same: Callable[[Step], int | None]) -> None:
-        """Leave out the steps that return what is in a slot already, which ``same`` tells."""
+        """Leave out the steps that return the content of an existing slot, according to ``same``."""
         renamed: dict[int, int] = {}
 
         def rename(leaf: Any) -> Any:
@@ -146,7 +146,7 @@ class Tape:
 
 
 def arguments(step: Step, names: Sequence[str]) -> dict[str, Any]:
-    """The arguments of a step by their names, positional or not."""
+    """The arguments of a step by name, positional or not."""
     return {**dict(zip(names, step.args, strict=False)), **step.kwargs}
 
 
