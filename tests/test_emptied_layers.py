@@ -181,13 +181,13 @@ def test_a_model_that_can_not_be_traced_is_pruned_and_the_log_says_what_was_not_
         message, report = message_of(model, elements(model, "shortcut.0"), IMAGE)
     assert "1 of 5 layers: shortcut.0.weight; consider" in message
     assert (report.empty_layers, report.bypassed, report.collapsed) == (("shortcut.0.weight",), (), ())
-    assert "paths are not looked at after pruning, as that failed: RuntimeError: no such device" in caplog.text
+    assert "paths are not checked after pruning, because the check failed: RuntimeError: no such device" in caplog.text
     assert prune.is_pruned(model)
     caplog.clear()
     model = weak(Residual(), "shortcut.0")
     with caplog.at_level(logging.INFO, logger="torch_synflow"):
         message_of(model, elements(model, "shortcut.0"), None)
-    assert "paths are not looked at after pruning, as there is no input" in caplog.text
+    assert "paths are not checked after pruning, because there is no input" in caplog.text
 
 
 def test_nothing_is_run_where_no_layer_is_empty() -> None:

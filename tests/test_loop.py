@@ -136,7 +136,7 @@ def test_pruning_methods_that_are_none() -> None:
         model,
         lambda: run(model, prune.LnStructured, 0.5),
     )
-    refuses(TypeError, r"can be made as Identity\(amount=\.\.\.\)", model, lambda: run(model, prune.Identity, 0.5))
+    refuses(TypeError, r"supports Identity\(amount=\.\.\.\)", model, lambda: run(model, prune.Identity, 0.5))
 
     class Careless(prune.BasePruningMethod):
         PRUNING_TYPE = "unstructured"
@@ -239,6 +239,6 @@ def test_the_name_of_a_method_is_no_method() -> None:
 
 
 def test_a_count_that_looks_like_per_cent_is_pointed_out() -> None:
-    with pytest.warns(UserWarning, match=r"amount: 95 is a count, of 10,000 elements; for 95 per cent write 0\.95"):
+    with pytest.warns(UserWarning, match=r"amount: 95 is a count, out of 10,000 weights; for 95 percent, write 0\.95"):
         report = prune.global_iterative_unstructured(nn.Linear(100, 100), prune.L1Unstructured, 95)
     assert report.kept == 9_905

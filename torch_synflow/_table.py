@@ -9,7 +9,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Format rows in columns. The first and the last column are left-aligned, all others right-aligned.
 
     Example:
-        >>> print(table(["layer", "kept", ""], [["conv.weight", "3", ""], ["fc.weight", "10", "empty"]]))
+        >>> rows = [["conv.weight", "3", ""], ["fc.weight", "10", "empty"]]
+        >>> print(table(["layer", "kept", ""], rows))
         layer        kept
         conv.weight     3
         fc.weight      10  empty

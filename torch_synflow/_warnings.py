@@ -21,8 +21,10 @@ class EmptiedLayersWarning(UserWarning):
     Example:
         >>> import warnings
         >>> from torch_synflow import prune
-        >>> warnings.simplefilter("error", prune.EmptiedLayersWarning)  # rather prune nothing
-        >>> warnings.simplefilter("ignore", prune.EmptiedLayersWarning)  # for sweeps that go this far
+        >>> # rather prune nothing
+        >>> warnings.simplefilter("error", prune.EmptiedLayersWarning)
+        >>> # for sweeps that go this far
+        >>> warnings.simplefilter("ignore", prune.EmptiedLayersWarning)
     """
 
 

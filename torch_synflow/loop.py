@@ -137,7 +137,7 @@ def global_iterative_unstructured(
         True
     """
     for name in unexpected:
-        hint = "; amount is the fraction to remove, or how many" if name in ("sparsity", "density") else ""
+        hint = "; amount is the fraction or the number of weights to remove" if name in ("sparsity", "density") else ""
         raise TypeError(f"global_iterative_unstructured() got an unexpected keyword argument {name!r}{hint}")
     task = Task(model, example_inputs, data, loss_fn, outputs)
 
@@ -179,7 +179,7 @@ def _pruned(
     steps = _checked_iterations(rounds.iterations if iterations is None else iterations)
     alive = sum(entry.alive for entry in entries)
     if isinstance(amount, numbers.Integral) and 10 <= amount < 100 and alive > 100 * amount:
-        warn_user(f"amount: {amount} is a count, of {alive:,} elements; for {amount} per cent write {amount / 100}")
+        warn_user(f"amount: {amount} is a count, out of {alive:,} weights; for {amount} percent, write {amount / 100}")
     density_after = rounds.schedule if schedule is None else schedule
     quotas = quotas_of(entries, pairs, inner, amount, steps, density_after, layer_densities, pattern)
     removes = sum(quotas[-1].numbers) < alive

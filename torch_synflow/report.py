@@ -217,8 +217,10 @@ def empty_in_words(layers: int, empty: Sequence[str], bypassed: Sequence[str], c
     """The number of empty layers in words, and how many of them are bypassed or collapsed.
 
     Example:
-        >>> empty_in_words(5, (), (), ()), empty_in_words(5, "abc", "abc", ()), empty_in_words(5, "abc", "ab", "c")
-        ('no layer empty', '3 of 5 layers empty (bypassed)', '3 of 5 layers empty (2 bypassed, 1 layer collapse)')
+        >>> empty_in_words(5, (), (), ()), empty_in_words(5, "abc", "abc", ())
+        ('no layer empty', '3 of 5 layers empty (bypassed)')
+        >>> empty_in_words(5, "abc", "ab", "c")
+        '3 of 5 layers empty (2 bypassed, 1 layer collapse)'
     """
     if not empty:
         return "no layer empty"

@@ -129,7 +129,9 @@ def prune_at_step(
         >>> def train(start, stop):
         ...     print("train from", start, "to", stop)
         >>> report = rewinding.prune_at_step(
-        ...     train, lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.9), step=100
+        ...     train,
+        ...     lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.9),
+        ...     step=100,
         ... )
         train from 0 to 100
         train from 0 to None
@@ -143,7 +145,7 @@ def prune_at_step(
         raise ValueError(f"remaining: expected {' or '.join(map(repr, REMAINING))}, got {remaining!r}")
     if step is None and remaining == "from_step":
         raise ValueError(
-            "remaining: 'from_step' would leave no training after step=None, the end; give 'from_start' or a step"
+            "remaining: 'from_step' would leave no training after step=None, the end; pass 'from_start' or a step"
         )
     if step != 0:
         train(0, step)

@@ -116,7 +116,7 @@ def test_what_is_no_model_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["effective_sparsity", "trainability", "path_norm", "cost", "conservation"])
 def test_an_input_is_needed(name: str) -> None:
-    with pytest.raises(ValueError, match="example_inputs: expected what the model is called with, got None"):
+    with pytest.raises(ValueError, match="example_inputs: expected the model's inputs, got None"):
         DIAGNOSTICS[name](nn.Linear(3, 2), None)
 
 

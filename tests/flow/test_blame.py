@@ -44,7 +44,7 @@ def test_a_layer_at_which_no_flow_arrives_is_named() -> None:
 
     model = ReadsTheToken()
     nn.init.zeros_(model.query.bias)
-    message = r"query\.weight: expected positive and finite .* got zero throughout; no flow arrives at module 'query "
+    message = r"query\.weight: expected positive and finite .* got all zeros; no flow arrives at module 'query "
     with pytest.raises(ValueError, match=message + r".*exclude="):
         prune.synflow_scores(model, X)
     params = prune.prunable_parameters(model, exclude="query")

@@ -54,7 +54,7 @@ def test_tensors_that_are_zero_throughout_are_read_as_ones_and_named_once() -> N
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
     nn.init.zeros_(model[1].weight)
     nn.init.zeros_(model[3].weight)
-    with pytest.warns(UserWarning, match=r"zero throughout, so read as ones: 1\.weight, 3\.weight") as caught:
+    with pytest.warns(UserWarning, match=r"all zero, so treated as ones: 1\.weight, 3\.weight") as caught:
         report = prune.global_iterative_unstructured(model, prune.SynFlow, 0.9, example_inputs=X)
     assert len(caught) == 1
     assert report.empty_layers == ()

@@ -123,7 +123,7 @@ def test_a_checkpoint_without_the_step_to_go_back_to(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="stopped"):
         trainer(tmp_path, [Stop(tmp_path / "one.ckpt", 1)]).fit(Classifier(), batches(32))
     pruning = PruneAtInit(prune.L1Unstructured, 0.5, at_step=3, rewind=0)
-    with pytest.raises(ValueError, match="rewind: expected a step that is still to come, got 0 at step 1"):
+    with pytest.raises(ValueError, match="rewind: expected a step in the future, got 0 at step 1"):
         trainer(tmp_path, [pruning], max_epochs=4).fit(Classifier(), batches(32), ckpt_path=tmp_path / "one.ckpt")
 
 

@@ -103,7 +103,7 @@ def test_parts_of_concatenations_are_kept_where_synflow_empties_them() -> None:
     ["resnet18", "resnet50", "vit_b_32", "convnext_tiny", "swin_t", "efficientnet_b0", "mobilenet_v2", "densenet121",
      "regnet_y_400mf", "googlenet", "squeezenet1_1", "shufflenet_v2_x1_0"],
 )  # fmt: skip
-@pytest.mark.filterwarnings("ignore:SynFlow. zero throughout:UserWarning")
+@pytest.mark.filterwarnings("ignore:SynFlow. all zero:UserWarning")
 def test_no_layer_of_torchvisions_models_is_emptied(name: str) -> None:
     models = pytest.importorskip("torchvision.models")
     torch.manual_seed(0)

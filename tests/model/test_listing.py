@@ -114,8 +114,8 @@ def test_one_warning_says_what_share_is_listed_and_why_the_rest_is_not() -> None
     message = str(warning.message)
     assert "lists 91% of the model's weights" in message
     assert "words.weight (embeddings; embeddings=True lists them, 3%)" in message
-    assert "attention.out_proj.weight (read by nn.MultiheadAttention without a call, 3%)" in message
-    assert "normed.parametrizations.weight.original1 (what a parametrization computes a weight from, 3%)" in message
+    assert "attention.out_proj.weight (read by nn.MultiheadAttention without calling the layer, 3%)" in message
+    assert "normed.parametrizations.weight.original1 (inputs of a parametrization, 3%)" in message
     assert warning.filename == __file__
 
 

@@ -38,11 +38,11 @@ def test_an_empty_list_and_things_that_are_no_list() -> None:
             lambda w=wrong: run(w, prune.L1Unstructured, 0.5),
         )
     for wrong, seen in (
-        (model.parameters(), r"got Parameter, as model\.parameters\(\) gives"),
-        (model.named_parameters(), r"got str, Parameter, as model\.named_parameters\(\) gives"),
-        (model.modules(), r"got Net, as model\.modules\(\) gives"),
-        (model.named_modules(), r"got str, Net, as model\.named_modules\(\) gives"),
-        (list(model.state_dict()), r"got str, as model\.state_dict\(\) gives"),
+        (model.parameters(), r"got Parameter, as returned by model\.parameters\(\)"),
+        (model.named_parameters(), r"got str, Parameter, as returned by model\.named_parameters\(\)"),
+        (model.modules(), r"got Net, as returned by model\.modules\(\)"),
+        (model.named_modules(), r"got str, Net, as returned by model\.named_modules\(\)"),
+        (list(model.state_dict()), r"got str, as returned by model\.state_dict\(\)"),
     ):
         message = rf"parameters\[0\]: expected a \(module, name\) pair such as .*{seen}; prune\.prunable_parameters"
         refuses(TypeError, message, model, lambda w=wrong: run(w, prune.L1Unstructured, 0.5))
@@ -79,7 +79,7 @@ def test_entries_that_can_not_be_pruned_are_named() -> None:
 
     model = Holder()
     for module, name, error, message in (
-        (model.nobias, "bias", ValueError, r"nobias\.bias: it is None.*leave this entry out"),
+        (model.nobias, "bias", ValueError, r"nobias\.bias: it is None.*leave this pair out"),
         (model.lazy, "weight", ValueError, r"lazy\.weight: a lazy parameter.*run the model once"),
         (model.meta, "weight", ValueError, r"meta\.weight: .*meta device.*materialise"),
         (model.attention.out_proj, "weight", ValueError, r"attention\.out_proj\.weight: nn\.MultiheadAttention"),

@@ -94,7 +94,9 @@ def test_a_snapshot_of_another_model_is_one_error_and_changes_nothing(message: s
     torch_prune.l1_unstructured(model, "weight", 0.5)
     other = rewinding.take_snapshot(OTHERS[message]())
     before = fingerprint(model)
-    with pytest.raises(ValueError, match=rf"snapshot: expected one of the same model, got one of another \({message}"):
+    with pytest.raises(
+        ValueError, match=rf"snapshot: expected a snapshot of the same model, got one of another model \({message}"
+    ):
         rewinding.rewind(model, other)
     assert fingerprint(model) == before
 
@@ -103,7 +105,7 @@ def test_a_snapshot_of_another_optimiser_is_one_error_and_changes_nothing() -> N
     model = nn.Linear(5, 3)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     before = fingerprint(model)
-    with pytest.raises(ValueError, match=r"snapshot: expected one with an optimiser, got one without"):
+    with pytest.raises(ValueError, match=r"snapshot: expected a snapshot with an optimiser, got one without"):
         rewinding.rewind(model, rewinding.take_snapshot(model), optimizer)
     other = rewinding.take_snapshot(model, torch.optim.SGD([model.weight], 0.1))
     with pytest.raises(ValueError, match=r"optimizer: expected groups of \[1\] parameters .*, got \[2\]"):
@@ -112,7 +114,7 @@ def test_a_snapshot_of_another_optimiser_is_one_error_and_changes_nothing() -> N
 
 
 def test_what_is_no_snapshot_or_model_is_refused() -> None:
-    with pytest.raises(TypeError, match="snapshot: expected what take_snapshot returns, got dict"):
+    with pytest.raises(TypeError, match="snapshot: expected the result of take_snapshot, got dict"):
         rewinding.rewind(nn.Linear(2, 2), {})  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"model: expected an nn\.Module, got dict"):
         rewinding.take_snapshot({})  # type: ignore[arg-type]

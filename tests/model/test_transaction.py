@@ -46,7 +46,7 @@ def test_a_model_whose_forward_prunes() -> None:
 
     model = Prunes()
     run = prune.global_iterative_unstructured
-    message = r"model: its forward prunes, adds or removes parameters \((weight|3 Linear)\).*prune outside of forward"
+    message = r"model: its forward prunes, adds or removes parameters \((weight|3 Linear)\).*prune outside forward"
     refuses(ValueError, message, model, lambda: run(model, SynFlow, 0.5, example_inputs=X))
     refuses(ValueError, message, model, lambda: prune.synflow_scores(model, X))
     prune.l1_unstructured(model[3], "weight", 2)

@@ -146,4 +146,4 @@ def test_a_second_pass_with_other_random_numbers_is_said(caplog: pytest.LogCaptu
         prune.grasp_scores(model, batch, F.cross_entropy)
         assert not caplog.text
         prune.grasp_scores(model, [batch, batch], F.cross_entropy)
-    assert "GraSP passes batches through twice, with other numbers of Python's random" in caplog.text
+    assert "GraSP passes batches twice, with different random numbers of Python's random" in caplog.text

@@ -59,7 +59,7 @@ def test_scores_that_are_nan_infinite_or_zero_for_a_layer() -> None:
             )
     model = Net()
     nn.init.zeros_(model[3].weight)
-    with pytest.warns(UserWarning, match=r"SynFlow: zero throughout, so read as ones: 3\.weight"):
+    with pytest.warns(UserWarning, match=r"SynFlow: all zero, so treated as ones: 3\.weight"):
         assert all(score.all() for score in prune.synflow_scores(model, X).values())
     refuses(
         ValueError,

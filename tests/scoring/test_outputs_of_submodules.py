@@ -148,8 +148,18 @@ def test_a_key_goes_before_a_submodule_of_that_name(method: Any) -> None:
     ("model", "chosen", "error", "message"),
     [
         (Chooses(), "heads.masks", ValueError, r"returns or a submodule of it, got 'heads\.masks' of dict"),
-        (Chooses(), nn.Linear(2, 2), ValueError, "expected a submodule of the model, got a Linear that is none of its"),
-        (Chooses(), ["heads", "heads.kinds"], ValueError, r"beside each other, got 'heads\.kinds' within 'heads'"),
+        (
+            Chooses(),
+            nn.Linear(2, 2),
+            ValueError,
+            "expected a submodule of the model, got a Linear that does not belong to it",
+        ),
+        (
+            Chooses(),
+            ["heads", "heads.kinds"],
+            ValueError,
+            r"do not contain each other, got 'heads\.kinds' within 'heads'",
+        ),
         (NamesTwice(), "heads.kinds", ValueError, r"expected a submodule that the model runs, got 'heads\.kinds'"),
         (Chooses(), [], TypeError, r"a submodule or its name, or a list of these, got \[\]"),
         (Chooses(), [2.5], TypeError, r"a submodule or its name, or a list of these, got \[2\.5\]"),

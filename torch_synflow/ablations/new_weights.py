@@ -92,7 +92,8 @@ def initialise_with_unit_variance(
     Example:
         >>> from torch_synflow import ablations
         >>> model = nn.Linear(1000, 100)
-        >>> ablations.initialise_with_unit_variance(model, generator=torch.Generator().manual_seed(0))
+        >>> draws = torch.Generator().manual_seed(0)
+        >>> ablations.initialise_with_unit_variance(model, generator=draws)
         >>> round(float(model.weight.detach().var()), 1)
         1.0
     """

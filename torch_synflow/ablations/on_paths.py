@@ -47,10 +47,14 @@ def shuffle_effective_masks(
     Example:
         >>> from torch_synflow import ablations, diagnostics
         >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-        >>> _ = prune.global_iterative_unstructured(model, prune.SynFlow, 0.6, example_inputs=torch.rand(1, 3))
-        >>> before = diagnostics.effective_sparsity(model, torch.rand(1, 3)).effective
-        >>> ablations.shuffle_effective_masks(model, torch.rand(1, 3), generator=torch.Generator().manual_seed(0))
-        >>> diagnostics.effective_sparsity(model, torch.rand(1, 3)).effective == before
+        >>> x = torch.rand(1, 3)
+        >>> _ = prune.global_iterative_unstructured(
+        ...     model, prune.SynFlow, 0.6, example_inputs=x
+        ... )
+        >>> before = diagnostics.effective_sparsity(model, x).effective
+        >>> draws = torch.Generator().manual_seed(0)
+        >>> ablations.shuffle_effective_masks(model, x, generator=draws)
+        >>> diagnostics.effective_sparsity(model, x).effective == before
         True
     """
     draws = checked_generator(generator)

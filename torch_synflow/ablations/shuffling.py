@@ -53,7 +53,8 @@ def shuffle_masks(
         >>> int(model.weight_mask.sum()), torch.equal(model.weight_mask, before)
         (3, False)
         >>> neurons = model.weight_mask.sum(1)
-        >>> ablations.shuffle_masks(model, within="neuron", generator=torch.Generator().manual_seed(0))
+        >>> draws = torch.Generator().manual_seed(0)
+        >>> ablations.shuffle_masks(model, within="neuron", generator=draws)
         >>> torch.equal(model.weight_mask.sum(1), neurons)
         True
     """

@@ -120,7 +120,8 @@ def erk(parameters: Parameters, density: float) -> dict[LayerKey, float]:
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 3))
-        >>> erk(model, 0.5)  # 11 / 36 and 18 / 288: the first layer would exceed 1 and is kept whole
+        >>> # 11 / 36 and 18 / 288: the first layer would exceed 1 and is kept whole
+        >>> erk(model, 0.5)
         {'0.weight': 1.0, '1.weight': 0.4375}
     """
     return _shared(parameters, density, lambda shape: sum(shape) / math.prod(shape))

@@ -65,7 +65,8 @@ def shrink(
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-        >>> _ = prune.custom_from_mask(model[2], "weight", torch.tensor([[1, 0, 0, 1], [0, 0, 0, 1]]))
+        >>> mask = torch.tensor([[1, 0, 0, 1], [0, 0, 0, 1]])
+        >>> _ = prune.custom_from_mask(model[2], "weight", mask)
         >>> small = prune.shrink(model, torch.rand(1, 3))
         >>> small[0].weight.shape, small[2].weight_mask.tolist()
         (torch.Size([2, 3]), [[1.0, 1.0], [0.0, 1.0]])

@@ -108,7 +108,8 @@ def critical_compression(
         >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
         >>> params = prune.prunable_parameters(model, example_inputs=torch.ones(1, 8))
         >>> found = diagnostics.critical_compression(
-        ...     model, lambda amount: prune.global_iterative_unstructured(params, prune.SynFlow, amount)
+        ...     model,
+        ...     lambda n: prune.global_iterative_unstructured(params, prune.SynFlow, n),
         ... )
         >>> found.ratio, found.max_ratio, found.collapse
         (192.0, 192.0, None)

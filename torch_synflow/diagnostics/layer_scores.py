@@ -98,10 +98,14 @@ def layer_scores(model: nn.Module, scores: Mapping[Pair, Tensor]) -> LayerScores
 
     Example:
         >>> from torch_synflow import diagnostics
-        >>> model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.ReLU(), nn.Linear(8, 2, bias=False))
-        >>> found = diagnostics.layer_scores(model, prune.synflow_scores(model, torch.ones(1, 4)))
+        >>> model = nn.Sequential(
+        ...     nn.Linear(4, 8, bias=False), nn.ReLU(), nn.Linear(8, 2, bias=False)
+        ... )
+        >>> scores = prune.synflow_scores(model, torch.ones(1, 4))
+        >>> found = diagnostics.layer_scores(model, scores)
         >>> first, second = found.layers
-        >>> first.size, second.size, round(second.average / first.average, 6)  # totals are equal
+        >>> # totals are equal
+        >>> first.size, second.size, round(second.average / first.average, 6)
         (32, 16, 2.0)
     """
     found = []

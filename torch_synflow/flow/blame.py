@@ -30,7 +30,7 @@ class _Watch(ScaledFlow):
 
     def note_operation(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
         """Note the effect of an operation on the flow."""
-        if kind == "weights" and inputs and all(_fault([flow]) == "zero throughout" for flow in inputs):
+        if kind == "weights" and inputs and all(_fault([flow]) == "all zeros" for flow in inputs):
             self.without_flow.append(self.modules[-1] if self.modules and self.modules[-1] else "the model itself")
         place = f"{name!r} in module {self.modules[-1] or 'the model itself'!r}" if self.modules else repr(name)
         after = _fault(outputs)
@@ -58,20 +58,21 @@ def explain(network: Network, weights: Weights, inputs: Any) -> str:
     for found in (last.wrong_unknown, last.unknown):
         if found:
             return (
-                f"the first operation without a surrogate is {found[0]}; expected a positively homogeneous one; say "
-                "what SynFlow is to run instead by torch_synflow.flow.register(operation)(lambda x: torch.relu(x))"
+                f"the first operation without a surrogate is {found[0]}; expected a positively homogeneous one; "
+                "register one with torch_synflow.flow.register(operation)(lambda x: torch.relu(x))"
             )
     if last.wrong:
-        return f"it went wrong first at {last.wrong[0]}"
+        return f"the flow first goes wrong at {last.wrong[0]}"
     if last.without_flow:
         return (
-            f"no flow arrives at module {last.without_flow[0]!r}, as where it reads a class token alone, which starts "
-            "none; leave it out of the parameters (prune.prunable_parameters(model, exclude=...)), or use prune.SNIP"
+            f"no flow arrives at module {last.without_flow[0]!r}, for example because it reads only a class token, "
+            "which starts no flow; leave it out of the parameters (prune.prunable_parameters(model, exclude=...)), or "
+            "use prune.SNIP"
         )
     return (
-        "each operation passes a positive flow on, so it is what the model makes of this tensor before it multiplies, "
-        "or what it multiplies has no say in the outputs; leave it out of the parameters, or say by outputs= which of "
-        "the model's outputs count"
+        "every operation passes on a positive flow, so the model changes this tensor before it multiplies, or its "
+        "products do not reach the outputs; leave it out of the parameters, or choose the outputs that count with "
+        "outputs="
     )
 
 
@@ -83,7 +84,7 @@ def _fault(tensors: Sequence[Tensor]) -> str:
         if bool((value < 0).any()):
             return "negative"
         if value.numel() and not bool(value.any()):
-            return "zero throughout"
+            return "all zeros"
     return ""
 
 

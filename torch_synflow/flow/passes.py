@@ -98,8 +98,8 @@ def _read(
             break
     else:
         raise ValueError(
-            f"model: expected a forward pass that runs the same operations each time, got others in each of "
-            f"{PASSES} passes"
+            "model: expected a forward pass that runs the same operations each time, got different operations in each "
+            f"of {PASSES} passes"
         )
     if sources := draws.sources():
         recorder.broken = f"the forward pass draws random numbers ({', '.join(sources)})"
@@ -116,8 +116,9 @@ def refuse_other_threads(model: nn.Module) -> None:
         def check(module: nn.Module, args: Any, name: str = name) -> None:
             if threading.get_ident() != owner:
                 raise RuntimeError(
-                    "model: expected a forward that runs in the thread of the call, as torch's modes see no other, got "
-                    f"{name or type(module).__name__!r} in another thread; run it in one thread while SynFlow scores"
+                    "model: expected a forward that runs in the calling thread, the only one that torch's modes see, "
+                    f"got {name or type(module).__name__!r} in another thread; run it in one thread while SynFlow "
+                    "scores"
                 )
 
         module.register_forward_pre_hook(check, prepend=True)

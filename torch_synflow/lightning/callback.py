@@ -146,7 +146,7 @@ class PruneAtInit(Callback):
             if isinstance(trainer.strategy.launcher, ProcessLauncher) and not accepts_pruned(pl_module):
                 raise RuntimeError(
                     f"PruneAtInit: with this strategy Lightning trains a copy of {type(pl_module).__name__} in other "
-                    "processes, and brings the weights, but no masks, back into a module that is not pruned; call "
+                    "processes, and copies weights, but no masks, back into a module that is not pruned; call "
                     "torch_synflow.prune.accept_pruned(module) before fit, or in its __init__"
                 )
         self._accepting = accept_pruned(pl_module)
@@ -175,9 +175,9 @@ class PruneAtInit(Callback):
             if step != self.rewind:
                 if step > self.rewind:
                     raise ValueError(
-                        f"rewind: expected a step that is still to come, got {self.rewind} at step {step}, without a "
-                        "snapshot of it; resume from a checkpoint that this callback has written after that step, "
-                        "or from an earlier one"
+                        f"rewind: expected a step in the future, got {self.rewind} at step {step}, without a "
+                        "snapshot of it; resume from a checkpoint that this callback wrote after that step, or from an "
+                        "earlier checkpoint"
                     )
                 return
             self._snapshot = snapshot_of(trainer, pl_module, weights=not self.keep_weights)
@@ -217,7 +217,7 @@ class PruneAtInit(Callback):
             )
         rank_zero_info(f"PruneAtInit: {self.method.__name__} at step {step}{back}: {report}")
         if self.stop_on_collapse and report.collapsed:
-            rank_zero_info("PruneAtInit: training ends after one step, as layers have collapsed")
+            rank_zero_info("PruneAtInit: training ends after one step, because layers have collapsed")
             trainer.should_stop = True
 
     def _scored(self, pl_module: LightningModule) -> nn.Module:
@@ -244,6 +244,6 @@ class PruneAtInit(Callback):
             for other in trainer.callbacks  # type: ignore[attr-defined]
         ):
             warn_user(
-                f"PruneAtInit: the module is pruned already ({before.kept:,} of {before.total:,} weights are kept); "
-                f"amount={self.amount} is removed from what is left"
+                f"PruneAtInit: the module is already pruned ({before.kept:,} of {before.total:,} weights kept); "
+                f"amount={self.amount} applies to the remaining weights"
             )

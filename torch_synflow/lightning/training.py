@@ -18,10 +18,13 @@ def check_steps(at_step: Any, back_to: Any, *, keep_weights: bool) -> None:
         check_count("rewind", back_to, 0)
         if back_to >= at_step:
             raise ValueError(
-                f"rewind: expected a step before at_step={at_step}, got {back_to}; None trains on from there"
+                f"rewind: expected a step before at_step={at_step}, got {back_to}; None continues training without "
+                "rewinding"
             )
     elif keep_weights:
-        raise ValueError("keep_weights: expected the step to set schedules back to, as rewind, got none; rewind=0")
+        raise ValueError(
+            "keep_weights: expected rewind, the step to which schedules return, got none; pass for example rewind=0"
+        )
 
 
 @dataclass(frozen=True)

@@ -203,7 +203,7 @@ class SaliencyUnstructured(BasePruningMethod):
         alive = default_mask.reshape(-1) != 0
         scores = (t if isinstance(t, Scores) else self._of_bound_model(t)).as_subclass(Tensor).reshape(-1)[alive]
         if not bool(torch.isfinite(scores).all()):
-            raise ValueError(f"scores: expected finite ones for {type(self).__name__}, got NaN or infinity")
+            raise ValueError(f"scores: expected finite scores for {type(self).__name__}, got NaN or infinity")
         highest = keep_highest(scores, scores.numel() - to_remove(self.amount, scores.numel()))
         return default_mask * torch.zeros_like(alive).masked_scatter(alive, highest).view(default_mask.shape)
 
@@ -217,8 +217,7 @@ class SaliencyUnstructured(BasePruningMethod):
             module: the module that holds the parameter.
             name: the name of the parameter in ``module``.
             amount: how much of it to remove.
-            importance_scores: scores of the parameter's shape; by default those of the model that the class is bound
-                to.
+            importance_scores: scores of the parameter's shape; by default those of the bound model.
 
         Returns:
             The hook that was added.

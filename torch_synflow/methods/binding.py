@@ -42,8 +42,7 @@ def parameters_of(raw: Tensor, model: nn.Module, bound: Sequence[Pair] | None) -
         if not fits or (bound is None and len(fits) > 1):
             raise ValueError(
                 f"parameters: the weights to prune match {'several' if fits else 'none'} of the parameters that the "
-                f"method is bound to ({type(model).__name__}); bind with parameters=, the pairs to be pruned in their "
-                "order"
+                f"method is bound to ({type(model).__name__}); pass parameters= to bind, the pairs to prune in order"
             )
         found.append(fits[0])
         offset += values[fits[0]].numel()

@@ -35,7 +35,11 @@ class OptimalBrainDamageUnstructured(SaliencyUnstructured):
         >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
         >>> batch = (torch.rand(40, 8), torch.arange(40) % 4)
         >>> report = prune.global_iterative_unstructured(
-        ...     model, prune.OptimalBrainDamage, amount=0.5, data=batch, loss_fn=nn.functional.cross_entropy
+        ...     model,
+        ...     prune.OptimalBrainDamage,
+        ...     amount=0.5,
+        ...     data=batch,
+        ...     loss_fn=nn.functional.cross_entropy,
         ... )
         >>> report.kept
         192

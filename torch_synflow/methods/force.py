@@ -69,8 +69,10 @@ class GraSPItUnstructured(SaliencyUnstructured):
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
         >>> _ = model.weight.data.copy_(torch.tensor([[3.0, -2.0]]))
-        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))  # L = (3 - 4)^2, dL/dw = [-2, -4]
-        >>> prune.GraSPIt.scores(model, data=batch, loss_fn=nn.functional.mse_loss)[model, "weight"].tolist()
+        >>> # L = (3 - 4)^2, dL/dw = [-2, -4]
+        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))
+        >>> scores = prune.GraSPIt.scores(model, data=batch, loss_fn=nn.functional.mse_loss)
+        >>> scores[model, "weight"].tolist()
         [[4.0, 16.0]]
     """
 

@@ -70,7 +70,8 @@ class GraSPLowestUnstructured(GraSPUnstructured):
 
     Example:
         >>> model = nn.Linear(4, 3)
-        >>> data = {"data": (torch.rand(9, 4), torch.arange(9) % 3), "loss_fn": nn.functional.cross_entropy}
+        >>> batch = (torch.rand(9, 4), torch.arange(9) % 3)
+        >>> data = {"data": batch, "loss_fn": nn.functional.cross_entropy}
         >>> scores = prune.GraSPLowest.scores(model, **data)[model, "weight"]
         >>> bool((scores == -prune.GraSP.scores(model, **data)[model, "weight"]).all())
         True
@@ -97,7 +98,8 @@ class GraSPMagnitudeUnstructured(GraSPUnstructured):
 
     Example:
         >>> model = nn.Linear(4, 3)
-        >>> data = {"data": (torch.rand(9, 4), torch.arange(9) % 3), "loss_fn": nn.functional.cross_entropy}
+        >>> batch = (torch.rand(9, 4), torch.arange(9) % 3)
+        >>> data = {"data": batch, "loss_fn": nn.functional.cross_entropy}
         >>> scores = prune.GraSPMagnitude.scores(model, **data)[model, "weight"]
         >>> bool((scores == prune.GraSP.scores(model, **data)[model, "weight"].abs()).all())
         True
@@ -137,7 +139,8 @@ def grasp_scores(
         >>> model = nn.Linear(2, 1, bias=False)
         >>> _ = model.weight.data.copy_(torch.tensor([[3.0, -2.0]]))
         >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))
-        >>> loss = lambda outputs, targets: ((200.0 * outputs - targets) ** 2).mean()  # undoes the temperature
+        >>> # undoes the temperature
+        >>> loss = lambda outputs, targets: ((200.0 * outputs - targets) ** 2).mean()
         >>> # L = (w1 + 2 w2)^2, g = [-2, -4], H = [[2, 4], [4, 8]], Hg = [-20, -40]
         >>> grasp_scores(model, batch, loss)[model, "weight"].tolist()
         [[-60.0, 80.0]]
@@ -176,7 +179,12 @@ def grasp_unstructured(
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
         >>> batch = (torch.rand(20, 4), torch.arange(20) % 2)
         >>> _ = grasp_unstructured(
-        ...     model[2], "weight", 0.5, model=model, data=batch, loss_fn=nn.functional.cross_entropy
+        ...     model[2],
+        ...     "weight",
+        ...     0.5,
+        ...     model=model,
+        ...     data=batch,
+        ...     loss_fn=nn.functional.cross_entropy,
         ... )
         >>> int(model[2].weight_mask.sum())
         3

@@ -38,7 +38,8 @@ def inverted(pruning_method: type[BasePruningMethod]) -> type[BasePruningMethod]
         >>> from torch_synflow import ablations
         >>> model = nn.Linear(4, 1, bias=False)
         >>> _ = model.weight.data.copy_(torch.tensor([[4.0, -3.0, 0.0, 1.0]]))
-        >>> report = prune.global_iterative_unstructured(model, ablations.inverted(prune.L1Unstructured), 0.5)
+        >>> method = ablations.inverted(prune.L1Unstructured)
+        >>> report = prune.global_iterative_unstructured(model, method, 0.5)
         >>> model.weight_mask.tolist()
         [[0.0, 0.0, 1.0, 1.0]]
     """

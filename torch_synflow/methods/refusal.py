@@ -28,9 +28,9 @@ def call_that_works(name: str, needs: Sequence[str]) -> str:
 def refusal(name: str, needs: Sequence[str]) -> str:
     """The error for raw weights, with the fix."""
     return (
-        f"{name} ranks scores, not weights, and it was given no scores and is bound to no model; pass "
-        f"importance_scores from {name}.scores(...) (tensors of your own: "
-        f"tensor.as_subclass(prune.Scores)), or use {call_that_works(name, needs)}"
+        f"{name} ranks scores, not weights, and got no scores and no bound model; pass importance_scores from "
+        f"{name}.scores(...) (mark your own tensors with tensor.as_subclass(prune.Scores)), or use "
+        f"{call_that_works(name, needs)}"
     )
 
 

@@ -75,7 +75,7 @@ def rounds_of(method: Any, given: Task, remembered: Task) -> Rounds:
         method(amount=0)  # type: ignore[call-arg]
     except TypeError as error:
         raise TypeError(
-            f"pruning_method: expected a class that can be made as {method.__name__}(amount=...), got: {error}"
+            f"pruning_method: expected a class that supports {method.__name__}(amount=...), got: {error}"
         ) from error
     if issubclass(method, SaliencyUnstructured):
         kind = _KeepingLayers if getattr(method, "keep_layers", False) else _ByScores
@@ -125,19 +125,19 @@ class _KeepingLayers(_ByScores):
         super().start(entries, last)
         if isinstance(last, InGroups):
             raise ValueError(
-                f"pattern: expected none, as {self._method.__name__}.keep_layers is set; leave out one of the "
-                "two, as a pattern keeps some of each layer"
+                f"pattern: expected none, because {self._method.__name__}.keep_layers is set; leave out one of the "
+                "two, because a pattern already keeps a part of each layer"
             )
         if not isinstance(last, Together):
             raise ValueError(
-                f"layer_densities: expected none, as {self._method.__name__}.keep_layers is set; leave out one of the "
-                "two, which both say how much of each layer is kept"
+                f"layer_densities: expected none, because {self._method.__name__}.keep_layers is set; leave out one of "
+                "the two, because both set the density of layers"
             )
         self._scores = self._method.score_entries(entries, self._network)
         self._reached = [number for number in range(len(entries)) if self._scores.is_positive(number)]
         if last.keep < len(self._reached):
             raise ValueError(
-                f"amount: expected to leave at least {len(self._reached)} weights, one for each layer, as "
+                f"amount: expected to leave at least {len(self._reached)} weights, one per layer, because "
                 f"{self._method.__name__}.keep_layers is set, got {last.keep}; lower amount"
             )
         self._staying: list[Element] = []
@@ -176,7 +176,7 @@ class _KeepingLayers(_ByScores):
         self._staying = [survivors.highest(self._scores, number) for number in self._reached]
         warn_user(
             f"{self._method.__name__}: with fewer than {survivors.total} weights left, not every layer is on a path "
-            "from input to output; as keep_layers is set, each keeps the weight that scored highest"
+            "from input to output; because keep_layers is set, each layer keeps its highest-scoring weight"
         )
 
 
@@ -202,7 +202,7 @@ class _ByMasks(Rounds):
         if isinstance(last, InGroups) and self._method not in _SCORES:
             raise ValueError(
                 "pattern: expected a method with scores such as prune.SynFlow, or prune.L1Unstructured or "
-                f"prune.RandomUnstructured, got {self._method.__name__}, which tells only what it keeps of a vector"
+                f"prune.RandomUnstructured, got {self._method.__name__}, which only returns the mask of a vector"
             )
 
     def select(self, survivors: Survivors, quota: Quota) -> Survivors:
@@ -224,8 +224,7 @@ class _ByMasks(Rounds):
         kept: Tensor = selected.compute_mask(vector, default_mask=torch.ones_like(vector)) != 0
         if kept.shape != vector.shape or int(kept.sum()) != keep:
             raise ValueError(
-                f"pruning_method: expected {name}.compute_mask to keep {keep} of {alive} entries, "
-                f"got a mask of shape {tuple(kept.shape)} that keeps {int(kept.sum())}; "
-                "it must honour an integer amount"
+                f"pruning_method: expected {name}.compute_mask to keep {keep} of {alive} weights, got a mask of shape "
+                f"{tuple(kept.shape)} that keeps {int(kept.sum())}; it must honour an integer amount"
             )
         return kept

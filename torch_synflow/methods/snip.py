@@ -66,11 +66,16 @@ class IterativeSNIPUnstructured(SNIPUnstructured):
     Example:
         >>> from torch_synflow import prune
         >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
-        >>> loader = torch.utils.data.DataLoader(
-        ...     torch.utils.data.TensorDataset(torch.rand(40, 8), torch.arange(40) % 4), 40, shuffle=True
+        >>> dataset = torch.utils.data.TensorDataset(
+        ...     torch.rand(40, 8), torch.arange(40) % 4
         ... )
+        >>> loader = torch.utils.data.DataLoader(dataset, batch_size=40, shuffle=True)
         >>> report = prune.global_iterative_unstructured(
-        ...     model, prune.IterativeSNIP, amount=0.5, data=loader, loss_fn=nn.functional.cross_entropy
+        ...     model,
+        ...     prune.IterativeSNIP,
+        ...     amount=0.5,
+        ...     data=loader,
+        ...     loss_fn=nn.functional.cross_entropy,
         ... )
         >>> report.kept
         192
@@ -106,7 +111,8 @@ def snip_scores(
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
         >>> _ = model.weight.data.copy_(torch.tensor([[3.0, -2.0]]))
-        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))  # L = (3 - 4)^2, dL/dw = [-2, -4]
+        >>> # L = (3 - 4)^2, dL/dw = [-2, -4]
+        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))
         >>> snip_scores(model, batch, nn.functional.mse_loss)[model, "weight"].tolist()
         [[6.0, 8.0]]
     """
@@ -144,7 +150,12 @@ def snip_unstructured(
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
         >>> batch = (torch.rand(20, 4), torch.arange(20) % 2)
         >>> _ = snip_unstructured(
-        ...     model[2], "weight", 0.5, model=model, data=batch, loss_fn=nn.functional.cross_entropy
+        ...     model[2],
+        ...     "weight",
+        ...     0.5,
+        ...     model=model,
+        ...     data=batch,
+        ...     loss_fn=nn.functional.cross_entropy,
         ... )
         >>> int(model[2].weight_mask.sum())
         3

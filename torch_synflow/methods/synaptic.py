@@ -25,9 +25,11 @@ class SynapticSaliencyUnstructured(SaliencyUnstructured):
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
         >>> _ = model.weight.data.copy_(torch.tensor([[3.0, -2.0]]))
-        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([0]))  # R = (3 - 4)^2, dR/dw = [-2, -4]
+        >>> # R = (3 - 4)^2, dR/dw = [-2, -4]
+        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([0]))
         >>> power = lambda outputs, targets: outputs.square().sum()
-        >>> prune.SynapticSaliency.scores(model, data=batch, loss_fn=power)[model, "weight"].tolist()
+        >>> scores = prune.SynapticSaliency.scores(model, data=batch, loss_fn=power)
+        >>> scores[model, "weight"].tolist()
         [[-6.0, 8.0]]
     """
 
@@ -56,8 +58,10 @@ class TaylorFOUnstructured(SynapticSaliencyUnstructured):
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
         >>> _ = model.weight.data.copy_(torch.tensor([[3.0, -2.0]]))
-        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))  # L = (3 - 4)^2, dL/dw = [-2, -4]
-        >>> prune.TaylorFO.scores(model, data=batch, loss_fn=nn.functional.mse_loss)[model, "weight"].tolist()
+        >>> # L = (3 - 4)^2, dL/dw = [-2, -4]
+        >>> batch = (torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]]))
+        >>> scores = prune.TaylorFO.scores(model, data=batch, loss_fn=nn.functional.mse_loss)
+        >>> scores[model, "weight"].tolist()
         [[36.0, 64.0]]
     """
 

@@ -153,7 +153,7 @@ def _fault(scores: ScoreStream, number: int, *, zero: bool) -> str:
     if scores.error:  # the dtype of the parts may be too narrow for them
         scores.exactly()
         return _fault(scores, number, zero=zero)
-    return "zero throughout"
+    return "all zeros"
 
 
 def _warn(zeros: Sequence[str], unused: Sequence[str], operations: Sequence[str]) -> None:
@@ -161,11 +161,11 @@ def _warn(zeros: Sequence[str], unused: Sequence[str], operations: Sequence[str]
     parts = []
     if operations:
         parts.append(
-            f"without a homogeneous surrogate, so run as they are: {', '.join(operations)}; "
-            "torch_synflow.flow.register(operation) gives an operation one"
+            f"without a homogeneous surrogate, so run unchanged: {', '.join(operations)}; "
+            "torch_synflow.flow.register(operation) adds a surrogate"
         )
     if zeros:
-        parts.append(f"zero throughout, so read as ones: {', '.join(map(_bare, zeros))}")
+        parts.append(f"all zero, so treated as ones: {', '.join(map(_bare, zeros))}")
     if unused:
         parts.append(
             "on no path from input to output in evaluation mode, so scored zero and pruned first: "
@@ -238,7 +238,8 @@ def synflow_unstructured(
 
     Example:
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-        >>> _ = synflow_unstructured(model[0], "weight", 5, model=model, example_inputs=torch.rand(1, 4))
+        >>> x = torch.rand(1, 4)
+        >>> _ = synflow_unstructured(model[0], "weight", 5, model=model, example_inputs=x)
         >>> int(model[0].weight_mask.sum())
         7
     """

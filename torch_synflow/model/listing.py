@@ -79,7 +79,9 @@ def prunable_parameters(
             share that is listed and names the rest. Smaller shares are lines in the log ``"torch_synflow"``.
 
     Example:
-        >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2))
+        >>> model = nn.Sequential(
+        ...     nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2)
+        ... )
         >>> params = prunable_parameters(model, example_inputs=torch.rand(8, 1, 3, 3))
         >>> [(type(module).__name__, name) for module, name in params]
         [('Conv2d', 'weight'), ('Linear', 'weight')]
@@ -196,5 +198,5 @@ def _reason(module: nn.Module, name: str) -> str:
     if isinstance(module, _EMBEDDINGS):
         return "embeddings; embeddings=True lists them"
     if name.endswith(("_orig", "_g", "_v")):
-        return "what a hook computes a weight from"
-    return obstacle((module, name)) or "read in a way that is not known; add the pairs that multiply yourself"
+        return "inputs of a hook that computes a weight"
+    return obstacle((module, name)) or "of unknown use; add the pairs that are factors yourself"

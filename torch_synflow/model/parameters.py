@@ -75,13 +75,13 @@ def as_pairs(parameters: Parameters) -> list[Pair]:
     if isinstance(parameters, (str, Mapping, Tensor)) or not isinstance(parameters, Iterable):
         raise TypeError(
             "parameters: expected a model or an iterable of (module, name) pairs, "
-            f"got {type(parameters).__name__}; prune.prunable_parameters(model) makes one"
+            f"got {type(parameters).__name__}; prune.prunable_parameters(model) returns such a list"
         )
     pairs = list(parameters)
     if not pairs:
         raise ValueError(
             "parameters: expected at least one (module, name) pair, got none; prune.prunable_parameters(model) lists "
-            "the weights of linear, convolution and recurrent layers, of which a model without such layers has none"
+            "the weights of linear, convolution and recurrent layers, and a model without such layers has none"
         )
     for index, pair in enumerate(pairs):
         if not (
@@ -92,7 +92,8 @@ def as_pairs(parameters: Parameters) -> list[Pair]:
         ):
             raise TypeError(
                 f'parameters[{index}]: expected a (module, name) pair such as (model.fc, "weight"), got '
-                f"{_what(pair)}; prune.prunable_parameters(model) makes such a list, and the model itself stands for it"
+                f"{_what(pair)}; prune.prunable_parameters(model) returns such a list, and you can also pass the model "
+                "itself"
             )
     return [(module, name) for module, name in pairs]
 
@@ -170,7 +171,7 @@ def _label(index: int, pair: Pair, owners: dict[int, list[tuple[nn.Module, str, 
             return f"{prefix}.{name}" if prefix else name
     raise ValueError(
         f"parameters[{index}] ({type(module).__name__}.{name}): expected a module of the model "
-        f"{type(model).__name__}, got one that it does not contain; pass the model that the pairs were taken from"
+        f"{type(model).__name__}, got one that it does not contain; pass the model that the pairs come from"
     )
 
 
@@ -192,7 +193,7 @@ def _what(given: object) -> str:
         ("named_modules()", (str, nn.Module)), ("state_dict()", (str,)),
     ):  # fmt: skip
         if len(kinds) == len(types) and all(issubclass(kind, one) for kind, one in zip(kinds, types, strict=True)):
-            return f"{_short([kind.__name__ for kind in kinds])[1:-1]}, as model.{made} gives".replace("'", "")
+            return f"{_short([kind.__name__ for kind in kinds])[1:-1]}, as returned by model.{made}".replace("'", "")
     return _short(given)
 
 

@@ -28,7 +28,7 @@ def prunable(pair: Pair, label: str) -> nn.Parameter:
     if isinstance(module, AttentionOutput):
         raise ValueError(
             f"{label}: nn.MultiheadAttention reads its output projection without calling it, so a pruning hook "
-            "there never runs; leave this entry out"
+            "there never runs; leave this pair out"
         )
     if f"{name}_orig" in module._parameters and f"{name}_mask" not in module._buffers:
         raise ValueError(
@@ -46,7 +46,7 @@ def prunable(pair: Pair, label: str) -> nn.Parameter:
     if parameter.is_meta:
         raise ValueError(f"{label}: a parameter on the meta device has no values; materialise the model first")
     if not parameter.is_floating_point():
-        raise TypeError(f"{label}: expected a floating-point parameter, got {parameter.dtype}; leave this entry out")
+        raise TypeError(f"{label}: expected a floating-point parameter, got {parameter.dtype}; leave this pair out")
     return parameter
 
 
@@ -61,12 +61,12 @@ def obstacle(pair: Pair) -> str:
     """A short reason why a pruning hook cannot work on an existing parameter; empty if it can."""
     module, name = pair
     if parametrize.is_parametrized(module, name) or isinstance(module, parametrize.ParametrizationList):
-        return "what a parametrization computes a weight from"
+        return "inputs of a parametrization"
     parameter = _held(module, name)
     if parameter is None or (f"{name}_orig" in module._parameters and f"{name}_mask" not in module._buffers):
         return "computed by a hook"
     if isinstance(module, AttentionOutput):
-        return "read by nn.MultiheadAttention without a call"
+        return "read by nn.MultiheadAttention without calling the layer"
     if is_lazy(parameter) or parameter.is_meta:
         return "without values yet"
     return "" if parameter.is_floating_point() else f"of {parameter.dtype}".replace("torch.", "")
@@ -79,11 +79,11 @@ def _held(module: nn.Module, name: str) -> nn.Parameter | None:
 
 def _not_a_parameter(module: nn.Module, name: str) -> str:
     if name in module._parameters:
-        return "it is None (the layer has none); leave this entry out"
+        return "it is None (the layer has none); leave this pair out"
     if isinstance(getattr(module, name, None), Tensor):
         return (
-            "expected an nn.Parameter, got a plain tensor or buffer (the old torch.nn.utils.weight_norm makes "
-            "such, and FSDP1, which you wrap after pruning); prune the parameters that it is computed from"
+            "expected an nn.Parameter, got a plain tensor or buffer (as made by the old torch.nn.utils.weight_norm, or "
+            "by FSDP1, which must wrap the model after pruning); prune the parameters that it is computed from"
         )
     names = ", ".join(n for n, p in module._parameters.items() if p is not None) or "none"
     return f"{type(module).__name__} has no parameter of that name; it has: {names}"

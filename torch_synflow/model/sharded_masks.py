@@ -34,7 +34,7 @@ class ShardedFromMask(CustomFromMask):
     def remove(self, module: nn.Module) -> None:
         """Raise an error, because FSDP2 must learn the parameter's name, which a module alone cannot provide."""
         raise ValueError(
-            f"{self._tensor_name}: expected a whole parameter, got a sharded one; make pruning permanent by "
+            f"{self._tensor_name}: expected a whole parameter, got a sharded one; make pruning permanent with "
             "torch_synflow.prune.remove_all(model)"
         )
 

@@ -31,7 +31,7 @@ class TrainingSnapshot:
         """The size of the snapshot."""
         entries = sum(value.numel() for value in self.values.values())
         optimizer = "no optimiser" if self.optimizer is None else "an optimiser"
-        return f"snapshot of {len(self.values)} tensors with {entries:,} entries and {optimizer}"
+        return f"snapshot of {len(self.values)} tensors with {entries:,} elements and {optimizer}"
 
 
 def take_snapshot(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> TrainingSnapshot:
@@ -50,7 +50,7 @@ def take_snapshot(model: nn.Module, optimizer: torch.optim.Optimizer | None = No
     Example:
         >>> from torch_synflow import rewinding
         >>> print(rewinding.take_snapshot(nn.Linear(4, 2)))
-        snapshot of 2 tensors with 10 entries and no optimiser
+        snapshot of 2 tensors with 10 elements and no optimiser
     """
     values = {name: tensor.detach().clone() for name, tensor in _tensors(model)}
     return TrainingSnapshot(values, None if optimizer is None else copy.deepcopy(optimizer.state_dict()))
@@ -78,11 +78,13 @@ def rewind(model: nn.Module, snapshot: TrainingSnapshot, optimizer: torch.optim.
         >>> _ = model.weight.data.zero_()  # some training
         >>> _ = prune.l1_unstructured(model, "weight", amount=3)
         >>> rewinding.rewind(model, start)
-        >>> torch.equal(model.weight_orig, start.values["weight"]), int((model.weight != 0).sum())
-        (True, 5)
+        >>> torch.equal(model.weight_orig, start.values["weight"])
+        True
+        >>> int((model.weight != 0).sum())
+        5
     """
     if not isinstance(snapshot, TrainingSnapshot):
-        raise TypeError(f"snapshot: expected what take_snapshot returns, got {type(snapshot).__name__}")
+        raise TypeError(f"snapshot: expected the result of take_snapshot, got {type(snapshot).__name__}")
     tensors = dict(_tensors(model))
     _same_model(tensors, snapshot, type(model).__name__)
     if optimizer is not None:
@@ -130,12 +132,13 @@ def _same_model(tensors: dict[str, Tensor], snapshot: TrainingSnapshot, name: st
     if different:
         where = "the model has no such tensor" if different[0] in snapshot.values else "the snapshot has no such tensor"
         raise ValueError(
-            f"snapshot: expected one of the same model, got one of another ({different[0]}: {where}); {advice}"
+            f"snapshot: expected a snapshot of the same model, got one of another model ({different[0]}: {where}); "
+            f"{advice}"
         )
     for key, tensor in tensors.items():
         if tensor.shape != snapshot.values[key].shape:
             raise ValueError(
-                f"snapshot: expected one of the same model, got one of another ({key}: shape "
+                f"snapshot: expected a snapshot of the same model, got one of another model ({key}: shape "
                 f"{tuple(snapshot.values[key].shape)}, expected {tuple(tensor.shape)}); {advice}"
             )
 
@@ -143,12 +146,13 @@ def _same_model(tensors: dict[str, Tensor], snapshot: TrainingSnapshot, name: st
 def _same_optimizer(optimizer: torch.optim.Optimizer, snapshot: TrainingSnapshot) -> None:
     if snapshot.optimizer is None:
         raise ValueError(
-            "snapshot: expected one with an optimiser, got one without; take it by take_snapshot(model, optimizer)"
+            "snapshot: expected a snapshot with an optimiser, got one without; take it with take_snapshot(model, "
+            "optimizer)"
         )
     now = [len(group["params"]) for group in optimizer.param_groups]
     then = [len(group["params"]) for group in snapshot.optimizer["param_groups"]]
     if now != then:
         raise ValueError(
-            f"optimizer: expected groups of {then} parameters as in the snapshot, got {now}; pass the optimiser that "
-            "the snapshot was taken of"
+            f"optimizer: expected groups of {then} parameters as in the snapshot, got {now}; pass the optimiser of the "
+            "snapshot"
         )

@@ -140,8 +140,8 @@ def unchanged(model: nn.Module, work: Callable[[], Result]) -> Result:
             raise
     if where:
         raise ValueError(
-            f"model: its forward prunes, adds or removes parameters ({where}) while it is scored; expected a "
-            "forward that leaves them alone: prune outside of forward"
+            f"model: its forward prunes, adds or removes parameters ({where}) during scoring; expected a forward that "
+            "does not change them; prune outside forward"
         ) from cause
     return result
 

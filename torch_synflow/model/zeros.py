@@ -34,8 +34,8 @@ def warn_of_zeros(entries: Sequence[Entry]) -> None:
     if many:
         names = [f"{entries[k].label} ({count:,} of {entries[k].total:,})" for k, count in many.items()]
         warn_user(
-            f"zeros without a mask, as prune.remove leaves them, count as not pruned yet: {listed(names)}; to prune "
-            "what is left, give them masks first: prune.apply_masks(model, {name: weight != 0, ...})"
+            f"zeros without a mask, as after prune.remove, count as not pruned yet: {listed(names)}; to prune the "
+            f"remaining weights, add masks first: prune.apply_masks(model, {{name: weight != 0, ...}})"
         )
 
 

@@ -37,7 +37,8 @@ def nth_highest(
         It; which it is, from one, of those equal to it; and how many these are.
 
     Example:
-        >>> nth_highest(lambda: iter([torch.tensor([3, 5]), torch.tensor([3, -2])]), 3, lambda t: None, "cpu")
+        >>> parts = [torch.tensor([3, 5]), torch.tensor([3, -2])]
+        >>> nth_highest(lambda: iter(parts), 3, lambda t: None, "cpu")
         (3, 2, 2)
     """
     bins = 1 << _BITS

@@ -47,7 +47,7 @@ class Inspection(SaliencyUnstructured):
     @classmethod
     def _task_of(cls, model: nn.Module, example_inputs: ExampleInputs, outputs: Outputs | None = None) -> Task:
         if example_inputs is None:
-            raise ValueError("example_inputs: expected what the model is called with, got None; for example x[:1]")
+            raise ValueError("example_inputs: expected the model's inputs, got None; pass for example x[:1]")
         return cls.require(Task(model, example_inputs, outputs=outputs))
 
 

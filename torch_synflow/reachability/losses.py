@@ -46,10 +46,10 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
     if inputs is None and isinstance(task.data, (list, tuple, Mapping)) and task.data:
         inputs, _ = next(batches(rereadable(task.data)))
     if model is None or inputs is None:
-        _log.info("paths are not looked at after pruning, as there is no %s", "model" if model is None else "input")
+        _log.info("paths are not checked after pruning, because there is no %s", "model" if model is None else "input")
         return None
     if any(is_sharded(entry.parameter) for entry in entries):
-        _log.info("paths are not looked at after pruning, as the parameters are sharded")
+        _log.info("paths are not checked after pruning, because the parameters are sharded")
         return None
     pruned = [replace(entry, mask=mask.view_as(entry.mask)) for entry, mask in zip(entries, masks, strict=True)]
     device = entries[0].parameter.device
@@ -62,7 +62,7 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
                 after, () if whole else tuple(_cut_off(reach(model, inputs, list(entries), task.outputs), after))
             )
     except Exception as error:  # code that cannot be traced does not prevent pruning
-        _log.info("paths are not looked at after pruning, as that failed: %s: %s", type(error).__name__, error)
+        _log.info("paths are not checked after pruning, because the check failed: %s: %s", type(error).__name__, error)
         return None
 
 

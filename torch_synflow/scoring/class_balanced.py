@@ -48,8 +48,8 @@ def class_balanced_batch(
         raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
     if not hasattr(dataset, "__len__"):
         raise TypeError(
-            f"dataset: expected a map-style dataset, got {type(dataset).__name__}, which has no length; "
-            "collect a batch from it yourself"
+            f"dataset: expected a map-style dataset, got {type(dataset).__name__}, which has no length; collect a "
+            "batch from it and pass the batch"
         )
     members: dict[int, list[int]] = defaultdict(list)
     for index, label in enumerate(_labels(dataset)):

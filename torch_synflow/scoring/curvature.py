@@ -36,8 +36,8 @@ def gauss_newton_diagonal(network: Network, data: Iterable[Any]) -> Weights:
     """
     if network.task.loss_fn is None:
         raise ValueError(
-            "loss_fn: expected a function loss_fn(outputs, targets), got none; the score is made of the loss's second "
-            "derivatives by the outputs, and of the model's own loss these are not at hand"
+            "loss_fn: expected a function loss_fn(outputs, targets), got none; the score needs second derivatives of "
+            "the loss by the outputs, which a loss computed inside the model does not provide"
         )
 
     def of_batch(index: int, inputs: Any, targets: Any) -> Weights:

@@ -69,7 +69,7 @@ def check_loss(loss_fn: Any) -> None:
     if isinstance(loss_fn, type):
         raise TypeError(
             f"loss_fn: expected a function loss_fn(outputs, targets), got the class {loss_fn.__name__}; "
-            f"an instance is one: {loss_fn.__name__}()"
+            f"pass an instance: {loss_fn.__name__}()"
         )
     if loss_fn is not None and not callable(loss_fn):
         raise TypeError(f"loss_fn: expected a function loss_fn(outputs, targets), got {loss_fn!r}")
@@ -86,8 +86,8 @@ def loss_of_batch(loss_fn: LossFunction | None, outputs: Any, targets: Any) -> A
         if own is None:
             raise ValueError(
                 f"loss_fn: expected a function loss_fn(outputs, targets), got none, and the model's outputs "
-                f"({type(outputs).__name__}) hold no loss of their own; a batch with labels makes models of "
-                "transformers compute theirs"
+                f"({type(outputs).__name__}) hold no loss; pass loss_fn, or a batch with labels to models of "
+                "transformers"
             )
         return own
     given = (targets,)
@@ -117,7 +117,8 @@ class Rebatched:
     """Batches of at most ``size`` examples, as views of larger batches.
 
     Example:
-        >>> [len(inputs) for inputs, targets in Rebatched([(torch.rand(5, 3), torch.arange(5))], 2)]
+        >>> batches = [(torch.rand(5, 3), torch.arange(5))]
+        >>> [len(inputs) for inputs, targets in Rebatched(batches, 2)]
         [2, 2, 1]
     """
 

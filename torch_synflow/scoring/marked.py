@@ -96,8 +96,8 @@ def require_nonzero(entries: Sequence[Entry], scores: Sequence[Tensor], method: 
     if dead:
         raise ValueError(
             f"{dead[0]}: every one of its {method} scores is zero{and_others(dead)}; expected an input-output path "
-            "through it: it or a layer beside it is zero-initialised, saturated, or unused in this mode; "
-            "leave such entries out or initialise them"
+            "through it: it or a neighbouring layer is zero-initialised, saturated, or unused in this mode; leave such "
+            "weights out or initialise them"
         )
 
 

@@ -148,7 +148,7 @@ class Network:
         if temperature != 1.0 and self.task.loss_fn is None:
             raise ValueError(
                 f"loss_fn: expected a function loss_fn(outputs, targets), got none; the method divides outputs by "
-                f"{temperature:g}, and the model's own loss is of outputs that are not divided"
+                f"{temperature:g}, and the model's own loss uses undivided outputs"
             )
         if temperature != 1.0:
 
@@ -206,7 +206,7 @@ class Network:
             with torch.random.fork_rng(devices=devices):
                 whole = self.mean_gradient(data, temperature=temperature)
             if sources := draws.sources():  # torch's own sources are restored, so they are not among these
-                _log.info("GraSP passes batches through twice, with other numbers of %s", " and ".join(sources))
+                _log.info("GraSP passes batches twice, with different random numbers of %s", " and ".join(sources))
 
         def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
             weights = as_leaves(self.weights)

@@ -61,14 +61,14 @@ def require_no_noise(
         again = {key: float(found[key].abs().max()) for key in small}
     except Exception as error:  # a loss function with its own float32 constants fails in float64
         names = ", ".join(entry.label for entry, _ in small.values())
-        _log.info("%s: whether small scores are rounding noise was not found out (%s): %s", method, names, error)
+        _log.info("%s: could not check whether small scores are rounding noise (%s): %s", method, names, error)
         return
     noise = [entry.label for entry, top in small.values() if again[entry.key] < SHRINKS * top]
     if noise:
         raise ValueError(
             f"{noise[0]}: every one of its {method} scores is rounding noise{and_others(noise)}; expected an "
-            "input-output path through it that changes the loss: in this mode a normalisation and a mean take back "
-            "what it does; leave such entries out"
+            "input-output path through it that changes the loss: in this mode, a normalisation and a mean cancel its "
+            "effect; leave such weights out"
         )
 
 

@@ -49,8 +49,8 @@ class CountedOutputs:
         for part in parts:
             if isinstance(part, nn.Module) and part not in names:
                 raise ValueError(
-                    f"outputs: expected a submodule of the model, got a {type(part).__name__} that is none of its; "
-                    "pass its qualified name"
+                    f"outputs: expected a submodule of the model, got a {type(part).__name__} that does not belong to "
+                    "it; pass its qualified name"
                 )
         self._parts = [named.get(part, part) if isinstance(part, str) else part for part in parts]
         self._given = parts
@@ -59,7 +59,8 @@ class CountedOutputs:
             for inner in self._modules:
                 if inner is not outer and any(inner is module for module in outer.modules()):
                     raise ValueError(
-                        f"outputs: expected submodules beside each other, got {self._modules[inner]!r} within {name!r}"
+                        f"outputs: expected submodules that do not contain each other, got {self._modules[inner]!r} "
+                        f"within {name!r}"
                     )
 
     def of(self, call: Callable[[], Any], *, alone: bool) -> Any:

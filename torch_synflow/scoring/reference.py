@@ -32,7 +32,8 @@ def loss_of(model: nn.Module, inputs: Any, targets: Any, loss_fn: LossFunction, 
 
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
-        >>> loss = loss_of(model, torch.tensor([[1.0, 2.0]]), torch.zeros(1, 1), nn.functional.mse_loss)
+        >>> x, y = torch.tensor([[1.0, 2.0]]), torch.zeros(1, 1)
+        >>> loss = loss_of(model, x, y, nn.functional.mse_loss)
         >>> float(loss({"weight": torch.tensor([[3.0, -2.0]])}))
         1.0
     """
@@ -75,7 +76,8 @@ def snip(loss: Scalar, weights: Weights) -> Weights:
 
     Example:
         >>> model = nn.Linear(2, 1, bias=False)
-        >>> loss = loss_of(model, torch.tensor([[1.0, 2.0]]), torch.zeros(1, 1), nn.functional.mse_loss)
+        >>> x, y = torch.tensor([[1.0, 2.0]]), torch.zeros(1, 1)
+        >>> loss = loss_of(model, x, y, nn.functional.mse_loss)
         >>> # L = (w1 + 2 w2)^2, dL/dw = [-2, -4]
         >>> snip(loss, {"weight": torch.tensor([[3.0, -2.0]])})["weight"].tolist()
         [[6.0, 8.0]]

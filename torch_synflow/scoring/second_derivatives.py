@@ -41,7 +41,7 @@ def without_second_derivative(error: RuntimeError) -> ValueError | None:
     if found is None:
         return None
     return ValueError(
-        "loss_fn: expected a loss with a second derivative, which GraSP's scores are made of, got one by the operation "
-        f"{found[1] or found[2]!r}, for which torch has none; write that step of the model or the loss with operations "
-        "that have one, or score by prune.SNIP"
+        "loss_fn: expected a loss with a second derivative, which GraSP needs, got one with the operation "
+        f"{found[1] or found[2]!r}, for which torch has none; use an operation with a second derivative in the model "
+        "or the loss, or use prune.SNIP"
     )

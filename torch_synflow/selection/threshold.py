@@ -73,7 +73,7 @@ def mark_highest(scores: ScoreStream, tensors: range, alive: Tensor, total: int,
                 kept[places[marks]] = False
                 return
             group.scores.exactly()
-    raise ValueError("scores: expected finite ones, got NaN")
+    raise ValueError("scores: expected finite scores, got NaN")
 
 
 def _bracket(group: _Group, keep: int, deviations: float) -> tuple[float, float]:

@@ -166,7 +166,7 @@ def test_wrong_arguments_are_named() -> None:
         diagnostics.conservation(model, x, 3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match=r"model: expected an nn\.Module, got int"):
         diagnostics.conservation(3, x)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="example_inputs: expected what the model is called with, got None"):
+    with pytest.raises(ValueError, match="example_inputs: expected the model's inputs, got None"):
         diagnostics.conservation(model, None)
     assert fingerprint(model) == before
 

@@ -91,7 +91,7 @@ def test_a_recorded_pass_with_another_r_than_the_model_is_not_used(monkeypatch: 
         torch.testing.assert_close(score.as_subclass(Tensor), expected, rtol=1e-12, atol=0)
 
 
-@pytest.mark.filterwarnings("ignore:SynFlow. zero throughout")
+@pytest.mark.filterwarnings("ignore:SynFlow. all zero")
 def test_a_wrong_bracket_is_found_out_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a bad guess of the threshold, selection returns the masks, and writes no weight."""
     torch.manual_seed(0)

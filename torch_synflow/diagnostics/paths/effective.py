@@ -149,7 +149,8 @@ def effective_sparsity(
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> first, second = torch.tensor([[1, 1, 0], [1, 1, 1]]), torch.tensor([[1, 0]])
         >>> _ = prune.custom_from_mask(model[0], "weight", first)
-        >>> _ = prune.custom_from_mask(model[2], "weight", second)  # the second neuron leads nowhere
+        >>> # the second neuron leads nowhere
+        >>> _ = prune.custom_from_mask(model[2], "weight", second)
         >>> print(diagnostics.effective_sparsity(model, torch.rand(1, 3)))
         3 of 8 weights on a path (density 0.3750, sparsity 0.6250), 6 kept (density 0.7500, sparsity 0.2500)
         layer     effective  kept  total  sparsity  effective sparsity

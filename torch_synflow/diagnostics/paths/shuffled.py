@@ -103,7 +103,8 @@ def shuffled_effect(
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> _ = prune.custom_from_mask(model[0], "weight", torch.tensor([[1, 1, 0], [1, 1, 1]]))
         >>> _ = prune.custom_from_mask(model[2], "weight", torch.tensor([[1, 0]]))
-        >>> print(diagnostics.shuffled_effect(model, torch.rand(1, 3), generator=torch.Generator().manual_seed(1)))
+        >>> x, draws = torch.rand(1, 3), torch.Generator().manual_seed(1)
+        >>> print(diagnostics.shuffled_effect(model, x, generator=draws))
         effective parameters after shuffling: 4 of 6 kept, 1.33 times as many as before
         masks      effective  kept
         as pruned          3     6

@@ -137,10 +137,14 @@ def conservation(
 
     Example:
         >>> from torch_synflow import diagnostics
-        >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
+        >>> model = nn.Sequential(
+        ...     nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3)
+        ... )
         >>> targets = torch.tensor([0, 2])
         >>> found = diagnostics.conservation(
-        ...     model, torch.rand(2, 4), lambda outputs: nn.functional.cross_entropy(outputs, targets)
+        ...     model,
+        ...     torch.rand(2, 4),
+        ...     lambda outputs: nn.functional.cross_entropy(outputs, targets),
         ... )
         >>> found.error < 1e-12, found.cut(["2"]).error < 1e-12
         (True, True)

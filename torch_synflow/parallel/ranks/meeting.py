@@ -30,8 +30,9 @@ class RankError(RuntimeError):
 
     Example:
         >>> from torch_synflow import parallel
+        >>> model = nn.Linear(8, 4)
         >>> try:
-        ...     report = prune.global_iterative_unstructured(nn.Linear(8, 4), prune.L1Unstructured, 0.5)
+        ...     report = prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5)
         ... except parallel.RankError as error:  # str(error) names the rank
         ...     raise SystemExit(str(error))
         >>> report.kept
