@@ -109,7 +109,7 @@ def in_threads(model: Net, h: Tensor) -> Tensor:
 def test_layers_in_other_threads_are_refused_by_name() -> None:
     model = net(in_threads)
     before = fingerprint(model)
-    with pytest.raises(RuntimeError, match=r"runs in the thread of the call.* got 'side' in another thread"):
+    with pytest.raises(RuntimeError, match=r"runs in the calling thread.* got 'side' in another thread"):
         scores_of(model)
     assert fingerprint(model) == before
 

@@ -143,7 +143,7 @@ def test_a_second_fit_prunes_no_more_and_another_module_is_pruned(tmp_path: Path
 def test_a_callback_on_a_pruned_module_says_so(tmp_path: Path) -> None:
     model = Classifier()
     trainer(tmp_path, [PruneAtInit(prune.L1Unstructured, 0.5)]).fit(model, batches())
-    with pytest.warns(UserWarning, match=r"pruned already \(64 of 128 weights are kept\); amount=0.5 is removed"):
+    with pytest.warns(UserWarning, match=r"already pruned \(64 of 128 weights kept\); amount=0.5 applies"):
         trainer(tmp_path, [PruneAtInit(prune.L1Unstructured, 0.5)]).fit(model, batches())
     assert sum(int(mask.sum()) for mask in prune.masks(model).values()) == 32
 

@@ -42,7 +42,7 @@ def test_a_bound_class_finds_the_parameters_by_their_values_or_asks() -> None:
     everything = [(m, n) for m in model.modules() for n in ("weight", "bias") if getattr(m, n, None) is not None]
     bound = SynFlow.bind(model, example_inputs=X)
     nn.init.zeros_(model[0].bias)  # now two parameters of four zeros: this one and BatchNorm's
-    with pytest.raises(ValueError, match=r"match several of.*bind with parameters="):
+    with pytest.raises(ValueError, match=r"match several of.*pass parameters= to bind"):
         torch_prune.global_unstructured(everything, bound, amount=0.5)
     with pytest.raises(ValueError, match="match none of"):
         torch_prune.global_unstructured([(nn.Linear(3, 3), "weight")], bound, amount=0.5)

@@ -188,7 +188,7 @@ def test_an_iteration_scores_once_unless_it_is_divided(monkeypatch: pytest.Monke
 def test_fewer_weights_than_layers_is_an_error_that_says_how_many_it_takes(left: int) -> None:
     model = chain([5, 7, 6, 5, 2], 1)
     total = sum(p.numel() for p in model.parameters())
-    with pytest.raises(ValueError, match=f"amount: expected to leave at least 4 weights, one for each .* got {left};"):
+    with pytest.raises(ValueError, match=f"amount: expected to leave at least 4 weights, one per layer, .* got {left};"):
         prune.global_iterative_unstructured(model, Keeping, total - left, example_inputs=torch.ones(1, 5), iterations=5)
     assert not prune.is_pruned(model)
 
@@ -204,7 +204,7 @@ def test_where_no_path_is_left_nothing_is_taken_back(monkeypatch: pytest.MonkeyP
 
 def test_layer_densities_are_refused() -> None:
     model = chain([10, 20, 10, 4], 0)
-    with pytest.raises(ValueError, match=r"layer_densities: expected none, as Keeping\.keep_layers is set"):
+    with pytest.raises(ValueError, match=r"layer_densities: expected none, because Keeping\.keep_layers is set"):
         prune.global_iterative_unstructured(
             model, Keeping, 0.5, example_inputs=torch.ones(1, 10), layer_densities=prune.erk
         )

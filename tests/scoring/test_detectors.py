@@ -109,5 +109,5 @@ def test_detectors_are_scored_by_their_losses() -> None:
 
 def test_an_operation_without_a_second_derivative_is_named() -> None:
     batch = {"images": IMAGES[0], "targets": targets()}
-    with pytest.raises(ValueError, match=r"second derivative, .* got one by the operation 'roi_align'"):
+    with pytest.raises(ValueError, match=r"second derivative, .* got one with the operation 'roi_align'"):
         prune.GraSP.scores(of_two_stages(FasterRCNN), data=batch, loss_fn=sum_of_losses)

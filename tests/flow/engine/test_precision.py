@@ -126,14 +126,14 @@ def test_a_bracket_that_is_wrong_is_undone(share: float, monkeypatch: pytest.Mon
     torch.manual_seed(0)
     model = conv_net()
     nn.init.zeros_(model[-1].weight)
-    with pytest.warns(UserWarning, match="read as ones"):
+    with pytest.warns(UserWarning, match="treated as ones"):
         expected = masks_after(model, 0.8, 8)
 
     def wrong(group: Any, keep: int, deviations: float) -> tuple[float, float]:
         return float(group.scores.at(group.alive.nonzero().squeeze(1)).quantile(share)), float("inf")
 
     monkeypatch.setattr(threshold, "_bracket", wrong)
-    with pytest.warns(UserWarning, match="read as ones"):
+    with pytest.warns(UserWarning, match="treated as ones"):
         found = masks_after(model, 0.8, 8)
     for mask, other in zip(found, expected, strict=True):
         assert torch.equal(mask, other)
