@@ -11,7 +11,7 @@ from typing import Any
 import reproduced
 from docutils import nodes
 from shared import parallel, sharded
-from shrunk import smaller
+from shrunk import smaller, untimed
 from sphinx.util.docutils import SphinxDirective
 from surveyed import survey
 from trained import accuracies
@@ -197,6 +197,7 @@ TABLES = {
     "balanced": (accuracies, "trials/*.jsonl"),
     "survey": (survey, "survey"),
     "smaller": (smaller, "smaller"),
+    "smaller_untimed": (untimed, "smaller_untimed"),
     **reproduced.TABLES,
     "parallel": (parallel, "parallel"),
     "sharded": (sharded, "sharded"),
