@@ -53,3 +53,7 @@ def _shares(row: dict[str, Any]) -> str:
 def _left(row: dict[str, Any]) -> list[str]:
     parts = (("parameters", "dense"), ("macs", "dense"), ("bytes", "masked"))
     return [f"{row[part]['small'] / row[part][whole]:.1%}" for part, whole in parts]
+
+
+#: what makes a table, and of which file
+TABLES = {"smaller": (smaller, "smaller"), "smaller_untimed": (untimed, "smaller_untimed")}

@@ -15,7 +15,7 @@ from benchmarks.speed import smaller
 
 
 def rows(out: Path, monkeypatch: pytest.MonkeyPatch, *amounts: str) -> list[dict[str, Any]]:
-    options = "--untimed --networks ResNet-20 --methods magnitude --device cpu".split()
+    options = ["--untimed", "--networks", "ResNet-20", "--methods", "magnitude", "--device", "cpu"]
     monkeypatch.setattr(sys, "argv", ["smaller", *options, "--amounts", *amounts, "--out", str(out)])
     smaller.main()
     found: list[dict[str, Any]] = json.loads(out.read_text())["rows"]
