@@ -4,7 +4,7 @@ Each network at each amount by each method, in turns: dense, with masks, and shr
 multiplications with additions (MACs), the time of one image in evaluation and of a training step, and the file of the
 weights. Medians of several runs, with the lowest and the highest. Where a layer of the shrunk network is still
 over 95 % empty the table says whether the CSR format beats the dense product. Rows that the file has already are not
-measured again.
+measured again. ``--untimed`` leaves out the times, and fills a file of its own.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def sparse_formats(small: nn.Module, runs: int) -> list[dict[str, Any]]:
 
 def measure(
     name: str, method: str, amount: float, runs: int, batch: int, iterations: int, device: torch.device, *,
-    compiled: bool = False,
+    compiled: bool = False, timed: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     """One row: three networks, in turns."""
     row: dict[str, Any] = {
@@ -126,6 +126,8 @@ def measure(
         zip(KINDS, [n // len(example) for n in (report.macs, report.macs, report.macs_kept)], strict=True)
     )
     row["bytes"] = {kind: file_size(one) for kind, one in models.items()}
+    if not timed:
+        return row
     row["sparse_formats"] = sparse_formats(small, runs)
     if compiled:
         models = {kind: torch.compile(one) for kind, one in models.items()}  # type: ignore[misc]
@@ -182,12 +184,15 @@ def shown(row: dict[str, Any]) -> str:
     if "refused" in row:
         return f"{begin}  no path is left"
     left = row["parameters"]["small"] / row["parameters"]["dense"], row["macs"]["small"] / row["macs"]["dense"]
+    begin += f"{left[0]:>12.3f}{left[1]:>8.3f}{row['bytes']['small'] / row['bytes']['masked']:>8.3f}"
+    if "speed_up" not in row:
+        return begin
     step, one = (row["speed_up"][what] for what in ("training_step", "latency"))
     csr = [part["dense_to_csr"] for part in row["sparse_formats"]]
     faster = f"{sum(ratio > 1 for ratio in csr)} of {len(csr)}" if csr else ""
     return (
-        f"{begin}{left[0]:>12.3f}{left[1]:>8.3f}{row['bytes']['small'] / row['bytes']['masked']:>8.3f}"
-        f"{one['median']:>9.2f}{step['median']:>8.2f} ({step['lowest']:.2f} to {step['highest']:.2f}){faster:>10}"
+        f"{begin}{one['median']:>9.2f}{step['median']:>8.2f} ({step['lowest']:.2f} to {step['highest']:.2f})"
+        f"{faster:>10}"
     )
 
 
@@ -201,9 +206,11 @@ def main() -> None:
     parser.add_argument("--batch", type=positive(int), default=128, help="of a training step (default 128)")
     parser.add_argument("--iterations", type=positive(int), default=100, help="of SynFlow (default 100)")
     parser.add_argument("--compiled", action="store_true", help="time compiled models")
+    parser.add_argument("--untimed", action="store_true", help="parameters, MACs and file sizes alone")
     parser.add_argument("--device", default=default_device())
-    parser.add_argument("--out", type=Path, default=RESULTS / "smaller.json")
+    parser.add_argument("--out", type=Path, help="default smaller.json or smaller_untimed.json of the results")
     options = parser.parse_args()
+    options.out = options.out or RESULTS / ("smaller_untimed.json" if options.untimed else "smaller.json")
     device = torch.device(options.device)
     rows: list[dict[str, Any]] = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
     keys = ("network", "method", "amount", "compiled", "device")
@@ -218,12 +225,13 @@ def main() -> None:
         rows.append(
             measure(
                 name, method, amount, options.runs, options.batch, options.iterations, device,
-                compiled=options.compiled,
+                compiled=options.compiled, timed=not options.untimed,
             )
         )  # fmt: skip
         tqdm.write(shown(rows[-1]))
         save(options.out, {"rows": rows}, parser.prog, options.device)
-    draw([row for row in rows if row["compiled"] == options.compiled], options.out.with_suffix(".png"))
+    if not options.untimed:
+        draw([row for row in rows if row["compiled"] == options.compiled], options.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from statistics import median
 from typing import Any
 
 import reproduced
+import shrunk
 from docutils import nodes
 from shared import parallel, sharded
-from shrunk import smaller
 from sphinx.util.docutils import SphinxDirective
 from surveyed import survey
 from trained import accuracies
@@ -196,7 +196,7 @@ TABLES = {
     "kills": (survived, "faults/kills"),
     "balanced": (accuracies, "trials/*.jsonl"),
     "survey": (survey, "survey"),
-    "smaller": (smaller, "smaller"),
+    **shrunk.TABLES,
     **reproduced.TABLES,
     "parallel": (parallel, "parallel"),
     "sharded": (sharded, "sharded"),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from torch_synflow.compact.cells import INPUT
 from torch_synflow.compact.nodes import Flags
-from torch_synflow.compact.tracer import Held, Tracer
+from torch_synflow.compact.tracer import Heads, Held, Tracer
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,11 @@ class Choice:
                 found[axis] = found[axis] & kept if axis in found else kept
         if self.reads_nothing(held):
             found[1] = torch.zeros(held.tensor.shape[1], dtype=torch.bool)
-        return {axis: kept.nonzero()[:, 0] for axis, kept in found.items() if not bool(kept.all())}
+        found = {axis: kept.nonzero()[:, 0] for axis, kept in found.items()}
+        for axis, cells in held.behind.items():
+            last = self.removed[cells[found[axis]]]
+            found[axis] = found[axis][last.int().argsort(stable=True)]
+        return {axis: at for axis, at in found.items() if not torch.equal(at, torch.arange(held.tensor.shape[axis]))}
 
 
 def choose(tracer: Tracer, flags: Flags, fixed: Iterable[Tensor] = (), empty: Collection[int] = ()) -> Choice:
@@ -61,12 +65,17 @@ def choose(tracer: Tracer, flags: Flags, fixed: Iterable[Tensor] = (), empty: Co
     pinned = torch.zeros_like(stays)
     for cells in [torch.tensor([INPUT]), *(cells for cells, _ in tracer.cells.pins), *fixed]:
         pinned[classes[cells]] = True
+    for heads in tracer.attentions:
+        if heads.weights is not None and bool(flags.used[heads.weights]):  # averages over all heads
+            for cells in (heads.query, heads.rows):
+                pinned[classes[cells]] = True
     stays |= pinned
     held = list(tracer.held.values())
     while True:
         removed = ~stays[classes]
         back = [cells for one in held for cells in _too_much(one, removed, empty=id(one.tensor) in empty)]
         back += [cells[:1] for _, _, cells in tracer.heads if bool(removed[cells].all())]
+        back += [cells for heads in tracer.attentions for cells in _ragged(heads, removed)]
         if not back:
             return Choice(flags, classes, removed, pinned[classes], empty)
         stays[classes[torch.cat(back)]] = True
@@ -87,6 +96,21 @@ def _too_much(held: Held, removed: Tensor, *, empty: bool) -> list[Tensor]:
         elif gone.numel() and bool(gone.all()):
             back.append(held.elements.reshape(-1)[:1])
     return back
+
+
+def _ragged(heads: Heads, removed: Tensor) -> list[Tensor]:
+    """Cells that have to stay so that all heads that are left have as many channels."""
+    query, rows = ~removed[heads.query], ~removed[heads.rows]
+    left = rows.any(1) | query.any(1)
+    left[0] |= not bool(left.any())
+    back = []
+    for cells, kept in ((heads.query, query), (heads.rows, rows)):
+        most = max(int(kept.sum(1).max()), 1)
+        for head in left.nonzero()[:, 0].tolist():
+            missing = most - int(kept[head].sum())
+            back += [cells[head][~kept[head]][:missing]]
+    back.append(heads.value[rows & removed[heads.value]])
+    return [cells for cells in back if len(cells)]
 
 
 def _axes_of(gone: Tensor) -> dict[int, Tensor]:

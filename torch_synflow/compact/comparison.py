@@ -32,6 +32,8 @@ class _WithoutDropout(FunctionMode):
         if name == "scaled_dot_product_attention":
             kwargs.pop("dropout_p", None)
             args = (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args
+        if name == "multi_head_attention_forward":
+            args = (*args[:10], 0.0, *args[11:])
         if name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
             args = (*args[:5], 0.0, *args[6:])
         return func(*args, **kwargs)

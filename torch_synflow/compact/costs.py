@@ -12,7 +12,7 @@ from torch_synflow.compact.choice import Choice
 from torch_synflow.compact.copies import copied, own_random_numbers, run
 from torch_synflow.compact.nodes import Pointwise, Shift, Weighted
 from torch_synflow.compact.report import ShrinkReport, ShrunkLayer
-from torch_synflow.compact.tracer import Tracer
+from torch_synflow.compact.tracer import Heads, Tracer
 from torch_synflow.model.parameters import ExampleInputs
 
 
@@ -105,6 +105,8 @@ def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
     pinned: dict[int, str] = {}
     for cells, reason in reversed(tracer.cells.pins):
         pinned.update(dict.fromkeys(classes[cells].tolist(), reason))
+    even = {one for heads in tracer.attentions for cells in (heads.query, heads.rows)
+            for one in classes[cells].view(-1).tolist()}  # fmt: skip
     found: dict[str, Counter[str]] = {}
     for node in tracer.cells.nodes:
         name = node.label.rpartition(".")[0] if isinstance(node, Weighted) else ""
@@ -118,17 +120,38 @@ def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
                 counts[f"pass on a constant, {constant[one]}, that is trained"] += 1
             elif one in pinned:
                 counts[f"stay because of {pinned[one]}"] += 1
+            elif one in even:
+                counts["stay so that all heads have as many channels"] += 1
             elif bool(living[one]):
                 counts["stay because other channels that they belong to do"] += 1
             else:
                 counts["stay so that the layer has a channel"] += 1
     notes = {name: [f"{count} {reason}" for reason, count in counts.items()] for name, counts in found.items()}
+    for name, reason in tracer.whole.items():
+        notes[name] = [*notes.get(name, []), f"stays whole, as {reason}"]
+    for heads in {heads.name: heads for heads in tracer.attentions}.values():
+        notes[heads.name] = [*notes.get(heads.name, []), *_of_heads(heads, choice, constant)]
     for held in tracer.held.values():
         if choice.reads_nothing(held):
             name = held.name.rpartition(".")[0]
             constant_behind = _constant_behind(tracer, choice, held.name)
             notes[name] = [f"no weight is left: {constant_behind or 'zero'} takes the place of its outputs"]
     return notes
+
+
+def _of_heads(heads: Heads, choice: Choice, constant: dict[int, str]) -> list[str]:
+    """How many heads an attention has left, how wide they are, and what its values pass on that have no weights."""
+    query, rows, value = (~choice.removed[cells] for cells in (heads.query, heads.rows, heads.value))
+    if bool(query.all()) and bool(rows.all()):
+        return []
+    left, channels = int(rows.any(1).sum()), rows.shape[1]
+    widths = [int(kept.sum(1).max()) for kept in (query, rows)]
+    passed = heads.value[value & ~rows]
+    labels = Counter(constant[one] for one in choice.classes[passed].tolist() if one in constant)
+    return [
+        f"{left} of {len(rows)} heads, with {widths[0]} of {channels} channels of queries and {widths[1]} of values",
+        *(f"{count} values pass on a constant, {label}, that is trained" for label, count in labels.items()),
+    ]
 
 
 def _constant_behind(tracer: Tracer, choice: Choice, label: str) -> str:

@@ -1,12 +1,19 @@
-"""The cells of operations by weights: linear layers, convolutions, normalisation, embeddings, recurrence, attention."""
+"""The cells of operations by weights: linear layers, convolutions, normalisation, embeddings, recurrence."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from torch_synflow.compact.nodes import Attention, Pointwise, Recurrent, Shift, Weighted
+from torch_synflow.compact.nodes import Pointwise, Recurrent, Shift, Weighted
 from torch_synflow.compact.tracer import Held, Operation, Rule, Tracer
+
+
+def shift(tracer: Tracer, cells: Tensor, target: Tensor, bias: Held, place: slice = slice(None)) -> None:
+    """Note that a part of a bias is added."""
+    if bias.steady is None:
+        bias.steady = ~bias.kept | (bias.tensor.detach().cpu() == 0)
+    tracer.add(Shift(cells, target, bias.steady[place], bias.kept[place] & bias.trained, bias.name))
 
 
 def _biased(tracer: Tracer, cells: Tensor, bias: Tensor | None) -> Tensor:
@@ -18,17 +25,15 @@ def _biased(tracer: Tracer, cells: Tensor, bias: Tensor | None) -> Tensor:
     held = tracer.index_of(bias, 0, target)
     if held is None:
         tracer.cells.pin(target, f"a bias that is computed in {tracer.module}")
-        steady, trained, label = torch.zeros(len(cells), dtype=torch.bool), True, "a bias"
+        never = torch.zeros(len(cells), dtype=torch.bool)
+        tracer.add(Shift(cells, target, never, ~never, "a bias"))
     else:
-        if held.steady is None:
-            held.steady = ~held.kept | (held.tensor.detach().cpu() == 0)
-        steady, trained, label = held.steady, held.trained, held.name
-    frozen = ~held.kept if held is not None else torch.zeros(len(cells), dtype=torch.bool)
-    tracer.add(Shift(cells, target, steady, torch.full((len(cells),), trained) & ~frozen, label))
+        shift(tracer, cells, target, held)
     return target
 
 
-def _weighted(tracer: Tracer, source: Tensor, weight: Held, kept: Tensor, bias: Tensor | None) -> Tensor:
+def weighted(tracer: Tracer, source: Tensor, weight: Held, kept: Tensor, bias: Tensor | None) -> Tensor:
+    """The cells of what a weight makes of others."""
     target = tracer.cells.new(kept.shape[0] * kept.shape[1])
     tracer.add(Weighted(source, target, kept, weight.name))
     return _biased(tracer, target, bias)
@@ -45,7 +50,7 @@ def linear(tracer: Tracer, call: Operation) -> bool:
         return False
     inputs = columns.reshape(-1)
     tracer.index_of(weight, 1, inputs)
-    outputs = _weighted(tracer, inputs, held, held.kept[None], bias)
+    outputs = weighted(tracer, inputs, held, held.kept[None], bias)
     tracer.index_of(weight, 0, outputs)
     tracer.put(call.result, outputs)
     return True
@@ -63,7 +68,7 @@ def product_by_weights(tracer: Tracer, call: Operation) -> bool:
         return False
     inputs = columns.reshape(-1)
     tracer.index_of(weight, 0, inputs)
-    outputs = _weighted(tracer, inputs, held, held.kept.t()[None], bias)
+    outputs = weighted(tracer, inputs, held, held.kept.t()[None], bias)
     tracer.index_of(weight, 1, outputs)
     tracer.put(call.result, outputs)
     return True
@@ -84,7 +89,7 @@ def convolution(tracer: Tracer, call: Operation) -> bool:
     kept = kept.t() if transposed else kept
     if groups == 1:
         tracer.index_of(weight, 0 if transposed else 1, inputs)
-    outputs = _weighted(tracer, inputs, held, kept.reshape(groups, -1, kept.shape[1]), bias)
+    outputs = weighted(tracer, inputs, held, kept.reshape(groups, -1, kept.shape[1]), bias)
     tracer.index_of(weight, 1 if transposed else 0, outputs)
     if groups > 1:
         first = outputs.view(groups, -1)[:, :1]
@@ -127,26 +132,6 @@ def embedding(tracer: Tracer, call: Operation) -> bool:
     tracer.cells.always_zero(target[~held.kept.any(0)])
     tracer.index_of(weight, 1, target)
     tracer.put(call.result, target)
-    return True
-
-
-def attention(tracer: Tracer, call: Operation) -> bool:
-    """Query, key and value of ``(batch, heads, tokens, channels)``; whole heads can go."""
-    tensors = [call.get(place, name) for place, name in enumerate(("query", "key", "value"))]
-    if any(tensor.dim() != 4 for tensor in tensors) or len({tensor.shape[1] for tensor in tensors}) > 1:
-        return False
-    found = [tracer.uniform(tracer.of(tensor), (0, 2)) for tensor in tensors]
-    query, key, value = (
-        None if cells is None else cells.expand(1, tensor.shape[1], 1, tensor.shape[3])[0, :, 0]
-        for cells, tensor in zip(found, tensors, strict=True)
-    )
-    if query is None or key is None or value is None:
-        return False
-    target = tracer.cells.new(value.numel()).view(value.shape)
-    tracer.add(Attention(query, key, value, target))
-    for cells in (query, key, value, target):
-        tracer.cells.tie(cells, target[:, :1])
-    tracer.put(call.result, target[None, :, None])
     return True
 
 
@@ -204,6 +189,5 @@ RULES: dict[str, Rule] = {
     **{f"conv_transpose{space}d": convolution for space in (1, 2, 3)},
     "batch_norm": batch_norm,
     "embedding": embedding,
-    "scaled_dot_product_attention": attention,
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), recurrence),
 }

@@ -177,30 +177,6 @@ class Weighted(Derivation):
 
 
 @dataclass
-class Attention(Derivation):
-    """Scaled dot-product attention; all cells are ``(heads, channels)``."""
-
-    query: Tensor
-    key: Tensor
-    value: Tensor
-    target: Tensor
-
-    def forward(self, flags: Flags) -> None:
-        """Sums of the values, zero where these are."""
-        moving = flags.moving[self.value] | flags.moving[self.query].any(1, True) | flags.moving[self.key].any(1, True)
-        flags.make(self.target, flags.zero[self.value], moving)
-
-    def backward(self, flags: Flags) -> None:
-        """A head that is read reads all of its queries and keys."""
-        live = ~flags.zero[self.value]
-        used, graded = flags.used[self.target], flags.graded[self.target]
-        flags.read(self.value, used, graded)
-        heads = [(flag & live).any(1, True).expand_as(self.query) for flag in (used, graded)]
-        flags.read(self.query, *heads)
-        flags.read(self.key, *heads)
-
-
-@dataclass
 class Recurrent(Derivation):
     """One direction of one recurrent layer.
 

@@ -13,6 +13,7 @@ from torch_synflow.compact.comparison import compare
 from torch_synflow.compact.copies import cloned, copied, dense, own_random_numbers
 from torch_synflow.compact.costs import report_of_shrinking
 from torch_synflow.compact.empty import may_be_empty
+from torch_synflow.compact.narrow import narrow
 from torch_synflow.compact.optimizer import at_rest, carried
 from torch_synflow.compact.probe import failing_operation
 from torch_synflow.compact.slicing import cut, indices_by_name, set_heads
@@ -110,6 +111,7 @@ def _shrunk(
         small = copied(model)
         cut(small, indices)
         set_heads(small, tracer, choice)
+        narrow(small, tracer, choice)
         failed = failing_operation(small, example_inputs)
         if failed is None:
             break

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from torch_synflow._warnings import listed
-from torch_synflow.compact import elementwise, layers, movement
+from torch_synflow.compact import attention, elementwise, layers, movement
 from torch_synflow.compact.cells import INPUT, Cells
 from torch_synflow.compact.copies import batch_of_two, run, tensors_of
 from torch_synflow.compact.nodes import Flags, Weighted
 from torch_synflow.compact.tracer import Held, Tracer
 from torch_synflow.model.parameters import ExampleInputs
 
-RULES = {**elementwise.RULES, **movement.RULES, **layers.RULES}
+RULES = {**elementwise.RULES, **movement.RULES, **layers.RULES, **attention.RULES}
 
 
 def held_tensors(model: nn.Module, masks: dict[int, Tensor]) -> dict[int, Held]:

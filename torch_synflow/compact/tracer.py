@@ -31,6 +31,7 @@ class Held:
         axes: for each of its axes that a layer reads, the cells of the indices.
         elements: the cells of its elements, where an operation reads it element by element.
         steady: where it is zero and stays so, as far as is known (:class:`~torch_synflow.compact.nodes.Shift`).
+        behind: for an axis a cell per index; indices whose cell goes come after the others.
     """
 
     name: str
@@ -40,6 +41,26 @@ class Held:
     axes: dict[int, Tensor] = field(default_factory=dict)
     elements: Tensor | None = None
     steady: Tensor | None = None
+    behind: dict[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Heads:
+    """One call of an ``nn.MultiheadAttention``; all cells but one are ``(heads, channels)``.
+
+    Attributes:
+        name: of the module.
+        query: of queries, which keys go with.
+        rows: of values without their bias.
+        value: with it.
+        weights: the cell of its attention weights, if the module returns them.
+    """
+
+    name: str
+    query: Tensor
+    rows: Tensor
+    value: Tensor
+    weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +102,8 @@ class Tracer(FunctionMode):
         touched: for each operation in turn: what it is, and the cells that it read or made.
         paused: whether operations are run without a look at them.
         heads: attributes of modules that count heads: module, attribute, and the cells of each head.
+        attentions: the calls of ``nn.MultiheadAttention``.
+        whole: modules that are not followed inside, and why.
     """
 
     def __init__(self, cells: Cells, held: dict[int, Held], rules: dict[str, Rule]) -> None:
@@ -89,6 +112,8 @@ class Tracer(FunctionMode):
         self.modules: list[tuple[str, nn.Module]] = []
         self.touched: list[tuple[str, list[Tensor]]] = []
         self.heads: list[tuple[str, str, Tensor]] = []
+        self.attentions: list[Heads] = []
+        self.whole: dict[str, str] = {}
         self.paused = False
         self._known: dict[int, tuple[Tensor, Tensor]] = {}
 
@@ -138,7 +163,7 @@ class Tracer(FunctionMode):
         for leaf in results:
             self.put(leaf, torch.tensor(INPUT if moving else ZERO if zero else CONSTANT))
         if (call.name.endswith("_") or call.name == "__setitem__") and isinstance(call.args[0], Tensor):
-            self.put(call.args[0], torch.tensor(INPUT))
+            self.put(call.args[0], torch.tensor(INPUT if moving else CONSTANT))
 
     def sink(self, cells: Tensor, reason: str) -> None:
         """Leave channels, as something reads them that does not say which."""

@@ -1,0 +1,209 @@
+"""The cells of attention: heads that go whole, and channels of the heads of ``nn.MultiheadAttention``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from torch_synflow._torch.signatures import attention_arguments
+from torch_synflow.compact.cells import INPUT
+from torch_synflow.compact.layers import shift, weighted
+from torch_synflow.compact.nodes import Derivation, Flags, Weighted
+from torch_synflow.compact.tracer import Heads, Held, Operation, Rule, Tracer
+
+
+@dataclass
+class Attention(Derivation):
+    """Scaled dot-product attention; all cells are ``(heads, channels)``."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    target: Tensor
+
+    def forward(self, flags: Flags) -> None:
+        """Sums of the values, zero where these are."""
+        moving = flags.moving[self.value] | flags.moving[self.query].any(1, True) | flags.moving[self.key].any(1, True)
+        flags.make(self.target, flags.zero[self.value], moving)
+
+    def backward(self, flags: Flags) -> None:
+        """A head that is read reads all of its queries and keys."""
+        live = ~flags.zero[self.value]
+        used, graded = flags.used[self.target], flags.graded[self.target]
+        flags.read(self.value, used, graded)
+        heads = [(flag & live).any(1, True).expand_as(self.query) for flag in (used, graded)]
+        flags.read(self.query, *heads)
+        flags.read(self.key, *heads)
+
+
+@dataclass
+class ProjectedAttention(Derivation):
+    """Attention with its projections; all cells are ``(heads, channels)``.
+
+    A key that is the same for all tokens, as its bias is, changes no attention weight. A value that is the same for all
+    tokens comes out as it is if attention weights sum to one, whatever queries and keys are.
+
+    Attributes:
+        query: with the bias.
+        key: without it.
+        rows: values without their bias.
+        value: with it.
+        sums_to_one: whether attention weights do, in training too.
+    """
+
+    query: Tensor
+    key: Tensor
+    rows: Tensor
+    value: Tensor
+    target: Tensor
+    sums_to_one: bool
+
+    @property
+    def _mixed(self) -> Tensor:
+        return self.rows if self.sums_to_one else self.value
+
+    def forward(self, flags: Flags) -> None:
+        """Sums of the values, zero where these are."""
+        pairs = ((self.query, self.key), (self.key, self.query))
+        weights = torch.stack([flags.moving[one] & ~flags.zero[other] for one, other in pairs]).any(0).any(1, True)
+        moving = flags.moving[self.rows] | (~flags.zero[self._mixed] & weights)
+        flags.make(self.target, flags.zero[self.value], moving)
+
+    def backward(self, flags: Flags) -> None:
+        """Queries and keys are read in pairs, by a head of which some value is mixed."""
+        used, graded = flags.used[self.target], flags.graded[self.target]
+        flags.read(self.value, used, graded)
+        mixed = ~flags.zero[self._mixed]
+        heads = [(flag & mixed).any(1, True) for flag in (used, graded)]
+        for one, other in ((self.query, self.key), (self.key, self.query)):
+            flags.read(one, *(head & ~flags.zero[other] for head in heads))
+
+
+def scaled_dot_product(tracer: Tracer, call: Operation) -> bool:
+    """Query, key and value of ``(batch, heads, tokens, channels)``; whole heads can go."""
+    tensors = [call.get(place, name) for place, name in enumerate(("query", "key", "value"))]
+    count = tensors[0].shape[1] if tensors[0].dim() == 4 else 0
+    if not count or any(tensor.dim() != 4 or count % tensor.shape[1] for tensor in tensors):
+        return False
+    found = [tracer.uniform(tracer.of(tensor), (0, 2)) for tensor in tensors]
+    query, key, value = (
+        None if cells is None else _by_head(cells, tensor, count) for cells, tensor in zip(found, tensors, strict=True)
+    )
+    if query is None or key is None or value is None:
+        return False
+    target = tracer.cells.new(value.numel()).view(value.shape)
+    tracer.add(Attention(query, key, value, target))
+    for cells in (query, key, value, target):
+        tracer.cells.tie(cells, target[:, :1])
+    tracer.put(call.result, target[None, :, None])
+    return True
+
+
+def _by_head(cells: Tensor, tensor: Tensor, count: int) -> Tensor:
+    """Of so many heads, where several queries may share a key and a value."""
+    cells = cells.expand(1, tensor.shape[1], 1, tensor.shape[3])[0, :, 0]
+    return cells.repeat_interleave(count // len(cells), 0)
+
+
+def multi_head(tracer: Tracer, call: Operation) -> bool:
+    """The call of ``nn.MultiheadAttention``: heads go, and of those that are left as many channels of each."""
+    name, module = tracer.modules[-1] if tracer.modules else ("", None)
+    given = attention_arguments(call.args, call.kwargs)
+    apart = [given[f"{part}_proj_weight"] for part in ("q", "k", "v")]
+    weights = _held(tracer, apart if given["use_separate_proj_weight"] else [given["in_proj_weight"]])
+    inputs = [_columns(tracer, given[part]) for part in ("query", "key", "value")]
+    biases = [] if given["in_proj_bias"] is None else _held(tracer, [given["in_proj_bias"]])
+    out = _held(tracer, [given["out_proj_weight"]])
+    if weights is None or biases is None or out is None:
+        tracer.whole[name] = "its weights are computed"
+        return False
+    if type(module) is not nn.MultiheadAttention or given["bias_k"] is not None or given["add_zero_attn"]:
+        plain = type(module) is nn.MultiheadAttention
+        tracer.whole[name] = "it attends to a key of its own" if plain else f"{type(module).__name__} may do more"
+        return False
+    query, key, rows = _projected(tracer, weights, inputs)
+    value, sums = rows, _sums_to_one(tracer, given)
+    unshifted = torch.cat([query, key, rows])
+    if biases:
+        first, value = _shifted(tracer, query, biases[0], 0), _shifted(tracer, rows, biases[0], 2)
+        tracer.cells.tie(query, first)
+        tracer.index_of(biases[0].tensor, 0, torch.cat([first, key, value]))
+        query = first
+    target = tracer.cells.new(len(value))
+    for one, other in ((query, key), (value, target), *([] if sums else [(rows, value)])):
+        tracer.cells.tie(one, other)
+    query, key, rows, value, by_head = (
+        cells.view(given["num_heads"], -1) for cells in (query, key, rows, value, target)
+    )
+    tracer.add(ProjectedAttention(query, key, rows, value, by_head, sums))
+    outputs = weighted(tracer, target, out[0], out[0].kept[None], given["out_proj_bias"])
+    for axis, cells in enumerate((outputs, target)):
+        tracer.index_of(out[0].tensor, axis, cells)
+    for held, axis, cells in (*((bias, 0, unshifted) for bias in biases), (out[0], 1, rows.reshape(-1))):
+        held.behind[axis] = cells
+    result, attention_weights = call.result
+    tracer.put(result, outputs)
+    heads = Heads(name, query, rows, value)
+    if attention_weights is not None:
+        heads.weights = tracer.cells.new(1)
+        tracer.cells.follow_input(heads.weights)
+        tracer.put(attention_weights, heads.weights)
+    tracer.attentions.append(heads)
+    return True
+
+
+def _held(tracer: Tracer, tensors: list[Any]) -> list[Held] | None:
+    found = [tracer.held[id(tensor)] for tensor in tensors if id(tensor) in tracer.held]
+    return found if len(found) == len(tensors) else None
+
+
+def _columns(tracer: Tracer, tensor: Tensor) -> Tensor:
+    cells = tracer.of(tensor)
+    cells = cells.expand(*cells.shape[:-1], tensor.shape[-1])
+    merged = tracer.uniform(cells, tuple(range(cells.dim() - 1)))
+    return (cells if merged is None else merged).reshape(-1)
+
+
+def _sums_to_one(tracer: Tracer, given: dict[str, Any]) -> bool:
+    """Whether attention weights do: without dropout, and where no mask can leave a query without a key."""
+    mask = given["attn_mask"]
+    if given["dropout_p"] or given["key_padding_mask"] is not None:
+        return False
+    if mask is None:
+        return True
+    allowed = ~mask if mask.dtype == torch.bool else mask > -torch.inf
+    return bool((tracer.of(mask) != INPUT).all()) and bool(allowed.any(-1).all())
+
+
+def _projected(tracer: Tracer, weights: list[Held], inputs: list[Tensor]) -> list[Tensor]:
+    """The cells of queries, keys and values before their biases."""
+    size = sum(len(held.tensor) for held in weights) // 3
+    rows = tracer.cells.new(3 * size)
+    parts = list(rows.split(size))
+    if len(weights) == 1 and all(torch.equal(inputs[0], source) for source in inputs):
+        tracer.add(Weighted(inputs[0], rows, weights[0].kept[None], weights[0].name))
+    else:
+        for place, (source, part) in enumerate(zip(inputs, parts, strict=True)):
+            held = weights[place % len(weights)]
+            kept = held.kept if len(weights) == 3 else held.kept[place * size : (place + 1) * size]
+            tracer.add(Weighted(source, part, kept[None], held.name))
+    for place, source in enumerate(inputs):
+        tracer.index_of(weights[place % len(weights)].tensor, 1, source)
+    for held, cells in zip(weights, [rows] if len(weights) == 1 else parts, strict=True):
+        tracer.index_of(held.tensor, 0, cells)
+    return parts
+
+
+def _shifted(tracer: Tracer, cells: Tensor, bias: Held, part: int) -> Tensor:
+    target = tracer.cells.new(len(cells))
+    shift(tracer, cells, target, bias, slice(part * len(cells), (part + 1) * len(cells)))
+    return target
+
+
+RULES: dict[str, Rule] = {
+    "scaled_dot_product_attention": scaled_dot_product,
+    "multi_head_attention_forward": multi_head,
+}
