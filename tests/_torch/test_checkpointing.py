@@ -69,6 +69,23 @@ def test_hooks_from_outside_stay() -> None:
 
 
 @TELLS
+def test_hooks_from_outside_stay_within_a_checkpoint_that_has_its_own() -> None:
+    packed = []
+
+    def pack(tensor: Tensor) -> Tensor:
+        packed.append(tensor)
+        return tensor
+
+    def unpack(tensor: Tensor) -> Tensor:
+        return tensor
+
+    x = torch.ones(3, requires_grad=True)
+    with saved_tensors_hooks(pack, unpack), NoCheckpoints(pack, unpack):
+        checkpoint(lambda y: y.exp().sin(), x, use_reentrant=False)
+    assert sum(torch.equal(tensor, x.exp()) for tensor in packed) == 2  # the result of one, and what the other reads
+
+
+@TELLS
 def test_the_innermost_hooks_are_known() -> None:
     assert hooks_on_saved_tensors() is None, WHERE
     with saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):

@@ -6,6 +6,7 @@ been removed. It is implemented as an autograd function, or as hooks on saved te
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,10 +39,16 @@ def _as_it_is(tensor: Tensor) -> Tensor:
 
 
 class NoCheckpoints(FunctionMode):
-    """A mode in which a checkpoint is an ordinary part of the forward pass; hooks set outside the mode stay."""
+    """A mode in which a checkpoint is an ordinary part of the forward pass; hooks set outside the mode stay.
 
-    def __init__(self) -> None:
+    Args:
+        pack: what hooks set outside do to a tensor that autograd saves, and does so in place of a checkpoint's.
+        unpack: what they make of it when the backward needs it.
+    """
+
+    def __init__(self, pack: Callable[[Tensor], Any] = _as_it_is, unpack: Callable[[Any], Tensor] = _as_it_is) -> None:
         super().__init__()
+        self._hooks = pack, unpack
         self._outside = hooks_on_saved_tensors()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -53,5 +60,5 @@ class NoCheckpoints(FunctionMode):
                 return run(*given)
         if hooks_on_saved_tensors() == self._outside:
             return func(*args, **kwargs)
-        with saved_tensors_hooks(_as_it_is, _as_it_is):
+        with saved_tensors_hooks(*self._hooks):
             return func(*args, **kwargs)

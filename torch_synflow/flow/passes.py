@@ -70,13 +70,12 @@ def synflow_by_definition(
 
 
 def synflow_of_parts(
-    network: Network, weights: Weights, inputs: Any, mode: Callable[[Plan], Flow]
+    network: Network, leaves: Weights, inputs: Any, mode: Callable[[Plan], Flow]
 ) -> tuple[Weights, Tensor, Read]:
-    """Like :func:`synflow_by_definition` for parts of weights, with the findings of the pass; nothing is recorded."""
-    leaves = as_leaves(weights)
+    """Like :func:`synflow_by_definition` for leaves of parts, with the findings of the pass; nothing is recorded."""
     result, found, _ = _read(network, leaves, inputs, mode, recording=False)
     gradient = gradients([result], leaves)
-    return {name: gradient[name].mul_(weight) for name, weight in weights.items()}, result.detach(), found
+    return {name: gradient[name].mul_(weight) for name, weight in network.weights.items()}, result.detach(), found
 
 
 def _read(

@@ -82,7 +82,7 @@ class PositiveNetwork(Network):
         The model's own code runs the first time, and again under another mode. After that, the recording runs.
         """
         if self.task.shards is not None:
-            return self._of_parts(mode)
+            return self._of_parts(self.task.shards.leaves(self.weights, self._floor), mode)
         if mode is not self.mode:
             tape, expected, found = opened(self, lambda: record(self, self.whole(), self.inputs, mode), training=False)
             self.mode, self._replay = mode, None
@@ -103,16 +103,14 @@ class PositiveNetwork(Network):
         self.vanishing = self._vanishes(self.result)
         return ScoreStream([_block(whole[name], self.channels.get(name)) for name in self.weights])
 
-    def _of_parts(self, mode: Mode) -> ScoreStream:
-        whole, result, found = opened(
-            self, lambda: synflow_of_parts(self, self.whole(), self.inputs, mode), training=False
-        )
+    def _of_parts(self, leaves: Weights, mode: Mode) -> ScoreStream:
+        scores, result, found = opened(self, lambda: synflow_of_parts(self, leaves, self.inputs, mode), training=False)
         self.mode = mode
         self.unused = set(self.weights) - found.used if found.used else set()
         self.without_surrogate = found.without_surrogate
         self.result = float(result)
         self.vanishing = self._vanishes(self.result)
-        return ScoreStream([whole[name] for name in self.weights])
+        return ScoreStream([scores[name] for name in self.weights])
 
     def _replayed(self, replay: Replay) -> ScoreStream:
         scores = replay.scores(self.weights, self.channels)

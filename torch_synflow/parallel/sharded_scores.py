@@ -66,6 +66,7 @@ def scores_of_network(
         fault = _fault(method, network, entries, scores, greatest)
         if not fault and not (network.vanishing and mode is method._modes[0]):
             return scores
+        del stream, scores  # before there are those of the next mode
     raise ValueError(fault)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow._torch.functions import run_unseen
@@ -17,6 +16,7 @@ from torch_synflow.model.layout import Layout, is_sharded, part_of
 from torch_synflow.model.parameters import held_parameters
 from torch_synflow.parallel.ranks.exchange import greatest
 from torch_synflow.parallel.ranks.meeting import Meeting
+from torch_synflow.scoring.precision import wider
 from torch_synflow.scoring.task import Weights
 
 
@@ -78,6 +78,8 @@ class ShardedWeights:
         self._meeting = meeting
         self.layouts: dict[str, Layout] = {}
         self._names: dict[tuple[nn.Module, str], str] = {}
+        self._parts: Weights = {}
+        self._gathered: dict[StorageWeakRef, Callable[[], Tensor]] = {}
         first: dict[int, str] = {}
         for module, name, key, parameter in held_parameters(model):
             if is_sharded(parameter):
@@ -106,41 +108,64 @@ class ShardedWeights:
                 raise
             raise self._meeting.lost(error) from error
 
+    def leaves(self, parts: Weights, floor: torch.dtype) -> Weights:
+        """Leaves of a new autograd graph that stand for parts, at least as wide as ``floor``, and take no memory.
+
+        The parts are read where weights are gathered, which alone are as wide. A tensor that is whole on every rank is
+        its own leaf.
+        """
+        self._parts = parts
+
+        def leaf(part: Tensor, *, stands: bool) -> Tensor:
+            dtype = wider(part, floor)
+            made = torch.zeros((), dtype=dtype, device=part.device).expand(part.shape) if stands else part.to(dtype)
+            return made.detach().requires_grad_()
+
+        return {name: leaf(part, stands=name in self.layouts) for name, part in parts.items()}
+
+    def _kept(self, gather: Callable[[], Tensor]) -> Tensor:
+        """A whole weight, and how it is gathered remembered as long as its memory is there."""
+        made = gather()
+        for gone in [storage for storage in self._gathered if storage.expired()]:
+            del self._gathered[gone]
+        self._gathered[StorageWeakRef(made.untyped_storage())] = gather
+        return made
+
+    def pack(self, tensor: Tensor) -> Any:
+        """What autograd saves in place of a tensor: of a whole weight, or a view of it, how to gather it again."""
+        gather = self._gathered.get(StorageWeakRef(tensor.untyped_storage()))
+        return tensor if gather is None else (gather, tensor.shape, tensor.stride(), tensor.storage_offset())
+
+    def unpack(self, packed: Any) -> Tensor:
+        """The tensor that :meth:`pack` was given."""
+        if isinstance(packed, Tensor):
+            return packed
+        gather, shape, stride, offset = packed
+        return self._kept(gather).as_strided(shape, stride, offset)
+
     def call(self, model: nn.Module, state: Weights, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The model's outputs, with ``state`` in place of its parameters and buffers: parts of those that are sharded.
 
         What FSDP2 and tensor parallelism do before and after a module is left out, and masks, which the parts have.
         """
-        living: dict[int, str] = {}
 
         def whole(key: str) -> Tensor:
-            part, layout = state[key], self.layouts[key]
-            made: Tensor = run_unseen(_Gathered, part, lambda p: self.gather(layout, p), layout)
-            made.__dict__.update(part.__dict__)  # what a surrogate has marked it with
-            place = made.untyped_storage().data_ptr()
-            living[place] = key
-            weakref.finalize(made, living.pop, place, None)
+            leaf, layout = state[key], self.layouts[key]
+
+            def gather(part: Tensor) -> Tensor:
+                held = self._parts.get(key, leaf) if part is leaf else part
+                return self._kept(lambda: self.gather(layout, held).to(leaf.dtype))
+
+            made: Tensor = run_unseen(_Gathered, leaf, gather, layout)
+            made.__dict__.update(leaf.__dict__)  # what a surrogate has marked it with
             return made
-
-        def pack(tensor: Tensor) -> Any:
-            key = living.get(tensor.untyped_storage().data_ptr()) if tensor.numel() else None
-            if key is None:
-                return tensor
-            return key, tensor.dtype, tensor.shape, tensor.stride(), tensor.storage_offset()
-
-        def unpack(packed: Any) -> Tensor:
-            if isinstance(packed, Tensor):
-                return packed
-            key, _, shape, stride, offset = packed
-            return self.gather(self.layouts[key], state[key]).as_strided(shape, stride, offset)
 
         before = [(module, dict(module.__dict__)) for module in model.modules()]
         plain = {name: tensor for name, tensor in state.items() if name not in self.layouts}
         try:
             for module in model.modules():
                 self._open(module, whole)
-            with saved_tensors_hooks(pack, unpack):
-                return functional_call(model, plain, args, kwargs)
+            return functional_call(model, plain, args, kwargs)
         finally:
             for module, attributes in before:
                 module.__dict__.clear()

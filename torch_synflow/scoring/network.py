@@ -46,6 +46,7 @@ class Network:
         unused: the names of weights that the outputs do not depend on in this mode, as far as a method has found.
         dtype: the precision to which inputs are cast.
         device: the device of the scored weights.
+        saved_by: hooks that pack and unpack the tensors that autograd saves; empty for none.
     """
 
     #: whether the rest of the model does not read the outputs of submodules that count
@@ -90,6 +91,7 @@ class Network:
             if isinstance(value, Tensor) and f"{name}_orig" not in module._parameters
         ]
         self._call: Callable[..., Any] = functional_call if task.shards is None else task.shards.call
+        self.saved_by = () if task.shards is None else (task.shards.pack, task.shards.unpack)
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floor, *floating, key=lambda dtype: torch.finfo(dtype).bits)
         self.unpruned = all(bool(mask.all()) for mask in masks)
@@ -99,7 +101,7 @@ class Network:
 
         A forward that writes to its inputs writes to copies.
         """
-        with NoCheckpoints():
+        with NoCheckpoints(*self.saved_by):
             if self._counted is None:
                 return self._run(weights, inputs)
             return self._counted.of(lambda: self._run(weights, inputs), alone=self.counted_alone)

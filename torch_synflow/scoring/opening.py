@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
 from torch_synflow._torch.compiled import run_uncompiled
 from torch_synflow._torch.functions import show_autograd_functions
@@ -14,7 +16,8 @@ from torch_synflow.scoring.network import Network
 
 def differentiating(network: Network, work: Callable[[], Result]) -> Result:
     """Return the result of ``work``, with gradients enabled and in the network's precision."""
-    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(network.device.type, enabled=False):
+    saved = saved_tensors_hooks(*network.saved_by) if network.saved_by else nullcontext()
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(network.device.type, enabled=False), saved:
         return work()
 
 

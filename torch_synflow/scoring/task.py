@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 Weights = dict[str, Tensor]
@@ -19,6 +20,15 @@ class Shards(Protocol):
 
     def zero_throughout(self, parts: Weights) -> set[str]:
         """The names of the tensors that are all zero on all processes."""
+
+    def leaves(self, parts: Weights, floor: torch.dtype) -> Weights:
+        """Leaves of a new autograd graph that stand for parts, at least as wide as ``floor``, and take no memory."""
+
+    def pack(self, tensor: Tensor) -> Any:
+        """What autograd saves in place of a tensor: of a whole weight how to gather it again."""
+
+    def unpack(self, packed: Any) -> Tensor:
+        """The tensor that :meth:`pack` was given."""
 
     def call(self, model: nn.Module, state: Weights, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The model's outputs with ``state`` (parts of sharded tensors), like ``functional_call``."""
