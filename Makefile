@@ -39,7 +39,7 @@ test: $(VENV)/test.installed
 	@echo "== Types"
 	@$(BIN)/mypy
 	@echo "== Tests and examples: some minutes"
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/test.installed
 	@echo "== Slow tests: about half an hour on 2 cores"
