@@ -31,7 +31,7 @@ COMPARED = (
     "synflow-7",
     "synflow-a",
     "synflow-b",
-)  # of which there are the authors' accuracies
+)  # with accuracies of the authors
 
 
 def command_list() -> int:

@@ -211,10 +211,10 @@ def finish(top: Axes, low: Axes, name: str, result: Numbers) -> None:
 
 def main() -> None:
     """Run the demo: its numbers, picture and table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description="Prune, train and test; draw.")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for demo.json, demo.png")
-    parser.add_argument("--epochs", type=positive(int), default=10, help="of training (default 10)")
-    parser.add_argument("--seeds", type=positive(int), default=2, help="repetitions (default 2)")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.demo", description="Prune, train, test and draw.")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of demo.json and demo.png")
+    parser.add_argument("--epochs", type=positive(int), default=10, help="training epochs (default 10)")
+    parser.add_argument("--seeds", type=positive(int), default=2, help="number of seeds (default 2)")
     options = parser.parse_args()
     print(f"{len(METHODS)} methods on {len(NETWORKS)} networks at {STEPS + 1} compressions, {options.seeds} seeds ...")
     options.out.mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,7 @@ def main() -> None:
     unfinished.write_text(json.dumps(numbers, indent=1) + "\n")
     unfinished.replace(options.out / "demo.json")
     caption = (
-        "▲ critical compression: above it a layer is empty.   ○ last path: above it none joins input and output.\n"
+        "▲ critical compression: above it, a layer is empty.   ○ last path: above it, no path joins input and output.\n"
         f"Means (bands: ranges) over {options.seeds} seeds; {options.epochs} epochs of SGD; 360 test images."
     )
     draw(results, caption, options.out / "demo.png")

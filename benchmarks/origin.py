@@ -26,7 +26,7 @@ CODE = ("benchmarks", "torch_synflow", ":(exclude)benchmarks/results")
 
 
 def origin(command: str, arguments: Sequence[str] | None = None, device: str = "cpu") -> dict[str, Any]:
-    """What stands beside the numbers of a command.
+    """The origin that is stored with the numbers of a command.
 
     Args:
         command: without its arguments, ``"python -m benchmarks.speed"``.

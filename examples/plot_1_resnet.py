@@ -32,7 +32,7 @@ print(report)
 
 # %%
 # Densities differ by layer, and large layers lose most. The 1x1 convolutions of shortcuts lose more than their size
-# suggests, because a path through one has fewer weights (Frankle et al. 2021, appendix J). The blocks beside them keep
+# suggests, because a path through one has fewer weights (Frankle et al. 2021, appendix J). The parallel blocks keep
 # the network connected.
 
 figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")

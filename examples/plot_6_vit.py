@@ -37,7 +37,7 @@ print(*(warning.message for warning in caught), sep="\n")
 
 # %%
 # What flows through each layer, over what flows through the head, which all of it passes. Attention and MLP are
-# branches beside a residual stream, so each carries a part, and biases and the class token add to what the patches
+# branches of a residual stream, so each carries a part, and biases and the class token add to what the patches
 # bring.
 
 names = {module: name for name, module in vit.named_modules()}

@@ -56,7 +56,7 @@ def lit(fuse: Fuse) -> Iterator[None]:
 
 
 def passing(place: str) -> None:
-    """What a user's function of this kind calls wherever it is called; does nothing outside of ``lit``."""
+    """What a user's function of this kind calls wherever it is called; does nothing outside ``lit``."""
     if _lit:
         _lit[-1].passes(place)
 

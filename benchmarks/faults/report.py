@@ -91,10 +91,13 @@ def command(
         The exit status: 1 where something did not hold.
     """
     parser = argparse.ArgumentParser(prog=f"python -m benchmarks.faults.{name}", description=description)
-    parser.add_argument("--trials", type=positive(int), default=200, help="how many (default 200)")
-    parser.add_argument("--seed", type=not_negative(int), default=0, help="of all of them (default 0)")
+    parser.add_argument("--trials", type=positive(int), default=200, help="number of trials (default 200)")
+    parser.add_argument("--seed", type=not_negative(int), default=0, help="seed of all trials (default 0)")
     parser.add_argument(
-        "--only", type=not_negative(int), metavar="SEED", help="one trial alone, as a violation names it"
+        "--only",
+        type=not_negative(int),
+        metavar="SEED",
+        help="run only the trial with this seed, as printed with a violation",
     )
     parser.add_argument("--out", type=Path, default=RESULTS / "faults" / f"{name}.json")
     options = parser.parse_args(arguments)

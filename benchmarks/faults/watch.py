@@ -1,4 +1,4 @@
-"""Places inside torch and the library where a fault can happen, watched from outside of the call."""
+"""Places inside torch and the library where a fault can happen, watched from outside the call."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the papers say of masks and scores, beside what comes out here."""
+"""The papers' statements about masks and scores, compared with our results."""

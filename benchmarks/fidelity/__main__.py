@@ -1,7 +1,7 @@
-"""The papers' statements beside ours: ``python -m benchmarks.fidelity --data cifar10=PATH``.
+"""The papers' statements compared with our results: ``python -m benchmarks.fidelity --data cifar10=PATH``.
 
-Prints what the paper says, what comes out here and the difference, and writes all to JSON. Trials that have a result
-are not run again; rows that are not asked for stay in the file as they were.
+Prints the paper's value, ours and the difference, and writes them to JSON. Trials with a result do not run again, and
+rows that are not selected stay in the file.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks.fidelity", description=__doc__, argument_default=argparse.SUPPRESS
     )
     add = whole.add_argument
-    add("--rows", nargs="+", metavar="NAME", help="rows, or the first parts of their names: neurons, neurons/synflow")
+    add("--rows", nargs="+", metavar="NAME", help="names of rows, or their first parts: neurons, neurons/synflow")
     add("--list", action="store_true", help="print the names")
-    add("--seeds", type=positive(int), default=1, help="of which the mean is taken (default 1)")
+    add("--seeds", type=positive(int), default=1, help="number of seeds for the mean (default 1)")
     add("--data", nargs="+", metavar="NAME=PATH", help="a folder or archive with train/<class>/ and test/<class>/")
     add("--cache", type=Path, help="folder of decoded data")
-    add("--download", action="store_true", help="download data that are not there")
+    add("--download", action="store_true", help="download missing data")
     add("--device", default="cpu", help="cpu (default), cuda, ...")
-    add("--threads", type=positive(int), help="of torch")
+    add("--threads", type=positive(int), help="torch threads")
     add("--results", type=Path, default=RESULTS / "trials", help="folder of trials (default benchmarks/results/trials)")
     add("--out", type=Path, default=RESULTS / "fidelity.json", help="default benchmarks/results/fidelity.json")
     return whole

@@ -17,7 +17,7 @@ IMAGENET = {18: "imagenet/torchvision_resnet18", 34: "imagenet/torchvision_resne
 
 
 def is_finite(pair: str, dtype: torch.dtype, seed: int = 0) -> bool:
-    """Whether R is finite in a plain pass of ones with absolute weights, without exponents beside the values."""
+    """Whether R is finite in a plain pass of ones with absolute weights, without separate exponents."""
     dataset, network = split(pair)
     trial = Trial(measure="masks", dataset=dataset, network=network, recipe=frankle(dataset, network), seed=seed)
     model = new_network(trial).to(dtype).eval()

@@ -48,7 +48,7 @@ class Row:
         ]
 
     def outcome(self, results: Sequence[Sequence[Result]]) -> dict[str, Any]:
-        """Ours beside the paper's: the mean over the seeds, its distance from what the paper says, plain JSON."""
+        """Our value and the paper's as plain JSON: the mean over the seeds, and its distance from the paper's value."""
         values = [float(self.value(*of_seed)) for of_seed in results]
         ours = mean(values)
         difference = ours - min(max(ours, self.low), self.high)

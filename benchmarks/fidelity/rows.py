@@ -167,9 +167,9 @@ def _collapse() -> list[Row]:
                 what=f"log10 of the first compression with an empty layer, by half decades, VGG-19, {title}",
                 value=first_empty, trials=grid, bound=0),
         ]  # fmt: skip
-    # one image a class, as the hundred iterations of ten are those of a long night on a CPU
+    # one image per class, because a hundred iterations of ten images take a CPU a long night
     once, often = (_synflow("limit", VGG, name, examples=1) for name in ("snip", "iterative_snip"))
-    of_snip = "of VGG-16, SNIP with 100 iterations, one image a class"
+    of_snip = "of VGG-16, SNIP with 100 iterations, one image per class"
     rows += [
         Row(name="collapse/iterative-snip/up", source=f"{TANAKA}, figure 7", paper="> 0", low=APART, high=math.inf,
             what=f"critical compression {of_snip}, over that with one, in log10", bound=0, trials=(once, often),

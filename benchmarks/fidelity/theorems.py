@@ -59,7 +59,7 @@ def images() -> Tensor:
 
 
 def cuts(model: nn.Module) -> list[list[str]]:
-    """Sets of layers that separate input from output: single ones, and those beside a shortcut that has weights."""
+    """Sets of layers that separate input from output: single layers, or layers and their parallel shortcut."""
     layers = [name for name, m in model.named_modules() if isinstance(m, (nn.Conv2d, nn.Linear))]
     found = [[name] for name in layers if "." not in name]
     for shortcut in (name for name in layers if "shortcut" in name):

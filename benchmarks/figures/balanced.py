@@ -89,7 +89,7 @@ FIGURES = (
     ),
     Figure(
         "balanced-structure",
-        "what is left by SynFlow with equal shares for branches",
+        "remaining network of SynFlow with equal shares for branches",
         NETWORKS,
         _structure,
         structure,

@@ -1,4 +1,4 @@
-"""Panels that compare methods: accuracy against compression, a line a method."""
+"""Panels that compare methods: accuracy against compression, one line per method."""
 
 from __future__ import annotations
 

@@ -107,14 +107,14 @@ def draw(ax: Any, panel: Panel, records: Records) -> None:
             if density == 1:
                 ax.plot([cost], [accuracy], "k+", markersize=7)
     ax.set_xscale("log")
-    ax.set_xlabel(f"{panel.note['unit']} to find the mask and train (+: unpruned)")
+    ax.set_xlabel(f"{panel.note['unit']} to find the mask and to train (+: unpruned)")
     if ax.lines:
         accuracy_axis(ax, "test accuracy (%)")
 
 
 def text(panels: Sequence[Panel], records: Records) -> str:
     """The least cost at which each method comes within so many points of unpruned, over that of unpruned training."""
-    rows = ["least cost within so many points of unpruned, over that of unpruned training (density)"]
+    rows = ["least cost within these points of the unpruned accuracy, relative to unpruned training (density)"]
     for panel in panels:
         rows.append(f"{panel.title:<52}" + "".join(f"{within:>18g}" for within in WITHIN))
         for line in panel.lines:

@@ -21,7 +21,7 @@ class PairedTest:
     """Two one-sided t tests (TOST) of paired differences against a margin.
 
     Attributes:
-        differences: one a seed, in points of accuracy.
+        differences: one per seed, in points of accuracy.
         margin: the difference that is taken for none, above 0.
         level: of each one-sided test; the interval then covers ``1 - 2 * level``.
 

@@ -160,7 +160,7 @@ def _over_time(choice: Choice, pairs: tuple[str, ...], *, groups: Sequence[tuple
 
 
 def _effective(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
-    """Effective parameters after shuffling over those before (figure 16): two lines of trials a method."""
+    """Effective parameters after shuffling over those before (figure 16): two lines of trials per method."""
     panels = []
     for pair in pairs:
         lines = []
@@ -188,13 +188,13 @@ _FIGURES = (
            _accuracy),
     Figure("frankle-4", "ablations at initialisation", PAIRS, partial(_by_method, groups=_figure_4), _accuracy),
     Figure("frankle-5", "neurons by sparsity", PAIRS, partial(_at_matching, ways=NEURONS), layers.neuron_sparsity),
-    Figure("frankle-6", "accuracy by the time of pruning", SMALL, partial(_over_time, groups=[("", OVER_TIME)]),
+    Figure("frankle-6", "accuracy against the time of pruning", SMALL, partial(_over_time, groups=[("", OVER_TIME)]),
            accuracies.accuracy_by_time),
     Figure("frankle-8", "baselines", PAIRS,
            partial(_sweep, ways=[*map(at_start, ("random", "magnitude")), AFTER, TICKET]), _accuracy),
     Figure("frankle-9", "ablations after training", SMALL, partial(_by_method, groups=_figure_9), _accuracy,
            columns=4),
-    Figure("frankle-10", "ablations by the time of pruning", SMALL,
+    Figure("frankle-10", "ablations against the time of pruning", SMALL,
            partial(_over_time, groups=ABLATIONS_OVER_TIME), accuracies.accuracy_by_time, columns=4),
     Figure("frankle-11", "iterative SNIP", PAIRS, partial(_sweep, ways=[*map(at_start, ("snip", "iterative_snip"))]),
            _accuracy),

@@ -48,7 +48,7 @@ def draw(ax: Any, panel: Panel, records: Records) -> None:
     ax.axhspan(-panel.note["margin"], panel.note["margin"], color="#dddddd", linewidth=0)
     count = len(panel.lines)
     for number, (line, tests) in enumerate(tests_of(panel, records)):
-        aside = 1 + 0.025 * (number - count / 2)  # beside each other
+        aside = 1 + 0.025 * (number - count / 2)  # side by side
         xs = [100 * density * aside for density, _ in tests]
         means = [test.mean for _, test in tests]
         halves = [test.interval[1] - test.mean if len(test.differences) > 1 else 0.0 for _, test in tests]
@@ -60,7 +60,7 @@ def draw(ax: Any, panel: Panel, records: Records) -> None:
 
 def text(panels: Sequence[Panel], records: Records) -> str:
     """A line for each panel, ablation and density."""
-    rows = ["mean difference, 90 % interval, p of no worse and no better than the margin, verdict"]
+    rows = ["mean difference, 90 % interval, p of not worse and not better than the margin, verdict"]
     for panel in panels:
         for line, tests in tests_of(panel, records):
             for density, test in tests:

@@ -29,7 +29,7 @@ def layer_profile(ax: Any, panel: Panel, records: Records) -> None:
                         clip_on=False, markersize=3)  # fmt: skip
     ax.set_yscale("log")
     ax.set_xlabel("layer (x: empty)")
-    ax.set_ylabel("share kept")
+    ax.set_ylabel("density")
 
 
 def units(ax: Any, panel: Panel, records: Records) -> None:
@@ -40,16 +40,16 @@ def units(ax: Any, panel: Panel, records: Records) -> None:
     places = [(abs(a), abs(b)) for a, b in pairs if a and b]
     if places:
         apart = [abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a or b]
-        ax.text(0.97, 0.04, f"apart by {100 * median(apart):.3g} %", transform=ax.transAxes, ha="right")
+        ax.text(0.97, 0.04, f"median difference {100 * median(apart):.3g} %", transform=ax.transAxes, ha="right")
         xs, ys = zip(*places, strict=True)
         ax.plot(xs, ys, ".", color=line.colour, markersize=2, alpha=0.6)
         ends = [min(*xs, *ys), max(*xs, *ys)]
-        ax.plot(ends, ends, ":", color="black", linewidth=0.9, label="in = out")
+        ax.plot(ends, ends, ":", color="black", linewidth=0.9, label="incoming = outgoing")
         ax.set_xscale("log")
         ax.set_yscale("log")
         plain_minor_ticks(ax)
-    ax.set_xlabel("|sum of scores in|")
-    ax.set_ylabel("|sum of scores out|")
+    ax.set_xlabel("|sum of incoming scores|")
+    ax.set_ylabel("|sum of outgoing scores|")
 
 
 def layer_scores(ax: Any, panel: Panel, records: Records) -> None:
@@ -101,7 +101,7 @@ def neuron_sparsity(ax: Any, panel: Panel, records: Records) -> None:
             shares = [100 * mean(values) for values in zip(*rows, strict=True)]
             ax.plot(range(101), shares, line.dash, color=line.colour, label=line.label)
             ax.plot([100], shares[-1:], line.marker, color=line.colour, clip_on=False)
-    ax.set_xlabel("sparsity of one, at least (%)")
+    ax.set_xlabel("sparsity of at least (%)")
     ax.set_ylabel(f"{counted} (%)")
 
 
@@ -136,4 +136,4 @@ def effective_ratio(ax: Any, panel: Panel, records: Records) -> None:
             banded(ax, plain, rows, deviations)
     ax.axhline(1, color="black", linewidth=0.7)
     kept_axis(ax, densities)
-    ax.set_ylabel("effective, shuffled / unmodified")
+    ax.set_ylabel("effective weights, shuffled / unmodified")

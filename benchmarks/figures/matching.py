@@ -89,7 +89,7 @@ def matching(line: Line, records: Records, margin: float) -> Matching:
 
 
 def proposed(panels: Sequence[Panel], records: Records) -> list[Trial]:
-    """The trials that the bisections ask for next, one density a line, as far as the budget goes."""
+    """The trials that the bisections ask for next, one density per line, as far as the budget goes."""
     every = {trial.name for panel in panels for trial in panel.trials()}
     spent = len(every & records.keys())
     found: dict[str, Trial] = {}

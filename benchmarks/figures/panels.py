@@ -19,7 +19,7 @@ class Line:
 
     Attributes:
         label: in the legend.
-        points: a place on the axis, and the trials there, one a seed.
+        points: a place on the axis, and the trials there, one per seed.
         colour, marker, dash: how it is drawn.
     """
 
@@ -38,7 +38,7 @@ class Panel:
         title: above it.
         lines: in it.
         limits: lines whose only point is a critical compression.
-        note: anything the drawing needs beside.
+        note: other values that the drawing needs.
     """
 
     title: str
@@ -65,7 +65,7 @@ class Figure:
         draw: draws one panel into axes.
         columns: of panels in the picture.
         band: what is drawn about the means of several seeds, in words.
-        text: what is printed beside the picture, if anything.
+        text: the text that is printed with the picture, if any.
         search: the trials to run next, given the results that are there; without it all run at once.
     """
 

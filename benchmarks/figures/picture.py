@@ -1,4 +1,4 @@
-"""One picture of several panels, and the authors' accuracies beside ours."""
+"""One picture of several panels, with the authors' accuracies and ours."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def save(figure: Any, path: Path) -> None:
 
 
 def table(panels: Sequence[Panel], records: Records, reference: Reference | None) -> str:
-    """The mean accuracies of each method as text, and the authors' beside them."""
+    """The mean accuracies of each method and of the authors, as text."""
     lines = []
     for panel in panels:
         rows: dict[str, dict[float, float]] = {}
@@ -96,7 +96,7 @@ def table(panels: Sequence[Panel], records: Records, reference: Reference | None
 class Reference:
     """The authors' accuracies of figure 6, from a CSV; drawn as dashed lines.
 
-    The columns are ``dataset, model, method, log10_compression`` and then one accuracy a run.
+    The columns are ``dataset, model, method, log10_compression`` and then one accuracy per run.
     """
 
     COLUMNS = ("dataset", "model", "method", "log10_compression")

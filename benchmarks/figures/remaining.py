@@ -65,7 +65,9 @@ def draw(ax: Any, panel: Panel, records: Records) -> None:
 
 def text(panels: Sequence[Panel], records: Records) -> str:
     """The share of weights, and the area under the steps over that of the unpruned network."""
-    rows = ["lowest share of weights within the margin of unpruned, and weights over training (unpruned: 1)"]
+    rows = [
+        "lowest share of weights within the margin of the unpruned accuracy, and weights over training (unpruned: 1)"
+    ]
     for panel in panels:
         for line in panel.lines:
             density = lowest_near(line, records, panel.note["margin"])
@@ -77,6 +79,6 @@ def text(panels: Sequence[Panel], records: Records) -> str:
 
 
 FIGURES = (
-    Figure("frankle-1", "weights left over training, near unpruned accuracy", (MAIN[-1],), _panels, draw, columns=2,
+    Figure("frankle-1", "weights left during training, near unpruned accuracy", (MAIN[-1],), _panels, draw, columns=2,
            text=text),
 )  # fmt: skip

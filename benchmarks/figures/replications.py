@@ -117,7 +117,7 @@ def _ours(line: Line, records: Records) -> list[float]:
 
 
 def draw_table(ax: Any, panel: Panel, records: Records) -> None:
-    """Reported, replicated and ours, a row of dots a line."""
+    """Reported, replicated and ours, one row of dots per line."""
     for height, (line, (reported, replicated)) in enumerate(zip(panel.lines, panel.note["published"], strict=True)):
         for value, marker, label in ((reported, "x", "reported"), (replicated, "|", "Frankle et al.")):
             if value is not None:

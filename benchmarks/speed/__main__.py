@@ -1,8 +1,8 @@
-"""What SynFlow's iterations cost: ``python -m benchmarks.speed``; ratios within one process are what counts.
+"""The cost of SynFlow's iterations: ``python -m benchmarks.speed``. Compare ratios within one process.
 
-Beside ours: as many bare dense passes of the same network in float32 (forward and backward of one input of ones),
-the loop that torch's own functions allow (scores, then ``global_unstructured``, once an iteration), and, with
-``--peer`` and a checkout of github.com/ganguli-lab/Synaptic-Flow, the SynFlow authors' code on the same weights.
+The command compares our code with as many bare dense passes of the same network in float32 (forward and backward of
+one input of ones), with the loop that torch's own functions allow (scores, then ``global_unstructured``, once per
+iteration), and, with ``--peer`` and a checkout of github.com/ganguli-lab/Synaptic-Flow, with the SynFlow authors' code.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["vgg16"])
     parser.add_argument("--compressions", nargs="+", type=float, default=[100.0, 10_000.0])
     parser.add_argument("--iterations", type=int, default=100)
-    parser.add_argument("--runs", type=int, default=3, help="of which medians are taken (default 3)")
+    parser.add_argument("--runs", type=int, default=3, help="number of runs for medians (default 3)")
     parser.add_argument("--stock", action="store_true", help="measure torch's own loop too, which is slow")
     parser.add_argument("--peer", type=Path, help="a checkout of the SynFlow authors' code")
     parser.add_argument("--device", default="cpu", help="cpu (the default) or cuda")

@@ -122,7 +122,7 @@ def built(name: str) -> tuple[nn.Module, int, int]:
 
 
 def variants_of(name: str, chosen: Sequence[str] | None) -> list[str]:
-    """What is measured on a network: all, or what was chosen, beside the engine as it is."""
+    """The variants to measure on a network, all or the chosen ones, and the unchanged engine."""
     every = [*WITHOUT, *(v for v in INSTEAD if name == "resnet20" or v not in ONLY_SMALL)]
     return [AS_IT_IS, *(v for v in every if chosen is None or v in chosen)]
 
@@ -188,9 +188,9 @@ def main() -> None:
     """Measure, print, and write JSON after each network."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.ablation", description=__doc__)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--variants", nargs="+", choices=[*WITHOUT, *INSTEAD], help="all by default")
-    parser.add_argument("--runs", type=int, default=5, help="of which medians are taken (default 5)")
-    parser.add_argument("--memory", action="store_true", help="measure memory, and not time")
+    parser.add_argument("--variants", nargs="+", choices=[*WITHOUT, *INSTEAD], help="variants (default: all)")
+    parser.add_argument("--runs", type=int, default=5, help="number of runs for medians (default 5)")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="a file (default: benchmarks/results/ablation[_memory].json)")
     options = parser.parse_args()

@@ -85,7 +85,7 @@ def measure(name: str) -> dict[str, Any]:
 def main() -> None:
     """Run the models, print the table, write the JSON file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.architectures", description=__doc__)
-    parser.add_argument("models", nargs="*", help="by default all; the two largest need 20 GB")
+    parser.add_argument("models", nargs="*", help="models (default: all; the two largest need 20 GB)")
     parser.add_argument("--out", type=Path, help=f"default benchmarks/results/{OUT.name} for all models, else none")
     options = parser.parse_args()
     chosen: list[str] = options.models

@@ -44,7 +44,7 @@ def peer_of_equal_counts(
 ) -> None:
     """The authors' SynFlow in float64, told to remove as many entries as ours does.
 
-    They floor the number to remove, and SynFlow's masks after many iterations differ by per cents when one entry
+    They floor the number to remove, and SynFlow's masks after many iterations differ by percents if one entry
     more or less goes at the first, or when rounding in float32 exchanges two: only so can masks be compared.
     """
     pruner = authors(checkout, model.double().eval(), "SynFlow")

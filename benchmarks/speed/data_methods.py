@@ -1,4 +1,4 @@
-"""SNIP and GraSP beside the SynFlow authors' loops: ``python -m benchmarks.speed.data_methods --peer CHECKOUT``.
+"""SNIP and GraSP compared with the SynFlow authors' loops: ``python -m benchmarks.speed.data_methods --peer CHECKOUT``.
 
 The checkout is one of github.com/ganguli-lab/Synaptic-Flow. Both score and prune the same network once, in training
 mode, with the same 100 examples. Times are taken in turns in one process, so that their ratio, ours to theirs, is what
@@ -116,8 +116,8 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, help="a checkout of the SynFlow authors' code")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--runs", type=int, default=7, help="of which times' medians are taken (default 7)")
-    parser.add_argument("--repeats", type=int, default=3, help="of which peaks' medians are taken (default 3)")
+    parser.add_argument("--runs", type=int, default=7, help="number of runs for median times (default 7)")
+    parser.add_argument("--repeats", type=int, default=3, help="number of runs for median peaks (default 3)")
     parser.add_argument("--out", type=Path, default=RESULTS / "data_methods.json")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()

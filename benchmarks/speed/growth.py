@@ -108,10 +108,10 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Measure, print, draw, and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.growth", description=__doc__)
-    parser.add_argument("--factors", nargs="+", type=float, default=list(FACTORS), help="of VGG-16's widths")
+    parser.add_argument("--factors", nargs="+", type=float, default=list(FACTORS), help="factors of VGG-16's widths")
     parser.add_argument("--iterations", type=int, default=100)
     parser.add_argument("--compression", type=float, default=100.0)
-    parser.add_argument("--stock", action="store_true", help="torch's global_unstructured, once, beside")
+    parser.add_argument("--stock", action="store_true", help="also run torch's global_unstructured once")
     parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=RESULTS / "growth.json")
     options = parser.parse_args()

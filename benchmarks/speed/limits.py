@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", default=smallest_first())
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS)[:3])
     parser.add_argument("--iterations", type=int, default=100)
-    parser.add_argument("--amount", type=float, help="what to remove; by default down to max compression")
+    parser.add_argument("--amount", type=float, help="amount to remove (default: down to max compression)")
     parser.add_argument("--out", type=Path, default=RESULTS / "limits.json")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(options.out.read_text())["rows"] if options.out.exists() else []

@@ -120,9 +120,9 @@ def main() -> None:
     """Measure, print, and write JSON after each network."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.pruned_training", description=__doc__)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--batches", nargs="+", type=positive(int), default=[16], help="sizes (default 16)")
-    parser.add_argument("--steps", type=positive(int), default=10, help="of a run (default 10)")
-    parser.add_argument("--runs", type=positive(int), default=5, help="of which medians are taken (default 5)")
+    parser.add_argument("--batches", nargs="+", type=positive(int), default=[16], help="batch sizes (default 16)")
+    parser.add_argument("--steps", type=positive(int), default=10, help="steps per run (default 10)")
+    parser.add_argument("--runs", type=positive(int), default=5, help="number of runs for medians (default 5)")
     parser.add_argument("--device", default=default_device())
     parser.add_argument("--out", type=Path, default=RESULTS / "pruned_training.json")
     options = parser.parse_args()

@@ -69,10 +69,12 @@ def measure(workers: int, trials: list[Trial]) -> tuple[float, float]:
 def main() -> None:
     """Measure, print, and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.scaling", description=__doc__)
-    parser.add_argument("--workers", nargs="+", type=positive(int), default=[1, 2], help="default 1 2")
-    parser.add_argument("--trials", type=positive(int), default=32, help="of each number of workers (default 32)")
-    parser.add_argument("--epochs", type=positive(int), default=10, help="of each trial (default 10)")
-    parser.add_argument("--runs", type=positive(int), default=3, help="of which medians are taken (default 3)")
+    parser.add_argument(
+        "--workers", nargs="+", type=positive(int), default=[1, 2], help="numbers of workers (default 1 2)"
+    )
+    parser.add_argument("--trials", type=positive(int), default=32, help="trials per number of workers (default 32)")
+    parser.add_argument("--epochs", type=positive(int), default=10, help="epochs per trial (default 10)")
+    parser.add_argument("--runs", type=positive(int), default=3, help="number of runs for medians (default 3)")
     parser.add_argument("--out", type=Path, default=RESULTS / "scaling.json")
     options = parser.parse_args()
     trials = trials_of(options.trials, options.epochs)

@@ -161,7 +161,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     colours = dict(zip(METHODS, ("#0072B2", "#009E73", "#D55E00", "0.5"), strict=True))
     for column, name in enumerate(names):
         grid[0, column].set(title=name, xscale="log", xlim=(7, 1400))
-        grid[1, column].set(xscale="log", yscale="log", xlim=(7, 1400), ylim=(1e-4, 1.5), xlabel="compression")
+        grid[1, column].set(xscale="log", yscale="log", xlim=(7, 1400), ylim=(1e-4, 1.5), xlabel="compression ratio")
         for method, colour in colours.items():
             line = sorted((r for r in rows if (r["network"], r["method"]) == (name, method)), key=lambda r: r["amount"])
             x = [1 / (1 - row["amount"]) for row in line]
@@ -202,11 +202,11 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=SHOWN, default=list(SHOWN))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--amounts", nargs="+", type=float, default=list(AMOUNTS))
-    parser.add_argument("--runs", type=positive(int), default=5, help="after one that does not count (default 5)")
-    parser.add_argument("--batch", type=positive(int), default=128, help="of a training step (default 128)")
-    parser.add_argument("--iterations", type=positive(int), default=100, help="of SynFlow (default 100)")
+    parser.add_argument("--runs", type=positive(int), default=5, help="number of runs after a warm-up run (default 5)")
+    parser.add_argument("--batch", type=positive(int), default=128, help="batch size of a training step (default 128)")
+    parser.add_argument("--iterations", type=positive(int), default=100, help="iterations of SynFlow (default 100)")
     parser.add_argument("--compiled", action="store_true", help="time compiled models")
-    parser.add_argument("--untimed", action="store_true", help="parameters, MACs and file sizes alone")
+    parser.add_argument("--untimed", action="store_true", help="only parameters, MACs and file sizes")
     parser.add_argument("--device", default=default_device())
     parser.add_argument("--out", type=Path, help="default smaller.json or smaller_untimed.json of the results")
     options = parser.parse_args()

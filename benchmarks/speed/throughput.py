@@ -3,7 +3,7 @@
 Measured in one process and in turns, on a CPU as the time of the process: loading and augmenting batches alone; the
 bare training loop over batches that are ready; training a pruned network as trials do, loading included; and, with
 ``--peer`` and a checkout of github.com/ganguli-lab/Synaptic-Flow, a whole trial as that script runs it (prune by
-SynFlow, train an epoch, test) beside the same trial here, on the same images.
+SynFlow, train an epoch, test) compared with the same trial here, on the same images.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def part(images: Images, count: int) -> Images:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """What work takes: on a GPU until it is done there; on the CPU its own time, as other processes may run beside."""
+    """What work takes: on a GPU until it is done there; on the CPU its own time, because other processes may run."""
     if device.type == "cpu":
         start = time.process_time()
         work()
@@ -194,9 +194,11 @@ def main() -> None:
     """Measure, print, and write JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.throughput", description=__doc__)
     parser.add_argument("--pair", nargs="+", default=["digits/vgg_small"], metavar="DATASET/NETWORK")
-    parser.add_argument("--images", type=positive(int), default=5000, help="how many to train on (default 5000)")
-    parser.add_argument("--runs", type=positive(int), default=3, help="of which medians are taken (default 3)")
-    parser.add_argument("--channels-last", action="store_true", help="for what is ours; the authors' code has no such")
+    parser.add_argument("--images", type=positive(int), default=5000, help="number of training images (default 5000)")
+    parser.add_argument("--runs", type=positive(int), default=3, help="number of runs for medians (default 3)")
+    parser.add_argument(
+        "--channels-last", action="store_true", help="for our code; the authors' code has no such option"
+    )
     parser.add_argument("--device", default=default_device())
     parser.add_argument("--data", nargs="+", metavar="NAME=PATH", help="a folder or archive of images")
     parser.add_argument("--cache", type=Path, help="folder of decoded data")

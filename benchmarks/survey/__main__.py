@@ -34,7 +34,7 @@ def main() -> None:
     """Measure what is not in the file yet."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.survey", description=__doc__)
     parser.add_argument("--libraries", nargs="+", choices=LIBRARIES, default=list(LIBRARIES))
-    parser.add_argument("--models", nargs="+", help="names of models, all by default")
+    parser.add_argument("--models", nargs="+", help="names of models (default: all)")
     parser.add_argument("--iterations", type=positive(int), default=ITERATIONS)
     parser.add_argument("--out", type=Path, default=OUT, help=f"default benchmarks/results/{OUT.name}")
     options = parser.parse_args()

@@ -21,7 +21,7 @@ class Choice:
     Attributes:
         pair: of data set and network, ``("cifar10/vgg16_bn", ...)``.
         seeds: how many.
-        methods: those of the figure's methods to run, and those of other papers to show beside them.
+        methods: those of the figure's methods to run, and additional methods of other papers.
         densities: kept / total at which to prune.
         iterations: of the methods that iterate.
         examples: of each class, for the methods that score with data.

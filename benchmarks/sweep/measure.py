@@ -67,7 +67,7 @@ class Bench:
         return torch.Generator().manual_seed(self.trial.seed * 10 + purpose)
 
     def scoring(self) -> dict[str, Any]:
-        """What the method is given beside the network."""
+        """The arguments of the method in addition to the network."""
         if not self.trial.examples:
             return {}
         generator = self.generator(1)

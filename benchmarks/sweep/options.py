@@ -19,7 +19,7 @@ FOLDER = "folder of the results (default benchmarks/results/trials)"
 
 
 def parser(figures: Iterable[str]) -> argparse.ArgumentParser:
-    """All commands and options. Options without a value given are absent, so that those given are known."""
+    """All commands and options. Options without a value are absent, so the given options are known."""
     whole = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, argument_default=argparse.SUPPRESS
     )
@@ -27,13 +27,13 @@ def parser(figures: Iterable[str]) -> argparse.ArgumentParser:
     commands.add_parser("list", help="the figures")
     packing = commands.add_parser(
         "pack", help="fold finished results into one file per figure", argument_default=argparse.SUPPRESS,
-        description="Fold the results that lie in files of their own into one file of JSON lines per figure, the first "
-        "that has such a trial. Sweeps may run meanwhile.",
+        description="Fold results in single files into one file of JSON lines per figure, the first that has the "
+        "trial. Sweeps can run at the same time.",
     )  # fmt: skip
     packing.add_argument("--results", type=Path, help=FOLDER)
     for command, what in (("run", "run the trials of a figure that have no result"), ("plot", "draw a figure")):
         sub = commands.add_parser(command, help=what, argument_default=argparse.SUPPRESS)
-        sub.add_argument("figure", choices=list(figures), metavar="FIGURE", help="one of those that `list` shows")
+        sub.add_argument("figure", choices=list(figures), metavar="FIGURE", help="one of the figures of `list`")
         sub.add_argument("--results", type=Path, help=FOLDER)
         _which(sub)
         if command == "run":
@@ -45,20 +45,24 @@ def parser(figures: Iterable[str]) -> argparse.ArgumentParser:
 
 
 def _which(sub: argparse.ArgumentParser) -> None:
-    """Options that decide the trials."""
+    """Options that select the trials."""
     group = sub.add_argument_group("which trials (defaults are the paper's)")
     add = group.add_argument
     add("--pair", nargs="+", metavar="DATASET/NETWORK")
-    add("--seeds", type=positive(int), help="how many")
+    add("--seeds", type=positive(int), help="number of seeds")
     add("--methods", nargs="+", choices=METHODS)
     add("--densities", nargs="+", type=density, help="kept / total")
     add("--log10-compressions", nargs="+", type=float, help="log10 of total / kept, instead of --densities")
-    add("--iterations", type=positive(int), help="of the methods that iterate")
-    add("--examples", type=positive(int), help="of each class, for scoring")
-    add("--measure", choices=MEASURES, help="run this alone, of what the figure measures")
-    add("--margin", type=positive(float), help="points of accuracy that count as no difference, in tests (default 0.5)")
-    add("--budget", type=positive(int), help="trials, all that have a result included, that a search may take")
-    add("--epochs-scale", type=positive(float), help="makes schedules shorter or longer, in proportion")
+    add("--iterations", type=positive(int), help="iterations of iterative methods")
+    add("--examples", type=positive(int), help="examples per class, for scoring")
+    add("--measure", choices=MEASURES, help="run only this measurement of the figure")
+    add(
+        "--margin",
+        type=positive(float),
+        help="largest difference that counts as none, in points of accuracy (default 0.5)",
+    )
+    add("--budget", type=positive(int), help="largest number of trials of a search, including finished ones")
+    add("--epochs-scale", type=positive(float), help="factor by which schedules become longer or shorter")
     for field in fields(Recipe):
         flag = "--" + field.name.replace("_", "-")
         if field.type == "bool":
@@ -70,21 +74,21 @@ def _which(sub: argparse.ArgumentParser) -> None:
 
 
 def _where(sub: argparse.ArgumentParser) -> None:
-    """Options that decide where the trials run."""
+    """Options that select where the trials run."""
     group = sub.add_argument_group("where they run")
     add = group.add_argument
     add("--dry-run", action="store_true", help="print the trials, their number and an estimate of the time")
-    add("--executor", choices=("process", "ray"), help="in this process (default), or on Ray")
+    add("--executor", choices=("process", "ray"), help="run trials in this process (default) or on Ray")
     add("--device", help="cpu, cuda, ... (default: cuda if there is one)")
-    add("--threads", type=positive(int), help="of torch, in this process")
-    add("--address", help="of a Ray cluster; `auto` finds one; without it Ray is started on this machine")
-    add("--workers", type=positive(int), help="CPUs that Ray may use on this machine")
+    add("--threads", type=positive(int), help="torch threads in this process")
+    add("--address", help="address of a Ray cluster, or `auto`; by default, Ray starts on this machine")
+    add("--workers", type=positive(int), help="CPUs for Ray on this machine")
     add("--cpus-per-trial", type=positive(float))
-    add("--gpus-per-trial", type=positive(float), help="0.25 lets four trials share a GPU")
-    add("--retries", type=not_negative(int), help="of a trial whose process died (default 2)")
+    add("--gpus-per-trial", type=positive(float), help="for example 0.25, so that four trials share a GPU")
+    add("--retries", type=not_negative(int), help="restarts of a trial whose process died (default 2)")
     add("--data", nargs="+", metavar="NAME=PATH", help="a folder or archive with train/<class>/ and test/<class>/")
     add("--cache", type=Path, help="folder of decoded data")
-    add("--download", action="store_true", help="download data that are not there")
+    add("--download", action="store_true", help="download missing data")
 
 
 TYPES: dict[str, Callable[[str], Any]] = {"int": positive(int), "float": not_negative(float), "str": str}

@@ -39,8 +39,8 @@ class Folded:
 def pack(store: Store, file_of: Callable[[Trial], str]) -> Folded:
     """Move each single result into the file that has its trial already, else into ``file_of(trial)`` ``.jsonl``.
 
-    A file of many is written anew beside the old one and then renamed, and single files go only when that is on the
-    disk: an interrupt at any moment loses nothing, and readers find every result at all times.
+    A new file of many results is written next to the old one and then renamed. Single files are removed only when it
+    is on the disk. An interrupt therefore loses nothing, and readers find every result at all times.
     """
     folded = Folded()
     moved: dict[Path, dict[Trial, bytes]] = {}

@@ -54,7 +54,7 @@ def _checked(path: Path, sizes: list[tuple[str, int]]) -> list[str]:
     names = [name for name, _ in sizes]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
-        raise ValueError(f"--data: expected each file once in {path}, got {twice[0]} several times; make it anew")
+        raise ValueError(f"--data: expected each file once in {path}, got {twice[0]} several times; create it again")
     large = [name for name, size in sizes if size > LARGEST and PurePosixPath(name).suffix.lower() in SUFFIXES]
     if large:
         raise ValueError(

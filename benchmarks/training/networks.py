@@ -69,7 +69,7 @@ def lenet_300_100(classes: int = 10, channels: int = 1, size: int = 28) -> nn.Se
 
 
 class _Block(nn.Module):
-    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the shape changes."""
+    """Two 3x3 convolutions with a parallel shortcut, which is a 1x1 convolution if the shape changes."""
 
     def __init__(self, width_in: int, width: int, stride: int, inner: int = 1) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ def resnet(
     """The residual network for 32x32 images (He et al. 2016, section 4.2), ``depth`` = 6n + 2 for three widths.
 
     With the widths 64 to 512 and depth 18 it is the ResNet-18 with a 3x3 first convolution and no max pooling
-    (Frankle et al. 2021, appendix A.1); ``inner=2`` doubles the channels inside of each block (WideResNet-18).
+    (Frankle et al. 2021, appendix A.1); ``inner=2`` doubles the channels inside each block (WideResNet-18).
     """
     blocks = (depth - 2) // (2 * len(widths))
     if depth != 2 * len(widths) * blocks + 2 or blocks < 1:

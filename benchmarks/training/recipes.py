@@ -12,7 +12,7 @@ class Recipe:
 
     Attributes:
         epochs: over the training images.
-        batch: images a step.
+        batch: images per step.
         rate: the learning rate at the start.
         optimizer: "sgd" or "adamw".
         momentum, nesterov: of SGD.

@@ -40,7 +40,7 @@ def overlaps(found: dict[str, Any]) -> tuple[Rows, str]:
         [row["network"], f"{row['compression']:,.0f}", row.get("intersection_over_union")] for row in found["rows"]
     ]
     if any(shares is None for *_, shares in columns):  # written before the kinds were told apart
-        rows = [["ours and authors as they are", *(f"{row['overlap_with_authors']:.4f}" for row in found["rows"])]]
+        rows = [["ours and the authors', unchanged", *(f"{row['overlap_with_authors']:.4f}" for row in found["rows"])]]
     else:
         kinds = dict.fromkeys(kind for *_, shares in columns for kind in shares)
         rows = [[kind, *(_share(shares.get(kind)) for *_, shares in columns)] for kind in kinds]
@@ -81,7 +81,7 @@ def limits_at_amount(found: dict[str, Any]) -> tuple[Rows, str]:
 
 
 def data_methods(found: dict[str, Any]) -> tuple[Rows, str]:
-    """SNIP and GraSP beside the authors' loops."""
+    """SNIP and GraSP compared with the authors' loops."""
     rows: Rows = [["network", "method", "ours, s", "authors, s", "time ours / authors", "peak memory ours / authors"]]
     for row in found["rows"]:
         seconds, peak = row["seconds"], row["peak_bytes"]
@@ -107,7 +107,7 @@ def architectures(found: dict[str, Any]) -> tuple[Rows, str]:
     rows.append(["none negative", str(sum(m["positive"] for m in models))])
     equal = sum(abs(m["first / last - 1"]) < 1e-6 for m in models)
     rows.append(["equal flow through the first and the last layer, to 1e-6", str(equal)])
-    rows.append(["no layer with more than R", str(sum(m["greatest / R"] < 1 + 1e-6 for m in models))])
+    rows.append(["no layer total above R", str(sum(m["greatest / R"] < 1 + 1e-6 for m in models))])
     slowest = max(models, key=lambda m: m["seconds"])
     rows.append(["slowest to score", f"{slowest['model']}, {slowest['seconds']:.1f} s"])
     versions = found.get("versions", found)  # written before all results had the same beginning
@@ -131,7 +131,7 @@ def ablation(found: dict[str, Any]) -> tuple[Rows, str]:
         usual = row["median"] / row["ratio"]
         return f"{row['ratio']:.2f} ({min(row['seconds']) / usual:.2f} to {max(row['seconds']) / usual:.2f})"
 
-    return _by_network(found, cell), f"{_where(found)}; in brackets the fastest and the slowest run"
+    return _by_network(found, cell), f"{_where(found)}; in parentheses the fastest and the slowest run"
 
 
 def ablation_memory(found: dict[str, Any]) -> tuple[Rows, str]:

@@ -19,9 +19,9 @@ def groups() -> list[tuple[str, list[str]]]:
     for name, surrogate in {**operations.SURROGATES, **operations.DECOMPOSED}.items():
         by_surrogate[surrogate].append(name)
     found = [(_first_line(surrogate), names) for surrogate, names in by_surrogate.items()]
-    found.append(("As it is: homogeneous already.", sorted(operations.LINEAR)))
-    found.append(("As it is: it moves entries.", sorted(operations.SHAPE)))
-    found.append(("As it is: it moves some entries and leaves others out.", sorted(operations.SELECT)))
+    found.append(("Unchanged, because it is already homogeneous.", sorted(operations.LINEAR)))
+    found.append(("Unchanged, because it moves elements.", sorted(operations.SHAPE)))
+    found.append(("Unchanged, because it moves some elements and drops others.", sorted(operations.SELECT)))
     return found
 
 
@@ -37,7 +37,7 @@ class Operations(SphinxDirective):
         """Make the table."""
         self.env.note_dependency(str(operations.__file__))
         lines = [".. list-table::", "   :header-rows: 1", "   :widths: 45 55", "", "   * - Surrogate"]
-        lines.append("     - Operations, by the name of the function or method, in-place forms included")
+        lines.append("     - Operations by name of the function or method, including in-place forms")
         for meaning, names in groups():
             lines += [f"   * - {meaning}", f"     - {_listed(names)}"]
         return self.parse_text_to_nodes("\n".join(lines))

@@ -1,4 +1,4 @@
-"""Tables of what was reproduced: the papers' statements beside ours, and accuracies by compression."""
+"""Tables of reproduced results: the papers' statements and ours, and accuracies by compression ratio."""
 
 from __future__ import annotations
 

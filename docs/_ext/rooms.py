@@ -36,7 +36,7 @@ def first_lines(files: Mapping[str, Path]) -> dict[str, str]:
 
 
 def imports(files: Mapping[str, Path]) -> dict[str, set[str]]:
-    """The modules of the package that each module imports, those imported inside of functions too."""
+    """The modules of the package that each module imports, including imports inside functions."""
     package = next(iter(files)).partition(".")[0]
     found = {}
     for name, path in files.items():

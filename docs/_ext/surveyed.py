@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 Rows = list[list[str]]
 #: what a verdict on paths says, in short
-PATHS = {"every output has a path from the input": "all", "can train in part": "some", "can not train": "none"}
+PATHS = {"every output has a path from the input": "all", "can train in part": "some", "cannot train": "none"}
 #: columns whose text is an error unless it is one of the words that say that all is well
 WORKS = ("positive", "yes", *PATHS)
 
@@ -24,6 +25,9 @@ def survey(found: dict[str, Any]) -> tuple[Rows, str]:
         cells = []
         for column in ("plain", "balanced", "plain paths", "balanced paths", "SNIP", "GraSP"):
             value = row.get(column, "")
+            value = (
+                re.sub("^can ?not", "cannot", value) if isinstance(value, str) else value
+            )  # older rows have two words
             works = isinstance(value, int) or value in WORKS
             cells.append(PATHS.get(value, str(value)) if works else "no")
             if not works and value and value not in reasons:
@@ -48,7 +52,7 @@ def survey(found: dict[str, Any]) -> tuple[Rows, str]:
     revisions = sorted({row["git"] for row in found["rows"]})
     positive = sum(row.get("scores") == "positive" for row in found["rows"])
     where = (
-        f"{len(found['rows'])} networks, of {positive} of which all scores are positive; pruned in "
+        f"{len(found['rows'])} networks; all scores are positive on {positive}; pruned in "
         f"{' or '.join(map(str, iterations))} iterations, torch {found['versions']['torch']}, "
         f"code of {', '.join(revisions)}"
     )

@@ -17,8 +17,13 @@ PAGES = [
     *sorted((ROOT / "docs").glob("**/*.rst")),
     *sorted((ROOT / "examples").glob("*.rst")),
 ]
-SOURCES = [path for folder in ("torch_synflow", "benchmarks", "docs", "examples") for path in (ROOT / folder).rglob("*.py")]
-COUNTED = r"(?:bytes|passes|images|examples|times|lines?|files?|records?|rows?|dots?|tests?|seconds?|runs?|results?|one)"
+SOURCES = [
+    path for folder in ("torch_synflow", "benchmarks", "docs", "examples") for path in (ROOT / folder).rglob("*.py")
+]
+COUNTED = (
+    r"(?:bytes|passes|images|examples|times|lines|files|records|rows|dots|seconds|results|trials|panels|"
+    r"an? (?:byte|command|dot|file|line|package|pass|record|row|test)|one(?: (?!to\b|of\b|in\b|as\b|is\b)\w+)?)"
+)
 EACH = (
     r"(?:batch|channel|class|cycle|dot|element|entry|epoch|example|figure|file|image|iteration|kernel|layer|level|line|"
     r"method|module|network|neuron|output|page|parameter|pass|process|rank|ratio|record|row|run|seed|step|tensor|thing|"
@@ -33,14 +38,12 @@ WORDS = {
     r"\b(?:zeros?|true|false|empty|chance) throughout\b": "all zero, all true",
     r"\bat hand\b": "available",
     r"\ball the same\b": "nevertheless",
-    r"\b(?:in|out|prune) of one's own\b|\bof one's own\b": "your own",
+    r"\bof one's own\b": "your own",
     r"\binside of\b|\boutside of\b": "inside, outside",
     r"\bper cents?\b": "percent",
-    r"\bit is only read\b.*\bit is only read\b": "once",
     r"\bbeside (?:the|those|them|it|its|each|ours|a|an|that|such)\b": "next to, and, in addition to",
     r"^So [a-z]+ [a-z]+ (?!far\b)": "therefore, inside the sentence",
 }
-#: who may write ``beside``, as next to something in a picture
 PROMPT = re.compile(r"^(?:>>>|\.\.\.) ")
 MOST = 88
 
@@ -93,7 +96,12 @@ def test_pages_have_no_words_that_are_never_right(path: Path) -> None:
 @pytest.mark.parametrize("folder", ["torch_synflow", "benchmarks", "docs", "examples"])
 def test_docstrings_messages_and_comments_have_none_either(folder: str) -> None:
     sources = [path for path in SOURCES if path.is_relative_to(ROOT / folder)]
-    assert [f"{path.relative_to(ROOT)}: {line}" for path in sources for text in texts_of_source(path) for line in found(text)] == []
+    assert [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in sources
+        for text in texts_of_source(path)
+        for line in found(text)
+    ] == []
 
 
 def test_code_in_docstrings_fits_in_88_columns() -> None:
@@ -126,7 +134,13 @@ def test_a_pattern_is_found(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Torch cannot see it.", "It takes 8 bytes per element.", "The masks are equal, so training agrees.", "A rank of it."]
+    "text",
+    [
+        "Torch cannot see it.",
+        "It takes 8 bytes per element.",
+        "The masks are equal, so training agrees.",
+        "A rank of it.",
+    ],
 )
 def test_what_is_right_is_not_found(text: str) -> None:
     assert found(text) == []

@@ -188,7 +188,9 @@ def test_an_iteration_scores_once_unless_it_is_divided(monkeypatch: pytest.Monke
 def test_fewer_weights_than_layers_is_an_error_that_says_how_many_it_takes(left: int) -> None:
     model = chain([5, 7, 6, 5, 2], 1)
     total = sum(p.numel() for p in model.parameters())
-    with pytest.raises(ValueError, match=f"amount: expected to leave at least 4 weights, one per layer, .* got {left};"):
+    with pytest.raises(
+        ValueError, match=f"amount: expected to leave at least 4 weights, one per layer, .* got {left};"
+    ):
         prune.global_iterative_unstructured(model, Keeping, total - left, example_inputs=torch.ones(1, 5), iterations=5)
     assert not prune.is_pruned(model)
 

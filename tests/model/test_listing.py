@@ -184,7 +184,11 @@ def test_what_the_call_refuses_is_left_out_and_said() -> None:
         params = prune.prunable_parameters(model)
     assert params == [(model[5], "weight")]
     message = str(caught[0].message)
-    for part in ("0.weight_v, 1.weight_orig (inputs of a hook", "3.weight (without values yet", "4.weight (of complex64"):
+    for part in (
+        "0.weight_v, 1.weight_orig (inputs of a hook",
+        "3.weight (without values yet",
+        "4.weight (of complex64",
+    ):
         assert part in message
     assert prune.global_iterative_unstructured(params, prune.L1Unstructured, 0.5).kept == 8
 

@@ -1,1 +1,1 @@
-"""What becomes of a pruned model: masks taken off and put back, saved and loaded, and networks made smaller."""
+"""Tools for pruned models: removing, restoring, saving and loading masks, and making networks smaller."""

@@ -1,4 +1,4 @@
-"""Models whose ``load_state_dict`` takes the states of pruned models."""
+"""Models whose ``load_state_dict`` accepts the states of pruned models."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from torch_synflow.model.masks import pruned_parameters, refresh, unwrapped_modu
 
 
 class AcceptingHandle:
-    """What :func:`accept_pruned` returns.
+    """The handle that :func:`accept_pruned` returns.
 
     Attributes:
-        handles: of the hooks that it has registered.
+        handles: the handles of the registered hooks.
     """
 
     def __init__(self, *handles: RemovableHandle) -> None:
         self.handles = handles
 
     def remove(self) -> None:
-        """Let ``load_state_dict`` be what it was."""
+        """Restore the original ``load_state_dict``."""
         for handle in self.handles:
             handle.remove()
 
 
 def accept_pruned(model: nn.Module) -> AcceptingHandle:
-    """Let ``load_state_dict`` of a model take the state of a pruned one, from now on.
+    """Make the ``load_state_dict`` of a model accept the states of pruned models from now on.
 
-    Where the state has masks and the model has none, the model gets them, on the Parameter objects that are there.
-    All that loads a state then works on a model that is not pruned yet: ``load_from_checkpoint`` and ``ddp_spawn`` of
-    Lightning, ``resume_from_checkpoint`` of transformers, ``load_state`` of accelerate. The hooks are copied and
-    pickled with the model. To load once, :func:`load_pruned` is enough, and leaves the model as it was if that fails.
+    If the state has masks that the model lacks, the model gets them, on its existing Parameter objects. Every function
+    that loads a state then works on a model that is not pruned yet: ``load_from_checkpoint`` and ``ddp_spawn`` of
+    Lightning, ``resume_from_checkpoint`` of transformers, and ``load_state`` of accelerate. The hooks are copied and
+    pickled with the model. To load once, use :func:`load_pruned`, which is atomic.
 
     Args:
         model: the model, for example ``self`` at the end of ``__init__``.
@@ -46,7 +46,8 @@ def accept_pruned(model: nn.Module) -> AcceptingHandle:
 
     Raises:
         TypeError: if ``model`` is none.
-        ValueError: from ``load_state_dict``, naming a parameter that cannot be pruned or a mask of another shape.
+        ValueError: from ``load_state_dict``, if a parameter cannot be pruned or a mask has a different shape. The
+            message names it.
 
     Example:
         >>> model = nn.Linear(4, 2)
@@ -69,7 +70,7 @@ def accepts_pruned(model: nn.Module) -> bool:
 
 
 def _take_masks(model: nn.Module, state: Mapping[str, Any], prefix: str, *_: object) -> None:
-    """Give a model the masks that a state has; torch says what else is wrong with the state."""
+    """Give a model the masks of a state; torch reports other problems of the state."""
     own = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
     masks = {key: value for key, value in own.items() if key.endswith("_mask")}
     known = {key: value for key, value in masks.items() if place_of(model, key.removesuffix("_mask"))[0] is not None}

@@ -1,4 +1,4 @@
-"""Boolean tensors as bytes of eight bits, and the bits of weights."""
+"""Boolean tensors packed into bytes, and the bits of weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def packed(mask: Tensor) -> Tensor:
-    """The elements of a boolean tensor in row-major order, eight to a byte, the first in the lowest bit; on the CPU.
+    """The elements of a boolean tensor on the CPU, in row-major order, eight per byte, the first in the lowest bit.
 
     Example:
         >>> packed(torch.tensor([True, False, True, False, False, False, False, False, True]))
@@ -21,7 +21,7 @@ def packed(mask: Tensor) -> Tensor:
 
 
 def unpacked(bits: Tensor, shape: torch.Size) -> Tensor:
-    """The inverse.
+    """The inverse of :func:`packed`.
 
     Example:
         >>> unpacked(torch.tensor([5], dtype=torch.uint8), torch.Size([3]))

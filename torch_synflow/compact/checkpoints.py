@@ -18,20 +18,20 @@ from torch_synflow.model.transaction import all_or_nothing
 
 
 def load_pruned(model: nn.Module, state: Mapping[str, Any]) -> None:
-    """Load a ``state_dict`` with masks into a model that has none yet.
+    """Load a ``state_dict`` with masks into a model without masks.
 
-    Afterwards the model is pruned where the state is, with its masks, weights and buffers, on the Parameter objects
-    that were there. What is pruned already takes the masks of the state in place of its own. The state of a model that
-    was never pruned loads into such a model as ``load_state_dict`` does.
+    The model is then pruned like the state, with its masks, weights and buffers, on the existing Parameter objects.
+    Parameters that are already pruned get the masks of the state. The state of an unpruned model loads into an unpruned
+    model, as with ``load_state_dict``.
 
     Args:
-        model: of the same architecture, on any device and of any dtype. On an error it is as it was.
-        state: the ``state_dict`` of a model pruned through ``torch.nn.utils.prune``, the whole of it (strict).
+        model: a model of the same architecture, on any device and of any dtype. An error leaves it unchanged.
+        state: the complete ``state_dict`` (strict) of a model pruned through ``torch.nn.utils.prune``.
 
     Raises:
-        TypeError: if ``model`` or ``state`` is none.
-        ValueError: naming what is missing, unexpected or of another shape, or a parameter that the model has pruned and
-            the state has not. ``prune.remove_all(model)`` makes a model dense for such a state.
+        TypeError: if ``model`` is not a module, or ``state`` is not a mapping.
+        ValueError: if a name is missing or unexpected, a shape differs, or the model has pruned a parameter that the
+            state has not. The message names it. ``prune.remove_all(model)`` makes a model dense for such a state.
 
     Example:
         >>> model = nn.Linear(4, 2)
@@ -74,14 +74,14 @@ def load_pruned(model: nn.Module, state: Mapping[str, Any]) -> None:
 
 
 def attach_ones(model: nn.Module, parameters: Mapping[Pair, nn.Parameter]) -> None:
-    """Give parameters of a model masks that keep all of them, for a state to be loaded into."""
+    """Give parameters of a model masks of ones, into which a state can be loaded."""
     for pair, parameter in parameters.items():
         put_mask(pair, torch.ones_like(parameter, dtype=torch.bool, requires_grad=False), parameter)
     follow_names(model.modules())
 
 
 def to_prune(model: nn.Module, state: Mapping[str, Any]) -> dict[Pair, nn.Parameter]:
-    """What the state has a mask for and the model has not."""
+    """The parameters with a mask in the state and none in the model."""
     found = {}
     for key in state:
         label = key.removesuffix("_mask")
@@ -103,7 +103,7 @@ def to_prune(model: nn.Module, state: Mapping[str, Any]) -> dict[Pair, nn.Parame
 
 
 def _hint(state: Mapping[str, Any]) -> str:
-    """What to do about the prefixes that wrappers leave."""
+    """The fix for prefixes that wrappers add to names."""
     for prefix in ("module.", "_orig_mod."):
         if state and all(key.startswith(prefix) for key in state):
             return f" (all its names begin with {prefix!r}, as a wrapped model's do: take that off)"

@@ -1,4 +1,4 @@
-"""Copies of a pruned model: with its masks, and with the dense parameters behind them."""
+"""Copies of a pruned model: with its masks, and with its dense parameters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torch_synflow.scoring.inputs import as_dicts, called_with
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """A deep copy, of a model too whose pruned weights carry the gradient graph of the last step."""
+    """A deep copy, which also works for a model whose pruned weights carry the gradient graph of the last step."""
     memo: dict[int, Any] = {}
     for module in model.modules():
         for value in vars(module).values():
@@ -28,10 +28,10 @@ def copied(model: nn.Module) -> nn.Module:
 
 
 def dense(model: nn.Module) -> dict[int, Tensor]:
-    """Take the masks off a copy, and give the dense parameters their names back.
+    """Remove the masks of a copy, and restore the names of the dense parameters.
 
     Returns:
-        The masks by the identity of the parameter; of one that is tied, where any place keeps an element.
+        The masks by the identity of the parameter. A tied parameter keeps an element if any of its places keeps it.
     """
     masks: dict[int, Tensor] = {}
     whole = {id(p) for module, name, _, p in held_parameters(model) if f"{name}_mask" not in module._buffers}
@@ -56,25 +56,25 @@ def dense(model: nn.Module) -> dict[int, Tensor]:
 
 
 def own_random_numbers() -> AbstractContextManager[None]:
-    """Leave torch's random states as they are, on all devices that are in use."""
+    """Preserve torch's random states on all devices in use."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []
     return torch.random.fork_rng(devices)
 
 
 def cloned(inputs: ExampleInputs) -> ExampleInputs:
-    """Copies of what a model is called with, as it may write to them."""
+    """Copies of the inputs of a model, which may write to them."""
     found: ExampleInputs = tree_map(lambda leaf: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf, inputs)
     return found
 
 
 def run(model: nn.Module, inputs: ExampleInputs) -> Any:
-    """What a model returns for inputs in any of the forms that scoring takes."""
+    """The outputs of a model for inputs in any form that scoring accepts."""
     args, kwargs = called_with(model, as_dicts(inputs))
     return model(*args, **kwargs)
 
 
 def tensors_of(value: Any) -> list[Tensor]:
-    """All tensors of what a model returns: in tuples, lists, mappings and objects."""
+    """All tensors of a model's outputs: in tuples, lists, mappings and objects."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, Mapping):
@@ -85,7 +85,7 @@ def tensors_of(value: Any) -> list[Tensor]:
 
 
 def batch_of_two(inputs: Any) -> Any:
-    """The inputs, twice where the batch has one example: BatchNorm needs two while it trains."""
+    """The inputs, repeated if the batch has one example, because BatchNorm needs two in training mode."""
     if isinstance(inputs, Tensor):
         return torch.cat([inputs, inputs]) if inputs.dim() and len(inputs) == 1 else inputs
     if isinstance(inputs, Mapping):

@@ -1,4 +1,4 @@
-"""Copies of a pruned model after it has run with gradients."""
+"""Copying a pruned model after it has run with gradients."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 def detach(model: Model) -> Model:
-    """Take the graph that a forward pass left in ``module.weight`` of all that is pruned, and bring it up to date.
+    """Update ``module.weight`` of all pruned parameters, without the graph that a forward pass has left in it.
 
-    Torch's hook puts the product of weight and mask into ``module.weight`` before each forward pass. After one with
-    gradients this product belongs to a graph, and ``copy.deepcopy`` of the model fails, and so does whatever copies, as
-    ``AveragedModel`` does. Gradients of that pass can still be computed afterwards: the graph itself is not touched.
+    Torch's hook writes the product of weight and mask to ``module.weight`` before each forward pass. After a pass with
+    gradients, this product belongs to a graph. ``copy.deepcopy`` of the model then fails, and so do functions that
+    copy, such as ``AveragedModel``. The call does not change the graph itself, so you can still compute the gradients
+    of that pass.
 
     Args:
-        model: a model, pruned by anyone through ``torch.nn.utils.prune``; one that is not pruned stays as it is.
+        model: a model that ``torch.nn.utils.prune`` has pruned. An unpruned model does not change.
 
     Returns:
-        The model that was given, so that ``copy.deepcopy(prune.detach(model))`` is one line.
+        The same model, so ``copy.deepcopy(prune.detach(model))`` fits in one line.
 
     Raises:
         TypeError: if ``model`` is no module.

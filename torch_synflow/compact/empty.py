@@ -1,4 +1,4 @@
-"""Layers of which nothing is left: they compute nothing, and pass on zeros and their bias."""
+"""Layers without weights: they compute nothing, and pass on zeros and their bias."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class EmptyLinear(nn.Linear):
     """A linear layer without weights."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as torch names it
-        """Its bias for each row."""
+        """The bias for each row."""
         zeros = torch.zeros(*input.shape[:-1], self.out_features, dtype=input.dtype, device=input.device)
         return zeros if self.bias is None else zeros + self.bias
 
@@ -21,7 +21,7 @@ class EmptyConvolution(Convolution):
     """A convolution without weights."""
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as torch names it
-        """Its bias at each place that a kernel would be put."""
+        """The bias at each position of a kernel."""
         space = len(self.kernel_size)
         sizes = []
         for axis, (kernel, stride, dilation) in enumerate(
@@ -48,7 +48,7 @@ class EmptyBatchNorm(BatchNorm):
         return input
 
 
-#: the layers that may lose all that they have, and what they become
+#: the layers that may lose all elements, and their replacements
 EMPTY: dict[type[nn.Module], type[nn.Module]] = {
     nn.Linear: EmptyLinear,
     **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), EmptyConvolution),
@@ -68,6 +68,6 @@ def may_be_empty(model: nn.Module) -> set[int]:
 
 
 def let_empty(module: nn.Module, weight: Tensor | None) -> None:
-    """Have a layer that lost its weight compute nothing."""
+    """Make a layer that has lost its weight compute nothing."""
     if weight is not None and not weight.numel() and type(module) in EMPTY:
         module.__class__ = EMPTY[type(module)]

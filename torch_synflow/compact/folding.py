@@ -1,4 +1,4 @@
-"""Training without pruning hooks: masks are multiplied into the weights after each step, not in each pass."""
+"""Training without pruning hooks, which multiplies masks into the weights after each step instead of in each pass."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from torch_synflow.model.transaction import all_or_nothing
 
 @contextmanager
 def folded(model: nn.Module, *optimizers: torch.optim.Optimizer) -> Iterator[Callable[[], None]]:
-    r"""Inside, pruned parameters are plain ones with zeros; afterwards masks and hooks are back, whatever happened.
+    r"""Make pruned parameters plain ones with zeros inside a context, and restore masks and hooks at its end.
 
-    After each step of the optimisers, what is pruned is set to zero again,
+    After each step of the optimisers, pruned weights are set to zero again,
 
     .. math:: w \leftarrow m \odot w,
 
-    instead of multiplying in each forward and backward pass as torch's hooks do. What is kept is trained to the same
-    bits as with hooks by every optimiser that treats elements one by one (SGD, Adam and their relatives), as the
-    gradients of what is kept are the same. Those of what is pruned are not zero here: a norm over all gradients, as
-    ``clip_grad_norm_`` takes, counts them, and so do optimisers that use norms of tensors.
+    whereas torch's hooks multiply in each forward and backward pass. Kept weights have the same gradients as with
+    hooks. Optimisers that treat elements one by one (SGD, Adam and their relatives) therefore give the same kept
+    weights, bit for bit. The gradients of pruned weights are not zero here. A norm over all gradients, as in
+    ``clip_grad_norm_``, includes them, and so do optimisers that use norms of tensors.
 
-    A mask that is not of zeros and ones, and a parameter that has several masks or is somewhere without one, cannot be
-    multiplied in and keep their hooks. A ``state_dict`` that is taken inside is that of a dense model.
+    Three kinds of parameters keep their hooks: those with a mask other than zeros and ones, those with several masks,
+    and tied parameters with a place without a mask. A ``state_dict`` from inside the context is that of a dense model.
 
     Args:
-        model: a pruned model. The Parameter objects stay; what is pruned of them is zero afterwards.
-        optimizers: after whose steps to set what is pruned to zero.
+        model: a pruned model. The Parameter objects stay, and their pruned elements are zero afterwards.
+        optimizers: the optimisers after whose steps pruned weights are set to zero.
 
     Yields:
-        A function without arguments that does it, for weights that something else has changed.
+        A function without arguments that sets pruned weights to zero, for changes by other code.
 
     Raises:
-        TypeError: if ``model`` is no module or one of ``optimizers`` no optimiser.
+        TypeError: if ``model`` is not a module, or one of ``optimizers`` is not an optimiser.
 
     Example:
         >>> model = nn.Linear(4, 2)
@@ -80,7 +80,7 @@ def folded(model: nn.Module, *optimizers: torch.optim.Optimizer) -> Iterator[Cal
         try:
             _put_back([place for _, place in places])
         except BaseException:
-            _put_back([place for _, place in places])  # once more, as an interrupt may have ended it
+            _put_back([place for _, place in places])  # again, because an interrupt may have ended it
             raise
 
 

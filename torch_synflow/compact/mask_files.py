@@ -1,4 +1,4 @@
-"""Masks in a file: packed bits in safetensors, and where they come from."""
+"""Masks in files: packed bits in safetensors, with their provenance."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _FORMAT = "torch_synflow masks 1"
 
 
 class SavedMasks(dict[str, Tensor]):
-    """The masks of a file by name, as :func:`apply_masks` takes them, that remember where they come from.
+    """The masks of a file by name, for :func:`apply_masks`, with their provenance.
 
     Attributes:
-        provenance: ``"method"`` and ``"settings"`` as they were given to :func:`save_masks`, ``None`` where they were
-            not, ``"versions"`` of torch and torch_synflow, and ``"weights"``, the fingerprint of the kept weights
-            of each tensor by name, ``None`` where the masks were saved without a model.
+        provenance: ``"method"`` and ``"settings"`` as passed to :func:`save_masks`, or ``None``; ``"versions"`` of
+            torch and torch_synflow; and ``"weights"``, the fingerprint of the kept weights of each tensor by name, or
+            ``None`` for masks that were saved without a model.
     """
 
     def __init__(self, masks: Mapping[str, Tensor], provenance: dict[str, Any]) -> None:
@@ -43,22 +43,23 @@ def save_masks(
     method: str | type | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
-    """Save masks as packed bits: a byte for eight weights, 1/32 of the weights in float32.
+    """Save masks as packed bits: one byte per eight weights, 1/32 of the size of float32 weights.
 
-    The file is in the format of safetensors, and written whole or not at all. It holds the shapes, the versions of
-    torch and torch_synflow and a checksum; of a model also a fingerprint of each tensor's kept weights. That is SHA-256
-    of their dtype and bits, so any training of the weights changes it, and making the pruning permanent does not.
+    The file has the format of safetensors and is written atomically. It holds the shapes, the versions of torch and
+    torch_synflow, and a checksum. For a model, it also holds a fingerprint of the kept weights of each tensor, the
+    SHA-256 of their dtype and bits. Training the weights changes the fingerprint; making the pruning permanent does
+    not.
 
     Args:
-        source: a pruned model, or masks by name as :func:`masks` and :func:`remove_all` return them.
-        path: of the file.
-        method: how the masks were found, a class such as ``prune.SynFlow`` or a name.
-        settings: with what, anything that JSON takes: ``{"amount": 0.9}``.
+        source: a pruned model, or masks by name, as :func:`masks` and :func:`remove_all` return them.
+        path: the path of the file.
+        method: the method that found the masks, a class such as ``prune.SynFlow`` or a name.
+        settings: its settings, as values that JSON can hold, such as ``{"amount": 0.9}``.
 
     Raises:
         ImportError: if safetensors is not installed: ``pip install "torch_synflow[masks]"``.
-        TypeError, ValueError: naming the argument: without a mask, masks of other values, settings that JSON does not
-            take.
+        TypeError, ValueError: if ``source`` has no mask, a mask has values other than zeros and ones, or JSON cannot
+            hold the settings. The message names the argument.
 
     Example:
         >>> import tempfile
@@ -89,13 +90,13 @@ def save_masks(
 
 
 def load_masks(path: str | os.PathLike[str], model: nn.Module | None = None) -> SavedMasks:
-    """Load what :func:`save_masks` saved; :func:`apply_masks` then puts the masks on a model.
+    """Load masks that :func:`save_masks` has saved, for :func:`apply_masks`.
 
     Args:
-        path: of the file.
-        model: checked to be the one that the masks are of: it has their names and shapes, and its kept weights are bit
-            for bit those that the masks were saved with, pruned or made permanent. Leave it out for a model that has
-            been trained since, or that starts from other weights; ``apply_masks`` still checks names and shapes.
+        path: the path of the file.
+        model: the model of the masks. The call checks that it has the names and shapes of the masks, and the same kept
+            weights, bit for bit, pruned or made permanent. Omit it for a model that has been trained since, or that
+            starts from different weights; ``apply_masks`` still checks names and shapes.
 
     Returns:
         The masks by name, boolean, on the device of ``model``, and their ``provenance``.
@@ -103,8 +104,8 @@ def load_masks(path: str | os.PathLike[str], model: nn.Module | None = None) -> 
     Raises:
         ImportError: if safetensors is not installed: ``pip install "torch_synflow[masks]"``.
         FileNotFoundError: if there is no such file.
-        TypeError, ValueError: naming a damaged or truncated file, or the tensor that the model does not have, has in
-            another shape or with other weights.
+        TypeError, ValueError: if the file is damaged or truncated, or a tensor of the model is missing, or has a
+            different shape or different weights. The message names the file or the tensor.
 
     Example:
         >>> import tempfile
@@ -167,7 +168,7 @@ def _checksum(text: str, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """A reader finds the file as it was before, or whole."""
+    """Write a file so that readers find the old file or the complete new one."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
@@ -180,7 +181,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header and the masks of a file, checked."""
+    """The checked header and masks of a file."""
     safetensors = _safetensors()
     if not path.is_file():
         raise FileNotFoundError(f"path: expected a file of prune.save_masks, got {path}, where there is none")

@@ -1,4 +1,4 @@
-"""Masks by name: reading those of a model, and putting them on another or on the same one again."""
+"""Masks by name: reading the masks of a model, and putting masks on a model."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from torch_synflow.model.transaction import all_or_nothing
 
 
 def masks(model: nn.Module) -> dict[str, Tensor]:
-    """The masks of a model by the qualified names of what they are of.
+    """Return the masks of a model by the qualified names of their parameters.
 
     Args:
-        model: a model, pruned by anyone through ``torch.nn.utils.prune``; wrapped or compiled ones are unwrapped.
+        model: a model that ``torch.nn.utils.prune`` has pruned. Wrapped or compiled models are unwrapped.
 
     Returns:
-        ``{"layer.weight": mask}``, each a boolean copy, true where the weight is kept. A tied tensor is there under
-        every name that is pruned. A model that is not pruned has none.
+        ``{"layer.weight": mask}``. Each mask is a boolean copy, true where the weight is kept. A tied tensor appears
+        under every pruned name. An unpruned model has no masks.
 
     Raises:
         TypeError: if ``model`` is no module.
-        ValueError: naming a mask that has other values than zeros and ones.
+        ValueError: if a mask has values other than zeros and ones. The message names it.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
@@ -44,19 +44,19 @@ def masks(model: nn.Module) -> dict[str, Tensor]:
 
 
 def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
-    """Prune a model by given masks, as :func:`masks`, :func:`remove_all` and :func:`load_masks` return them.
+    """Prune a model with given masks, as :func:`masks`, :func:`remove_all` and :func:`load_masks` return them.
 
-    Each tensor gets what torch's ``custom_from_mask`` puts there: ``name_orig``, which is the Parameter itself,
-    ``name_mask`` and one forward pre-hook. Of a tensor that is pruned already, what either mask prunes is pruned; so
-    masks tighten. A mask that changes nothing leaves no second trace.
+    Each tensor gets the attributes of torch's ``custom_from_mask``: ``name_orig``, which is the Parameter itself,
+    ``name_mask`` and one forward pre-hook. If a tensor is already pruned, both masks apply, so masks only tighten. A
+    mask that changes nothing adds no second hook.
 
     Args:
-        model: pruned or not. On an error it is as it was.
-        masks: a mask by the qualified name of what it is of: of its shape, boolean or of zeros and ones, 1 keeps. A
-            tensor that is tied gets the mask in all its places.
+        model: a model, pruned or not. An error leaves it unchanged.
+        masks: masks by the qualified names of their parameters, with the shapes of these, boolean or of zeros and ones;
+            1 keeps. A tied tensor gets the mask in all its places.
 
     Raises:
-        TypeError, ValueError: naming the mask, what was expected of it and what was got.
+        TypeError, ValueError: if a mask is invalid. The message names it, and the expected and the actual value.
 
     Example:
         >>> model = nn.Linear(2, 2)
@@ -79,7 +79,7 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
 
 
 def checked_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[nn.Parameter, Tensor, list[Pair]]]:
-    """Each parameter that has a mask, what is to be kept of it with what earlier masks left, and where it is held."""
+    """Each parameter with a mask, its new mask combined with earlier masks, and its places."""
     if not isinstance(masks, Mapping):
         raise TypeError(
             f"masks: expected a mapping from names to masks, as prune.masks(model) gives, got {type(masks).__name__}"
@@ -104,7 +104,7 @@ def checked_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[n
 
 
 def _tightened(label: str, kept: Tensor, pairs: list[Pair]) -> Tensor:
-    """What a mask keeps of what earlier masks left."""
+    """The elements that a mask keeps among those that earlier masks keep."""
     for module, name in pairs:
         prunable((module, name), label)
         if hook_of(module, name) is not None:
@@ -132,7 +132,7 @@ def named_parameter(model: nn.Module, label: str) -> nn.Parameter:
 
 
 def place_of(model: nn.Module, label: Any) -> tuple[nn.Module | None, str]:
-    """The module and name of a parameter by its qualified name without ``_orig``; no module if there is none."""
+    """The module and name of a parameter by its qualified name without ``_orig``; no module if it does not exist."""
     prefix, _, name = label.rpartition(".") if isinstance(label, str) else ("", "", "")
     module = dict(model.named_modules(remove_duplicate=False)).get(prefix)
     there = module is not None and bool({name, f"{name}_orig"} & set(module._parameters))
@@ -140,7 +140,7 @@ def place_of(model: nn.Module, label: Any) -> tuple[nn.Module | None, str]:
 
 
 def _kept(label: str, mask: Any, parameter: nn.Parameter) -> Tensor:
-    """The mask as a boolean one on the device of the parameter."""
+    """The mask as a boolean tensor on the device of the parameter."""
     if not isinstance(mask, Tensor):
         raise TypeError(f"{label}: expected a mask tensor, got {type(mask).__name__}")
     if mask.shape != parameter.shape:

@@ -1,4 +1,4 @@
-"""An optimizer of a model, carried over to the same model with fewer channels."""
+"""Carrying an optimizer of a model over to the same model with fewer channels."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch_synflow.compact.slicing import Indices, taken
 def carried(
     optimizer: torch.optim.Optimizer, model: nn.Module, small: nn.Module, indices: dict[str, Indices]
 ) -> Callable[[], None]:
-    """Prepare what an optimizer holds for the parameters of the smaller model; the result puts it there.
+    """Prepare the state of an optimizer for the smaller model; the result is a function that installs it.
 
     Args:
-        optimizer: of parameters of ``model``; others stay as they are.
-        model: the one that was shrunk.
-        small: what it became.
-        indices: which indices of each parameter were kept, by dense names.
+        optimizer: an optimizer of parameters of ``model``. Other parameters do not change.
+        model: the model that was shrunk.
+        small: the smaller model.
+        indices: the kept indices of each parameter, by dense name.
 
     Raises:
-        ValueError: if it has state that is neither a number nor has the shape of its parameter.
+        ValueError: if a state is neither a number nor a tensor of its parameter's shape.
     """
     after = dict(small.named_parameters(remove_duplicate=False))
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -66,7 +66,7 @@ def _part(value: Any, parameter: Tensor, indices: Indices, label: str) -> Any:
 
 
 def at_rest(optimizer: torch.optim.Optimizer | None, parameter: Tensor) -> Tensor:
-    """Where an optimizer would leave elements that are zero and get no gradient: where it holds no momentum."""
+    """The elements without momentum, which an optimizer does not change if they are zero and get no gradient."""
     rest = torch.ones(parameter.shape, dtype=torch.bool)
     for value in ({} if optimizer is None else optimizer.state.get(parameter, {})).values():
         if isinstance(value, Tensor) and value.shape == parameter.shape and value.is_floating_point():

@@ -1,4 +1,4 @@
-"""Which operation of a smaller network does not run, as its code expects another number of channels."""
+"""The operation of a smaller network that fails because its code expects a different number of channels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch_synflow.model.parameters import ExampleInputs
 
 
 class _Counting(FunctionMode):
-    """Counts operations as :class:`~torch_synflow.compact.tracer.Tracer` does."""
+    """Counts operations like :class:`~torch_synflow.compact.tracer.Tracer`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class _Counting(FunctionMode):
 
 
 def failing_operation(small: nn.Module, example_inputs: ExampleInputs) -> tuple[int, Exception] | None:
-    """Run a network without its masks in evaluation and in training, as it was run when its channels were followed.
+    """Run a network without its masks in evaluation and in training, as in the pass that traced its channels.
 
     Returns:
         The number of the operation that failed, and its error; ``None`` if all run.

@@ -1,4 +1,4 @@
-"""Making all pruning permanent, and keeping the masks to bring it back."""
+"""Making all pruning permanent, and returning the masks to restore it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from torch_synflow.model.transaction import all_or_nothing
 
 
 def remove_all(model: nn.Module) -> dict[str, Tensor]:
-    """Make every pruning of a model permanent: plain parameters with zeros, as torch's ``remove`` leaves one.
+    """Make all pruning of a model permanent: plain parameters with zeros, as after torch's ``remove``.
 
-    The outputs stay the same, and so do the Parameter objects and their order. What was pruned of a weight is lost.
-    ``prune.apply_masks(model, removed)`` brings masks and hooks back.
+    The outputs, the Parameter objects and their order do not change. The values of pruned weights are lost.
+    ``prune.apply_masks(model, removed)`` restores masks and hooks.
 
     Args:
-        model: a model, pruned by anyone through ``torch.nn.utils.prune``; tied tensors are unpruned in all places.
+        model: a model that ``torch.nn.utils.prune`` has pruned. Tied tensors become plain in all places.
 
     Returns:
-        The masks, as :func:`masks` does; none if nothing was pruned.
+        The masks, like :func:`masks`; empty if nothing was pruned.
 
     Raises:
         TypeError: if ``model`` is no module.
-        ValueError: naming a tied tensor whose places have different masks or none, and a mask with other values than
-            zeros and ones. Nothing has changed then.
+        ValueError: if the places of a tied tensor have different masks or none, or a mask has values other than zeros
+            and ones. The message names it, and nothing is changed.
 
     Example:
         >>> model = nn.Linear(4, 2)

@@ -1,4 +1,4 @@
-"""Taking channels out of a model: its parameters, masks and buffers, and the sizes that its modules remember."""
+"""Removing channels from a model: its parameters, masks and buffers, and the sizes that its modules store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Indices = dict[int, Tensor]
 
 
 def taken(tensor: Tensor, indices: Indices) -> Tensor:
-    """A copy of the elements at the given indices of each axis, laid out in memory as the tensor is."""
+    """A copy of the elements at the given indices of each axis, with the memory layout of the tensor."""
     found = tensor.detach()
     for axis, kept in indices.items():
         found = found.index_select(axis, kept.to(tensor.device))
@@ -28,18 +28,18 @@ def taken(tensor: Tensor, indices: Indices) -> Tensor:
 
 
 def indices_by_name(tracer: Tracer, choice: Choice, plain: nn.Module) -> dict[str, Indices]:
-    """For each parameter and buffer that gets smaller, in every place that it is held: the indices that are kept."""
+    """The kept indices of each parameter and buffer that gets smaller, for every place that holds it."""
     by_identity = {identity: choice.indices(held) for identity, held in tracer.held.items()}
     places = [*plain.named_parameters(remove_duplicate=False), *plain.named_buffers(remove_duplicate=False)]
     return {name: found for name, tensor in places if (found := by_identity.get(id(tensor)))}
 
 
 def cut(model: nn.Module, indices: dict[str, Indices]) -> None:
-    """Take channels out of a copy of the model, under its masks as elsewhere.
+    """Remove channels from a copy of the model and of its masks.
 
     Args:
-        model: pruned, with its hooks.
-        indices: by the names of dense parameters and buffers.
+        model: the pruned model, with its hooks.
+        indices: the kept indices, by names of dense parameters and buffers.
     """
     made: dict[int, nn.Parameter] = {}
     for prefix, module in model.named_modules():
@@ -99,7 +99,7 @@ _SIZES: dict[type[nn.Module], Callable[[nn.Module, Tensor], None]] = {
 
 
 def _resize(module: nn.Module) -> None:
-    """Bring the sizes that a module remembers up to date with its tensors."""
+    """Update the sizes that a module stores to those of its tensors."""
     weight = _weight(module)
     if weight is None and isinstance(module, BatchNorm):
         weight = module.running_mean
@@ -119,7 +119,7 @@ def _resize(module: nn.Module) -> None:
 
 
 def set_heads(model: nn.Module, tracer: Tracer, choice: Choice) -> None:
-    """Bring the numbers of attention heads that modules remember up to date."""
+    """Update the numbers of attention heads that modules store."""
     for name, attribute, cells in tracer.heads:
         module = model.get_submodule(name)
         count = int((~choice.removed[cells]).sum())

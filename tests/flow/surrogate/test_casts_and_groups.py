@@ -150,7 +150,9 @@ def test_a_token_that_is_joined_to_a_flow_starts_none_whatever_it_is_called(name
             return self.last(tokens + tokens.mean(1, keepdim=True))  # type: ignore[no-any-return]
 
     for value in (0.0, 3.0):
-        with pytest.warns(UserWarning, match="treated as ones") if value == 0 and name != "cls_token" else nullcontext():
+        with (
+            pytest.warns(UserWarning, match="treated as ones") if value == 0 and name != "cls_token" else nullcontext()
+        ):
             first, last = prune.synflow_scores(Tokens(value), torch.ones(1, 5, 4)).values()
         assert float(first.sum()) == pytest.approx(float(last.sum()), rel=1e-12)
 
