@@ -41,5 +41,5 @@ def test_without_tqdm_a_bar_is_an_error_only_where_it_was_asked_for(monkeypatch:
     monkeypatch.setitem(sys.modules, "tqdm.auto", None)
     monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
     assert _progress.progress_bar(None, 4, "SynFlowUnstructured") is None
-    with pytest.raises(ImportError, match=r'progress: a bar needs tqdm.*pip install "torch_synflow\[progress\]"'):
+    with pytest.raises(ImportError, match=r'progress: the bar needs tqdm.*pip install "torch_synflow\[progress\]"'):
         _progress.progress_bar(True, 4, "SynFlowUnstructured")

@@ -21,7 +21,7 @@ def axes(ax: Axes | None = None) -> Axes:
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError(
-            'draw: a picture needs matplotlib, which is not installed: pip install "torch_synflow[draw]"'
+            'draw: plots need matplotlib, which is not installed: pip install "torch_synflow[draw]"'
         ) from error
     return pyplot.subplots(layout="constrained")[1]
 

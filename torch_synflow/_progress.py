@@ -29,7 +29,7 @@ def progress_bar(wanted: bool | None, steps: int, method: str) -> Any:
         if wanted is None:
             return None
         raise ImportError(
-            'progress: a bar needs tqdm, which is not installed: pip install "torch_synflow[progress]"'
+            'progress: the bar needs tqdm, which is not installed: pip install "torch_synflow[progress]"'
         ) from error
     delay = 0.0 if wanted else _DELAY
     return tqdm(total=steps, desc=method.removesuffix("Unstructured"), unit="iteration", delay=delay)

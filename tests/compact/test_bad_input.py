@@ -42,7 +42,7 @@ class Silent(nn.Module):
 
 def test_a_model_without_masks_is_returned_as_it_is() -> None:
     model = nn.Linear(3, 2)
-    with pytest.warns(UserWarning, match="no masks, and is returned as it is; prune it first"):
+    with pytest.warns(UserWarning, match="no masks, and is returned unchanged; prune it first"):
         assert prune.shrink(model, torch.rand(1, 3)) is model
 
 
@@ -89,7 +89,7 @@ def test_an_error_while_the_networks_are_compared_names_the_first_module(monkeyp
     ("arguments", "error", "match"),
     [
         ((3, torch.rand(1, 3)), TypeError, "^model: expected an nn.Module, got int"),
-        ((pruned(), None), ValueError, "^example_inputs: expected what the model is called with, got None"),
+        ((pruned(), None), ValueError, "^example_inputs: expected the model's inputs, got None"),
     ],
 )
 def test_arguments_of_other_kinds_are_refused(arguments: Any, error: type[Exception], match: str) -> None:

@@ -116,7 +116,7 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes(
 
 def test_a_dense_state_is_refused_where_the_model_is_pruned() -> None:
     model = pruned()
-    message = r"0\.weight: expected a state in which it is pruned.*prune\.remove_all"
+    message = r"0\.weight: expected a state in which this parameter is pruned.*prune\.remove_all"
     refuses(ValueError, message, model, lambda: prune.load_pruned(model, Net().state_dict()))
 
 

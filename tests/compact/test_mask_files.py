@@ -72,7 +72,7 @@ def test_the_weights_are_those_of_a_model_made_permanent_and_not_those_of_one_tr
         model[3].weight.mul_(1.5)
     refuses(
         ValueError,
-        r"3\.weight: expected the weights that the masks were saved with, got others",
+        r"3\.weight: expected the weights that the masks were saved with, got different",
         model,
         lambda: prune.load_masks(path, model),
     )

@@ -95,7 +95,7 @@ except ImportError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    expected = 'draw: a picture needs matplotlib, which is not installed: pip install "torch_synflow[draw]"'
+    expected = 'draw: plots need matplotlib, which is not installed: pip install "torch_synflow[draw]"'
     assert done.stdout.strip() == expected
 
 

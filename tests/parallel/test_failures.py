@@ -99,13 +99,13 @@ def test_a_rank_that_does_not_come_is_named(tmp_path: Path) -> None:
     assert [process.returncode for process in done] == [0, 0]
     kind, text, seconds = found(tmp_path, 0)["error"]
     assert kind == "RankError"
-    assert "expected a call on every rank of the process group, got none of rank 1 within the 6 s" in text
+    assert "expected a call on every rank of the process group, got none from rank 1 within the 6 s" in text
     assert "with torch_synflow.parallel.alone():" in text
     assert "global_iterative_unstructured waits for rank 1" in done[0].stdout
     assert seconds < 30
     kind, text, _ = found(tmp_path, 1)["error"]
     assert kind == "RankError"
-    assert "got none of rank 1" in text
+    assert "got none from rank 1" in text
     assert all(found(tmp_path, rank)["untouched"] for rank in range(2))
 
 

@@ -1,4 +1,4 @@
-"""What flows through a network, channel by channel.
+"""The channels of a network, and which of them carry something.
 
 A cell is one channel of one tensor of a forward pass. Operations make new cells of those that they read
 (:mod:`torch_synflow.compact.nodes`), and tie those that can only be removed together: what meets in a sum, what one
@@ -71,8 +71,9 @@ class Cells:
     def settled(self) -> Flags:
         """What is known of each cell, now and at any later step of training.
 
-        Biases that are zero now are first taken to stay so. A gradient that then reaches one shows otherwise, and all
-        is found out anew: what is left in the end holds at the first step, and if it holds at one step at the next.
+        Biases that are zero now are first taken to stay so. A gradient that then reaches one shows otherwise, and the
+        search starts again. The final result holds at the first step, and if it holds at one step, it holds at the
+        next.
         """
         shifts = [node for node in self.nodes if isinstance(node, Shift)]
         while True:

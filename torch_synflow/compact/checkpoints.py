@@ -44,14 +44,14 @@ def load_pruned(model: nn.Module, state: Mapping[str, Any]) -> None:
     """
     model = unwrapped_module(model)
     if not isinstance(state, Mapping):
-        raise TypeError(f"state: expected a state_dict, got {type(state).__name__}; model.state_dict() is one")
+        raise TypeError(f"state: expected a state_dict, got {type(state).__name__}; pass model.state_dict()")
     missing = to_prune(model, state)
     for tensor in pruned_tensors(model):
         for place in tensor.places:
             if f"{place.label}_orig" not in state and place.label in state:
                 raise ValueError(
-                    f"{place.label}: expected a state in which it is pruned, as in the model, got a dense one; call "
-                    "prune.remove_all(model) first, and prune.apply_masks after, to keep the masks"
+                    f"{place.label}: expected a state in which this parameter is pruned, as in the model, got a dense "
+                    "state; call prune.remove_all(model) before, and prune.apply_masks after, to keep the masks"
                 )
 
     def load() -> None:
@@ -59,8 +59,8 @@ def load_pruned(model: nn.Module, state: Mapping[str, Any]) -> None:
             model.load_state_dict(state, strict=True)
         except RuntimeError as error:
             raise ValueError(
-                f"state: expected that of a {type(model).__name__} of the same shapes, pruned or not, got another"
-                f"{_hint(state)}: {error}"
+                f"state: expected that of a {type(model).__name__} of the same shapes, pruned or not, got a different "
+                f"one{_hint(state)}: {error}"
             ) from error
         for pair in pruned_parameters(model):
             refresh(pair)
@@ -106,5 +106,5 @@ def _hint(state: Mapping[str, Any]) -> str:
     """The fix for prefixes that wrappers add to names."""
     for prefix in ("module.", "_orig_mod."):
         if state and all(key.startswith(prefix) for key in state):
-            return f" (all its names begin with {prefix!r}, as a wrapped model's do: take that off)"
+            return f" (all its names begin with {prefix!r}, as for a wrapped model; remove this prefix)"
     return ""

@@ -63,8 +63,8 @@ def compare(model: nn.Module, small: nn.Module, example_inputs: ExampleInputs) -
                 mode = "training" if training else "evaluation"
                 raise ValueError(
                     f"{module}: expected the outputs of the pruned model in {mode}, "
-                    f"got outputs that differ by {found:.1e} of the largest; nothing was changed: shrink does not "
-                    "understand what this module, or one before it, computes. Please report the model"
+                    f"got outputs that differ by {found:.1e} of the largest; nothing was changed. shrink does not "
+                    "support an operation of this module or of an earlier one; please report the model"
                 )
 
 

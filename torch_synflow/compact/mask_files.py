@@ -133,7 +133,7 @@ def _safetensors() -> ModuleType:
         import safetensors.torch
     except ImportError as error:
         raise ImportError(
-            'masks: their files need safetensors, which is not installed: pip install "torch_synflow[masks]"'
+            'masks: mask files need safetensors, which is not installed: pip install "torch_synflow[masks]"'
         ) from error
     return safetensors
 
@@ -145,7 +145,7 @@ def _given(source: Any) -> dict[str, Tensor]:
         if not isinstance(name, str) or not isinstance(mask, Tensor):
             raise TypeError(f"source: expected names and mask tensors, got {name!r} and {type(mask).__name__}")
         if not is_binary(mask):
-            raise ValueError(f"{name}: expected a mask of zeros and ones, got other values; mask != 0 is one")
+            raise ValueError(f"{name}: expected a mask of zeros and ones, got other values; pass mask != 0")
     return {name: mask.detach() != 0 for name, mask in source.items()}
 
 
@@ -199,7 +199,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         )
     text = metadata.get("masks", "")
     if metadata.get("checksum") != _checksum(text, tensors):
-        raise ValueError(f"{path}: its checksum is not that of its content: the file is damaged; copy or save it again")
+        raise ValueError(
+            f"{path}: its checksum is not that of its content: the file is damaged; copy it or save it again"
+        )
     header: dict[str, Any] = json.loads(text)
     return header, {name: unpacked(tensors[name], torch.Size(shape)) for name, shape in header["shapes"].items()}
 
@@ -218,6 +220,6 @@ def _same_weights(model: nn.Module, found: Mapping[str, Tensor], weights: Mappin
         parameter = named_parameter(model, name)
         if _fingerprint(parameter, found[name]) != fingerprint:
             raise ValueError(
-                f"{name}: expected the weights that the masks were saved with, got others; for a model that was "
-                "trained since or that starts elsewhere leave model= out: prune.load_masks(path)"
+                f"{name}: expected the weights that the masks were saved with, got different ones; for a model that "
+                "was trained since, or that starts from different weights, omit model=: prune.load_masks(path)"
             )

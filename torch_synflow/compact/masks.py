@@ -39,7 +39,9 @@ def masks(model: nn.Module) -> dict[str, Tensor]:
     places = [place for tensor in pruned_tensors(unwrapped_module(model)) for place in tensor.places]
     for place in places:
         if not is_binary(place.mask):
-            raise ValueError(f"{place.label}_mask: expected zeros and ones, got other values; they are no mask to keep")
+            raise ValueError(
+                f"{place.label}_mask: expected zeros and ones, got other values; they cannot be returned as a mask"
+            )
     return {place.label: place.mask != 0 for place in places}
 
 
@@ -93,7 +95,7 @@ def checked_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> list[tuple[n
         kept = _kept(label, mask, parameter)
         if parameter in given and not torch.equal(given[parameter][1], kept):
             raise ValueError(
-                f"{label}: expected the mask of {given[parameter][0]}, which is the same tensor, got another; "
+                f"{label}: expected the mask of {given[parameter][0]}, which is the same tensor, got a different one; "
                 "a tied tensor has one mask"
             )
         given.setdefault(parameter, (label, kept))
@@ -111,8 +113,8 @@ def _tightened(label: str, kept: Tensor, pairs: list[Pair]) -> Tensor:
             earlier = module.get_buffer(f"{name}_mask")
             if not is_binary(earlier):
                 raise ValueError(
-                    f"{label}: expected a tensor whose mask is of zeros and ones, got one with other values; make "
-                    "that permanent first, by torch's prune.remove"
+                    f"{label}: expected a tensor whose mask is of zeros and ones, got one with other values; make it "
+                    "permanent first, with torch's prune.remove"
                 )
             kept = kept & (earlier != 0)
     return kept
@@ -125,8 +127,8 @@ def named_parameter(model: nn.Module, label: str) -> nn.Parameter:
         names = [k.removesuffix("_orig") if f"{n}_mask" in m._buffers else k for m, n, k, _ in held_parameters(model)]
         near = difflib.get_close_matches(str(label), names, n=1)
         raise ValueError(
-            f"masks: expected names of parameters of the model {type(model).__name__}, got {label!r}, which is none"
-            f"{f'; the nearest is {near[0]!r}' if near else ''}; are the masks of another model?"
+            f"masks: expected names of parameters of the model {type(model).__name__}, got {label!r}, which does not "
+            f"exist{f'; the nearest is {near[0]!r}' if near else ''}; the masks may belong to another model"
         )
     return prunable((module, name), label)
 
@@ -146,8 +148,8 @@ def _kept(label: str, mask: Any, parameter: nn.Parameter) -> Tensor:
     if mask.shape != parameter.shape:
         raise ValueError(
             f"{label}: expected a mask of shape {tuple(parameter.shape)}, that of the parameter, got "
-            f"{tuple(mask.shape)}; are the masks of another model?"
+            f"{tuple(mask.shape)}; the masks may belong to another model"
         )
     if not is_binary(mask):
-        raise ValueError(f"{label}: expected a mask of zeros and ones, got other values; mask != 0 is one")
+        raise ValueError(f"{label}: expected a mask of zeros and ones, got other values; pass mask != 0")
     return mask.detach().to(parameter.device) != 0

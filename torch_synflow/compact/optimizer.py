@@ -61,7 +61,8 @@ def _part(value: Any, parameter: Tensor, indices: Indices, label: str) -> Any:
         return value.clone()
     raise ValueError(
         f"{label}: expected optimizer state of the parameter's shape {tuple(parameter.shape)} or a single number, got "
-        f"{tuple(value.shape)}; shrink before the first step of this optimizer, and make it of the shrunk parameters"
+        f"{tuple(value.shape)}; shrink before the first step of this optimizer, and create it with the shrunk "
+        "parameters"
     )
 
 

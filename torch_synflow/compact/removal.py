@@ -46,7 +46,7 @@ def remove_all(model: nn.Module) -> dict[str, Tensor]:
             label = tensor.places[0].label
             raise ValueError(
                 f"{label}: expected one mask of zeros and ones in all places that hold this tensor, but "
-                f"{tensor.obstacle}; prune.apply_masks(model, {{{label!r}: mask}}) gives all places one"
+                f"{tensor.obstacle}; call prune.apply_masks(model, {{{label!r}: mask}}) to give all places one mask"
             )
     removed = masks(model)
 

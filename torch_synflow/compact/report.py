@@ -1,4 +1,4 @@
-"""What shrinking saved, layer by layer, and which channels stay although little or nothing comes through them."""
+"""The savings of shrinking, layer by layer, and the channels that stay although they carry little or nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ class ShrunkLayer:
     """One layer before and after.
 
     Attributes:
-        name: of its module.
-        channels: outputs before.
-        channels_kept: outputs after.
+        name: the name of its module.
+        channels: output channels before.
+        channels_kept: output channels after.
         parameters: elements of its own parameters before.
-        parameters_kept: after.
-        macs: multiplications with additions before, of the example inputs.
-        macs_kept: after.
-        notes: how many channels stay although nothing of the input comes through them, and why.
+        parameters_kept: the same after.
+        macs: multiply-accumulate operations for the example inputs before.
+        macs_kept: the same after.
+        notes: the numbers of channels that stay although no input comes through them, and the reasons.
     """
 
     name: str
@@ -34,15 +34,15 @@ class ShrunkLayer:
 
 @dataclass(frozen=True)
 class ShrinkReport:
-    """What :func:`~torch_synflow.prune.shrink` did; ``print`` shows a table.
+    """The result of :func:`~torch_synflow.prune.shrink`; prints as a table.
 
     Attributes:
-        layers: one a module with parameters of its own.
-        bytes: of all parameters and buffers before, masks included.
-        bytes_kept: after.
-        macs: multiplications with additions of all layers before, of the example inputs.
-        macs_kept: after.
-        notes: modules whose code does not let channels go.
+        layers: one per module with its own parameters.
+        bytes: the bytes of all parameters and buffers before, including masks.
+        bytes_kept: the same after.
+        macs: multiply-accumulate operations of all layers for the example inputs before.
+        macs_kept: the same after.
+        notes: modules whose code does not allow removing channels.
 
     Example:
         >>> layer = ShrunkLayer("fc", 8, 2, 80, 20, 640, 160, ("1 passes on fc.bias",))
@@ -64,7 +64,7 @@ class ShrinkReport:
 
     @property
     def parameters(self) -> int:
-        """Elements of all parameters before."""
+        """The number of elements of all parameters before."""
         return sum(layer.parameters for layer in self.layers)
 
     @property

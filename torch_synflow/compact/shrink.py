@@ -1,4 +1,4 @@
-"""The same network without the channels that carry nothing."""
+"""Building the same network without the channels that carry nothing."""
 
 from __future__ import annotations
 
@@ -32,35 +32,35 @@ def shrink(
 ) -> nn.Module:
     r"""Build the same network without the neurons, channels and attention heads that carry nothing.
 
-    With masks :math:`m` the channel :math:`c` goes if in every tensor that it is a channel of
+    A channel :math:`c` of the masked network is removed if, in every tensor that contains it,
 
     .. math:: x_c = 0 \text{ for all inputs} \quad \text{or} \quad \frac{\partial f}{\partial x_c} = 0,
 
-    now and at each later step of training. Outputs are the same in evaluation and in training, and so are the weights
-    that training arrives at, to rounding; dropout apart, which draws a number per channel. A channel that passes on a
-    bias or BatchNorm offset that is trained stays, and so does one that an operation reads as a whole, such as
-    LayerNorm; channels that meet in a sum go only together. A layer without kept weights computes nothing: a residual
-    block that lost one becomes the constant behind it, or the identity. What is left keeps its masks.
+    now and at each later step of training. Outputs in evaluation and in training, and the weights after training, are
+    the same up to rounding, except for dropout, which draws one number per channel. A channel stays if it passes on a
+    trained bias or BatchNorm offset, or if an operation such as LayerNorm reads the whole tensor. Channels that meet in
+    a sum are removed only together. A layer without kept weights computes nothing, and a residual block that lost a
+    layer becomes the constant behind it, or the identity. The remaining weights keep their masks.
 
-    Outputs are compared before the network is returned, on ``example_inputs`` and on random ones.
+    Before it returns the network, the call compares outputs on ``example_inputs`` and on random inputs.
 
     Args:
-        model: pruned by masks of ``torch.nn.utils.prune``. It is not changed.
-        example_inputs: what it is called with: a tensor, a tuple of positional arguments or a mapping of keyword
-            arguments. The first dimension is the batch.
-        optimizer: of the model's parameters. In the end it holds those of the smaller network in their place, with
-            momentum and other state of the elements that are left.
+        model: a model with masks of ``torch.nn.utils.prune``. It is not changed.
+        example_inputs: the model's inputs: a tensor, a tuple of positional arguments or a mapping of keyword arguments.
+            The first dimension is the batch.
+        optimizer: an optimizer of the model's parameters. The call replaces these by the parameters of the smaller
+            network, with the momentum and other state of the remaining elements.
 
     Returns:
-        The smaller network, without ``DataParallel`` or ``torch.compile`` around it, and without gradients. Its
-        ``shrink_report`` says what was saved per layer, and why channels stayed. A model without masks is returned as
-        it is, with a warning.
+        The smaller network, without ``DataParallel`` or ``torch.compile``, and without gradients. Its ``shrink_report``
+        lists the savings per layer, and the reasons why channels stay. A model without masks is returned unchanged,
+        with a warning.
 
     Raises:
-        TypeError: if ``model`` or ``optimizer`` is none.
-        ValueError: if the model does not run on ``example_inputs``, has operations that are not torch's between its
-            layers, no path from the input to an output, or a state of the optimizer cannot be cut. Nothing is changed
-            then.
+        TypeError: if ``model`` is not a module, or ``optimizer`` is not an optimizer.
+        ValueError: if the model does not run on ``example_inputs``, has operations other than torch's between its
+            layers, has no path from the input to an output, or a state of the optimizer cannot be cut. Nothing is
+            changed.
 
     Source: Frankle et al. 2021, section 5, on how many neurons SynFlow empties.
 
@@ -80,12 +80,12 @@ def shrink(
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
     if example_inputs is None:
-        raise ValueError("example_inputs: expected what the model is called with, got None; prune.shrink(model, x)")
+        raise ValueError("example_inputs: expected the model's inputs, got None; prune.shrink(model, x)")
     if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {type(optimizer).__name__}")
     model = unwrap(model)
     if not pruned_parameters(model):
-        warn_user("shrink: the model has no masks, and is returned as it is; prune it first")
+        warn_user("shrink: the model has no masks, and is returned unchanged; prune it first")
         return model
     with ONE_AT_A_TIME, own_random_numbers(), torch.inference_mode(False):
         small, put = _shrunk(model, cloned(example_inputs), optimizer)

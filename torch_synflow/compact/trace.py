@@ -114,5 +114,5 @@ def check_paths(tracer: Tracer, outputs: Tensor, flags: Flags) -> None:
     where = listed(list(dict.fromkeys(node.label for node in empty or cuts))) or "model"
     raise ValueError(
         f"{where}: expected a path from the input to some output, got a network that is cut there (layer collapse); "
-        "nothing of the input arrives at an output: prune less, or by BalancedSynFlow"
+        "the input reaches no output: prune less, or with BalancedSynFlow"
     )

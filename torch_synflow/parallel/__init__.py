@@ -1,4 +1,4 @@
-"""What differs when there is more than one process."""
+"""Pruning with more than one process."""
 
 from torch_synflow.parallel.ranks.group import alone, within
 from torch_synflow.parallel.ranks.meeting import RankError

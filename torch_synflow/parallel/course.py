@@ -1,4 +1,4 @@
-"""The rounds of one call: on this process alone, or shared by ranks that hold the same model."""
+"""The rounds of one call, in this process alone, or shared by ranks that hold the same model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch_synflow.selection.survivors import Survivors
 
 
 class Course:
-    """The rounds of a call on one process.
+    """The rounds of a call in one process.
 
     Args:
         rounds: the method at work.
@@ -56,7 +56,7 @@ class Course:
         return [self._survivors.whole(number) for number in range(len(self._entries))]
 
     def settle(self) -> None:
-        """Agree that the masks are on the model, as the last thing that can fail."""
+        """Agree that the masks are on the model, as the last step that can fail."""
 
     @property
     def _at_work(self) -> Rounds:
@@ -67,8 +67,8 @@ class Course:
 class ReplicasCourse(Course):
     """The rounds of a call on ranks that hold the same model, as under ``DistributedDataParallel``.
 
-    A method that reads data is scored by all ranks, each with its own, and their sums are added up. Any other is
-    scored by the first rank alone. Masks are always those of the first rank, so they are the same bit for bit.
+    If a method reads data, all ranks score it with their own data, and their sums are added. The first rank alone
+    scores any other method. Masks are always those of the first rank, so they are equal bit for bit.
     """
 
     def __init__(self, meeting: Meeting, rounds: Rounds, entries: Sequence[Entry]) -> None:

@@ -1,4 +1,4 @@
-"""The rounds of one call on a model whose parameters are ``DTensor``, as those of FSDP2 and tensor parallelism are."""
+"""The rounds of one call on a model with ``DTensor`` parameters, as with FSDP2 and tensor parallelism."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from torch_synflow.selection.quotas import InGroups, Quota
 
 
 class ShardedCourse:
-    """The rounds of a call on ranks that hold parts of one model.
+    """The rounds of a call on ranks that each hold a part of one model.
 
     Every rank runs the model on whole weights, which are gathered one at a time, and scores, ranks and masks its own
     parts. All data are those of all ranks, so that all compute the same, and the same as one process would.
@@ -40,7 +40,7 @@ class ShardedCourse:
         speaks: whether this process shows progress.
 
     Raises:
-        ValueError: naming what cannot be pruned in parts.
+        ValueError: if something cannot be pruned in parts. The message names it.
     """
 
     def __init__(self, meeting: Meeting | None, rounds: Rounds, entries: Sequence[Entry]) -> None:
@@ -53,9 +53,8 @@ class ShardedCourse:
         if reason := refusal_of(self._method):
             raise ValueError(
                 f"pruning_method: {self._method.__name__} does not prune sharded parameters such as "
-                f"{entries[0].label}, as {reason}; prune before fully_shard, or use "
-                "SynFlow, BalancedSynFlow, SNIP, GraSP, L1Unstructured "
-                "or RandomUnstructured"
+                f"{entries[0].label}, because {reason}; prune before fully_shard, or use SynFlow, BalancedSynFlow, "
+                "SNIP, GraSP, L1Unstructured or RandomUnstructured"
             )
         self._shards = ShardedWeights(self._model, meeting)
         self._network: Network | None = None
@@ -163,7 +162,7 @@ def _checked_model(model: nn.Module | None, entries: Sequence[Entry]) -> nn.Modu
     if model is None:
         raise ValueError(
             f"model: expected the model that holds {first}, a sharded parameter, got none; pass model=model, or the "
-            "list that prune.prunable_parameters(model) makes"
+            "list of prune.prunable_parameters(model)"
         )
     model = unwrap(model)
     managed = managed_names(model.modules())
@@ -182,7 +181,7 @@ def _checked_model(model: nn.Module | None, entries: Sequence[Entry]) -> nn.Modu
     for name, module in model.named_modules():
         if isinstance(module, nn.RNNBase) and any(map(is_sharded, module.parameters(recurse=False))):
             raise ValueError(
-                f"{name or type(module).__name__}: a recurrent layer reads its weights from a list of its own, which "
+                f"{name or type(module).__name__}: a recurrent layer reads its weights from its own list, which "
                 "cannot be gathered one at a time; prune before fully_shard"
             )
     return model

@@ -1,4 +1,4 @@
-"""The batches of all ranks, on each of them: ranks that hold parts of a model have to run it together."""
+"""The batches of all ranks on each rank, because ranks that hold parts of a model must run it together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch_synflow.parallel.ranks.meeting import Meeting
 
 
 class BatchesOfAllRanks:
-    """The first batch of each rank in their order, then the second ones, to the last of any.
+    """The first batch of each rank in order, then the second ones, up to the last batch of any rank.
 
     Args:
         meeting: the ranks.

@@ -1,4 +1,4 @@
-"""Scores of the parts of a sharded model, checked over all ranks, so that all go on or none does."""
+"""Scores of the parts of a sharded model, checked over all ranks, so that all ranks continue or none."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def scores_of_network(
     """The scores of the parts of this rank by a method that scores a model, checked over all ranks.
 
     Raises:
-        ValueError: on all ranks, naming a tensor whose scores are not finite, negative where they must not be, or, of a
-            model not yet pruned, zero throughout.
+        ValueError: on all ranks, if the scores of a tensor are not finite, are negative although the method forbids it,
+            or are all zero in an unpruned model. The message names the tensor.
     """
     if not isinstance(network, PositiveNetwork):
         found = opened(network, lambda: method.saliency(network), training=method.training)

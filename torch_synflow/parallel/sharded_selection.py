@@ -1,4 +1,4 @@
-"""Exactly so many of the highest scores, of which each rank has a part: by histograms that are summed over ranks."""
+"""The exact number of highest scores, of which each rank has a part, by histograms summed over ranks."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class ShardedWeights:
         return part_of(tensor)
 
     def zero_throughout(self, parts: Weights) -> set[str]:
-        """The names of the tensors that are zero on all ranks."""
+        """The names of the tensors that are all zero on all ranks."""
         found = torch.stack([(part != 0).any().to(torch.int64) for part in parts.values()])
         if self._meeting is not None:
             greatest(self._meeting, [found])

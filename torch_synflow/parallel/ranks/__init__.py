@@ -1,1 +1,1 @@
-"""The ranks of a process group in one call: which they are, how they meet, and what they send each other."""
+"""The ranks of a process group in one call: which ranks take part, how they meet, and how they exchange tensors."""

@@ -1,4 +1,4 @@
-"""Whether all ranks are about to do the same, and in words what differs."""
+"""A check that all ranks make the same call, and a description of differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from torch_synflow.parallel.ranks.meeting import Meeting, ranks_in_words
 
-#: so many differences are written out
+#: the number of differences that messages list
 SHOWN = 6
 
 
@@ -17,10 +17,10 @@ def require_same(meeting: Meeting, description: Mapping[str, str]) -> None:
 
     Args:
         meeting: the ranks.
-        description: what this rank is about to do, by what differences are called.
+        description: the parts of the call on this rank, by name.
 
     Raises:
-        ValueError: naming what differs, and on which ranks.
+        ValueError: if descriptions differ. The message names the differences and their ranks.
     """
     digest = hashlib.sha256(repr(sorted(description.items())).encode()).hexdigest()
     if meeting.tell(len(set(meeting.collect(digest))) > 1):
@@ -29,7 +29,7 @@ def require_same(meeting: Meeting, description: Mapping[str, str]) -> None:
 
 
 def differences_of(descriptions: Sequence[Mapping[str, str]], names: Sequence[int]) -> str:
-    """What differs between the descriptions of ranks, in words.
+    """The differences between the descriptions of ranks, in words.
 
     Example:
         >>> differences_of([{"amount": "0.5"}, {"amount": "0.9"}, {"amount": "0.5"}], [0, 1, 2])

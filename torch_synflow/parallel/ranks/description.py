@@ -1,4 +1,4 @@
-"""What a call is about, in words that the ranks compare."""
+"""The description of a call, in words that the ranks compare."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def described(
 
 
 def in_words(value: object) -> str:
-    """A value without what differs from process to process, as the addresses of objects do."""
+    """A value without parts that differ between processes, such as addresses of objects."""
     if isinstance(value, partial):
         return f"partial({in_words(value.func)})"
     if hasattr(value, "__qualname__"):

@@ -1,4 +1,4 @@
-"""Tensors that the ranks of a meeting send each other."""
+"""Exchanging tensors between the ranks of a meeting."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def greatest(meeting: Meeting, tensors: Iterable[Tensor]) -> None:
 
 
 def sums_of(meeting: Meeting) -> Callable[[dict[str, Tensor], int], int]:
-    """What adds the sums that each rank has of its data up to those of all, and the numbers of examples."""
+    """A function that adds the sums over the data of each rank, and the numbers of examples."""
 
     def all_sums(sums: dict[str, Tensor], examples: int) -> int:
         device = next(iter(sums.values())).device

@@ -1,4 +1,4 @@
-"""Fingerprints of tensors: the same for the same bits, on any device."""
+"""Fingerprints of tensors, which depend only on their bits, on any device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which ranks prune together: those of the default process group, unless the caller says otherwise."""
+"""The ranks that prune together: those of the default process group, unless the caller chooses others."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch.distributed as dist
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-#: what the caller has said: nothing, a group, or none
+#: the choice of the caller: no choice, a group, or no group
 _CHOSEN: ContextVar[tuple[ProcessGroup | None] | None] = ContextVar("torch_synflow_process_group", default=None)
 
 
 def group_of_call() -> ProcessGroup | None:
-    """The group whose ranks make a call together, if it has more than one."""
+    """The group whose ranks make a call together, if it has more than one rank."""
     if not dist.is_available() or not dist.is_initialized():
         return None
     chosen = _CHOSEN.get()
@@ -27,10 +27,10 @@ def group_of_call() -> ProcessGroup | None:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Within it a rank prunes its model on its own, with its own data, and waits for no other.
+    """Make this rank prune its model alone, with its own data, without waiting for other ranks.
 
-    For a model that other ranks do not hold (a stage of a pipeline), and for what one rank does before the others get
-    its model.
+    Use it for a model that other ranks do not hold (a stage of a pipeline), and for work of one rank before the others
+    get its model.
 
     Returns:
         A context manager.
@@ -52,16 +52,16 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def within(group: ProcessGroup) -> Iterator[None]:
-    """Within it the ranks of a group prune together, rather than those of the default group.
+    """Make the ranks of a group prune together, instead of those of the default group.
 
     Args:
-        group: what ``torch.distributed.new_group`` returned; this process is one of its ranks.
+        group: a process group from ``torch.distributed.new_group`` that contains this process.
 
     Returns:
         A context manager.
 
     Raises:
-        TypeError, ValueError: if it is no group, or one that this process is not in.
+        TypeError, ValueError: if ``group`` is not a process group, or does not contain this process.
 
     Example:
         >>> from torch_synflow import parallel
@@ -71,8 +71,8 @@ def within(group: ProcessGroup) -> Iterator[None]:
     """
     if not dist.is_available() or not isinstance(group, dist.ProcessGroup):
         raise TypeError(
-            "group: expected a process group that this process is in, as torch.distributed.new_group returns it, "
-            f"got {group!r}; with parallel.alone(): is for a process that is in none"
+            "group: expected a process group from torch.distributed.new_group that contains this process, got "
+            "{group!r}; for a process in no group, use `with parallel.alone():`"
         )
     token = _CHOSEN.set((group,))
     try:

@@ -1,4 +1,4 @@
-"""Meetings: the ranks go on together, or stop together with an error that names the rank and its reason."""
+"""Meetings of ranks, which continue together or stop together with an error that names the rank and the reason."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("torch_synflow")
-#: seconds that a rank waits for the others before it says so, and, once it has failed, for them to learn of it
+#: seconds that a rank waits for the others before it reports so, and, after a failure, for them to see it
 PATIENCE = 30.0
 LINGER = 5.0
 _GO_ON = b"go on"
 
 
 class RankError(RuntimeError):
-    """Another rank has failed, or did not come in time; on this one nothing has changed.
+    """Another rank has failed or did not arrive in time; nothing has changed on this rank.
 
     Example:
         >>> from torch_synflow import parallel
@@ -41,11 +41,11 @@ class RankError(RuntimeError):
 
 
 class Meeting:
-    """The ranks of a group in one call, which meet step by step.
+    """The ranks of a group in one call, which meet at each step.
 
-    A step is a number in the group's store. Whoever comes last lets all go on; whoever fails tells those that wait at
-    its next step, or will come there. No rank can pass a step that another has not come to, so all have the same
-    answer. It takes no tensor and no backend, and a rank that waits can be interrupted.
+    A step is a number in the group's store. The last rank to arrive lets all continue. A rank that fails writes its
+    error at its next step, where the others wait or will arrive. No rank can pass a step that another has not reached,
+    so all get the same answer. Meetings need no tensor and no backend, and a waiting rank can be interrupted.
 
     Args:
         group: the ranks.
@@ -72,7 +72,7 @@ class Meeting:
 
     @property
     def first(self) -> bool:
-        """Whether this is the rank that speaks for all."""
+        """Whether this is the first rank, which decides for all."""
         return self.rank == 0
 
     def meet(self) -> None:
@@ -93,7 +93,7 @@ class Meeting:
         self._passed = step
 
     def tell(self, value: Any = None) -> Any:
-        """What the first rank gives, on all of them."""
+        """Send the value of the first rank to all ranks."""
         key = f"told/{self._passed + 1}"
         if self.first:
             self._store.set(key, pickle.dumps(value))  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ class Meeting:
         return pickle.loads(_while_there(lambda: self._store.get(key)))
 
     def collect(self, value: Any) -> list[Any]:
-        """What all ranks give, in their order, on the first; an empty list on the others."""
+        """Collect the values of all ranks, in order, on the first rank; the others get an empty list."""
         step = self._passed + 1
         self._store.set(f"from {self.rank}/{step}", pickle.dumps(value))  # type: ignore[arg-type]
         self.meet()
@@ -110,7 +110,7 @@ class Meeting:
         return [pickle.loads(self._store.get(f"from {rank}/{step}")) for rank in range(self.size)]
 
     def fail(self, error: BaseException) -> None:
-        """Tell the others that this rank has failed, and give those that wait a moment to learn of it."""
+        """Tell the others that this rank has failed, and give waiting ranks time to see it."""
         text = f"{self.call}: rank {self.names[self.rank]} has failed: {type(error).__name__}: {error}"
         if isinstance(error, RankError):
             text = str(error)
@@ -119,10 +119,10 @@ class Meeting:
             self._store.add("informed", 1)
             self._poll(lambda: int(self._store.add("informed", 0)) == self.size, LINGER)
         except (RuntimeError, OSError):
-            _log.info("the store is gone, so other ranks are not told that this one has failed")
+            _log.info("the store is gone, so other ranks do not learn that this rank has failed")
 
     def lost(self, error: Exception) -> RankError:
-        """What an exchange of tensors that broke off says of the ranks: which failed meanwhile, or are gone."""
+        """The error of an exchange of tensors that broke off, which names ranks that failed or are gone."""
         step = self._passed + 1
         self._arrive(step)
         try:
@@ -139,11 +139,11 @@ class Meeting:
         _while_there(lambda: self._store.set(f"at/{self.rank}", str(step)))
 
     def _decide(self, step: int, verdict: bytes) -> None:
-        """Give the verdict of a step, unless there is one."""
+        """Write the verdict of a step, unless there is one."""
         _while_there(lambda: self._store.compare_set(f"verdict/{step}", "", verdict))  # type: ignore[arg-type]
 
     def _wait(self, ready: Callable[[], bool], seconds: float, step: int) -> bool:
-        """Whether ``ready`` within so many seconds; says on the way for whom it waits."""
+        """Whether ``ready`` within these seconds; reports the ranks that it waits for."""
         if _while_there(lambda: self._poll(ready, min(PATIENCE, seconds))):
             return True
         _log.warning("%s waits for %s", self.call, ranks_in_words(self._missing(step)))
@@ -151,7 +151,7 @@ class Meeting:
 
     @staticmethod
     def _poll(ready: Callable[[], bool], seconds: float) -> bool:
-        """Whether ``ready`` within so many seconds; not one long wait in the store, which no interrupt ends."""
+        """Whether ``ready`` within these seconds, by short waits, because an interrupt cannot end a long one."""
         start = time.monotonic()
         while not ready():
             elapsed = time.monotonic() - start
@@ -161,7 +161,7 @@ class Meeting:
         return True
 
     def _missing(self, step: int) -> list[int]:
-        """The ranks that have not come to a step, by their numbers in the default group."""
+        """The ranks that have not reached a step, by their numbers in the default group."""
         return [name for rank, name in enumerate(self.names) if self._step_of(rank) < step]
 
     def _step_of(self, rank: int) -> int:
@@ -175,11 +175,11 @@ class Meeting:
         )
         if step == 1:
             return (
-                f"{self.call}: expected a call on every rank of the process group, got none of {missing} {waited}; let "
-                "all ranks make it, or, for the model of this rank alone, write it under "
-                "`with torch_synflow.parallel.alone():`"
+                f"{self.call}: expected a call on every rank of the process group, got none from {missing} {waited}; "
+                "make the call on all ranks, or, for a model of this rank alone, inside `with "
+                "torch_synflow.parallel.alone():`"
             )
-        return f"{self.call}: {missing} did not go on {waited}: killed, or still at work; nothing has been pruned"
+        return f"{self.call}: {missing} did not continue {waited} (killed or still at work); nothing has been pruned"
 
 
 def ranks_in_words(numbers: list[int]) -> str:
@@ -188,17 +188,17 @@ def ranks_in_words(numbers: list[int]) -> str:
 
 
 def _while_there(ask: Callable[[], Result]) -> Result:
-    """The answer of the store, or an error that says it is gone."""
+    """The answer of the store, or an error if it is gone."""
     try:
         return ask()
     except (RuntimeError, OSError) as error:
         raise RankError(
-            f"the store of the process group, which rank 0 or the launcher holds, does not answer any more: {error}"
+            f"the store of the process group, which rank 0 or the launcher holds, no longer answers: {error}"
         ) from error
 
 
 def together(call: str, work: Callable[[Meeting | None], Result], *, shared: bool = True) -> Result:
-    """The result of ``work``, which all ranks of the process group do; with ``None`` where there is one rank alone.
+    """Return the result of ``work``, which all ranks of the process group do; a single rank passes ``None``.
 
     Args:
         call: what they do, in messages.
@@ -206,7 +206,7 @@ def together(call: str, work: Callable[[Meeting | None], Result], *, shared: boo
         shared: whether all ranks do it; otherwise this one does it alone.
 
     Raises:
-        RankError: on all other ranks, if it fails on one, or if one does not make the call.
+        RankError: on all other ranks, if the work fails on one rank, or a rank does not make the call.
     """
     group = group_of_call() if shared else None
     if group is None:
@@ -221,6 +221,6 @@ def together(call: str, work: Callable[[Meeting | None], Result], *, shared: boo
 
 
 def settle(meeting: Meeting | None) -> None:
-    """The last thing that can fail before a change of the model stays: wait until every rank has made it."""
+    """Wait until every rank has changed its model, as the last step that can fail."""
     if meeting is not None:
         meeting.meet()

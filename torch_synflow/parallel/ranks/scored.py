@@ -1,4 +1,4 @@
-"""Scores that ranks make together."""
+"""Scores that ranks compute together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch_synflow.scoring.task import Task
 def scored_together(
     meeting: Meeting | None, method: type, task: Task, entries: Sequence[Entry], score: Callable[[Task], list[Tensor]]
 ) -> list[Tensor]:
-    """The scores of each entry, the same on all ranks: of all their data, or of the first rank where none are read.
+    """The scores of each entry, equal on all ranks: with the data of all ranks, or without data from the first rank.
 
     Args:
         meeting: the ranks, or ``None`` for this one alone.
@@ -30,7 +30,7 @@ def scored_together(
     """
     if meeting is None:
         return score(task)
-    assert task.model is not None  # it was checked
+    assert task.model is not None  # checked before
     settings = {"loss_fn": task.loss_fn, "outputs": task.outputs}
     require_same(meeting, described(entries, unwrap(task.model), method, settings))
     found: list[Tensor] = []
