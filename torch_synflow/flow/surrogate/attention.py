@@ -1,4 +1,4 @@
-"""Attention, which torch runs as one operation, in the steps that each have a surrogate."""
+"""Attention, which torch runs as one operation, in steps that each have a surrogate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch_synflow.flow.surrogate.call import Call
 
 
 def scaled_dot_product_attention(call: Call) -> Tensor:
-    """The product of queries and keys, the softmax, the product with the values."""
+    """The product of queries and keys, the softmax, and the product with the values."""
     query, key, value = (call.get(i, name) for i, name in enumerate(("query", "key", "value")))
     if call.kwargs.get("enable_gqa", False):
         groups = query.shape[-3] // key.shape[-3]
@@ -26,7 +26,7 @@ def scaled_dot_product_attention(call: Call) -> Tensor:
 
 
 def multi_head_attention(call: Call) -> tuple[Tensor, Tensor | None]:
-    """The projections, :func:`scaled_dot_product_attention`, and the projection of its output."""
+    """The projections, :func:`scaled_dot_product_attention`, and the output projection."""
     a = attention_arguments(call.args, call.kwargs)
     query, key, value = a["query"], a["key"], a["value"]
     batched = query.dim() == 3
@@ -41,7 +41,7 @@ def multi_head_attention(call: Call) -> tuple[Tensor, Tensor | None]:
     )
     biases = [None] * 3 if a["in_proj_bias"] is None else a["in_proj_bias"].chunk(3)
     query, key, value = (F.linear(t, w, b) for t, w, b in zip((query, key, value), weights, biases, strict=True))
-    extra = 0  # add_zero_attn adds a key that no flow arrives at
+    extra = 0  # add_zero_attn adds a key that no flow reaches
     if a["bias_k"] is not None:
         key = torch.cat([key, a["bias_k"].expand(1, batch, width)])
         value = torch.cat([value, a["bias_v"].expand(1, batch, width)])

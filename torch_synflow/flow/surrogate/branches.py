@@ -1,9 +1,9 @@
-r"""Sums and concatenations that give each of their branches the same share, whatever has been pruned in it.
+r"""Sums and concatenations that give equal shares to their branches, whatever has been pruned in them.
 
 A sum :math:`y = \sum_j b_j` of :math:`k` flows becomes :math:`\sum_j b_j \, S / (k s_j)`. Here :math:`s_j` is the sum
 of all elements of :math:`b_j`, and :math:`S = \sum_j s_j`; both are constants of the pass. The elements of :math:`y`
-still add up to :math:`S`, to which each branch contributes :math:`S / k`. A branch without flow counts for none. The
-parts of a concatenation have the same factors.
+still add up to :math:`S`, and each branch contributes :math:`S / k`. A branch without flow does not count. The parts of
+a concatenation have the same factors.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from torch_synflow.flow.surrogate.trace import Place, Plan
 
 _SUMS = ("add", "sub")
 _JOINS = ("cat", "concat", "concatenate")
-#: what leaves a stack of flows a stack of as many
+#: operations that keep a stack of flows a stack
 _OF_STACKS = ("mul", "div", "relu", "clone")
 
 
 class _Balanced(Flow):
-    """What the two modes below add to the one that they extend."""
+    """The additions of the two modes below to the modes that they extend."""
 
     def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
-        """As in the mode that is extended, but branches that meet keep their exponents."""
+        """As in the extended mode, but branches that meet keep their exponents."""
         if name not in _JOINS and not _meet(name, [values[slot] for slot in slots]):
             super().align_exponents(name, values, slots)
 
     def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
-        """As in the mode that is extended, but where branches meet each has the same share."""
+        """As in the extended mode, but branches that meet have equal shares."""
         if name in _JOINS:
             return self._join(name, surrogate, call)
         first, second = call.two()
@@ -71,7 +71,7 @@ class _Balanced(Flow):
         return call.func(shared, *call.args[1:], **call.kwargs)
 
     def total(self, outputs: Any) -> Tensor:
-        """R, to which each tensor that the model returns contributes the same."""
+        """R, to which each output tensor of the model contributes equally."""
         flows = [leaf for leaf in tree_leaves(outputs) if is_flow(leaf)]
         if len(flows) < 2:
             return super().total(outputs)
@@ -81,7 +81,7 @@ class _Balanced(Flow):
         return _sum(totals)[0]
 
     def plan_for(self, outputs: Any) -> Plan:
-        """As in the mode that is extended, with the sums that one other sum alone reads."""
+        """As in the extended mode, with the sums that only one other sum reads."""
         plan, nodes = super().plan_for(outputs), self.trace.nodes
         sums = {place for place in self._level if self._is_balanced(place)}
         read = Counter(source for place in self._level for source in nodes[place].inputs)
@@ -105,21 +105,21 @@ class BalancedScaledFlow(_Balanced, ScaledFlow):
 
 
 def _meet(name: str, operands: Sequence[Any]) -> bool:
-    """Whether an operation is a sum in which two flows meet; what subtracts the mean of a flow only centres it."""
+    """Whether an operation is a sum in which two flows meet; subtracting the mean of a flow only centres it."""
     if name not in _SUMS or len(operands) != 2 or not all(map(is_flow, operands)):
         return False
     return name == "add" or not getattr(label_of(operands[1]), "mean", False)
 
 
 def _dimension(call: Call, x: Tensor) -> int | None:
-    """The dimension that a sum or a mean is over, if it is one."""
+    """The dimension of a sum or a mean, if it has exactly one."""
     dim = call.get(1, "dim")
     dim = dim[0] if isinstance(dim, (tuple, list)) and len(dim) == 1 else dim
     return dim % x.dim() if isinstance(dim, int) else None
 
 
 def _terms(call: Call, first: Tensor, second: Tensor) -> list[Tensor]:
-    """The operands of a sum, the factor ``alpha`` of one of them multiplied in."""
+    """The operands of a sum, with the factor ``alpha`` multiplied in."""
     alpha = abs(call.kwargs.get("alpha", 1))
     if alpha == 1:
         return [first, second]
@@ -130,7 +130,7 @@ def _terms(call: Call, first: Tensor, second: Tensor) -> list[Tensor]:
 
 
 def _sum(branches: Sequence[Tensor], numbers: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor | None, Tensor]:
-    """The balanced sum, its exponent where values travel with one, and how many branches with flow meet in it."""
+    """The balanced sum, its exponent if values have one, and the number of branches with flow."""
     (result, *others), top, living = _shared(branches, numbers)
     for other in others:
         result = result + other
@@ -142,12 +142,12 @@ def _shared(
     numbers: Sequence[Tensor | None] = (),
     totals: Sequence[Callable[[Tensor], Tensor]] = (),
 ) -> tuple[list[Tensor], Tensor | None, Tensor]:
-    """Branches times their factors, the exponent of all where values travel with one, and how many have flow.
+    """Branches times their factors, their common exponent if values have one, and the number with flow.
 
     Args:
         branches: the flows.
-        numbers: how many branches with flow each of them is the sum of, if they count on their own.
-        totals: what computes the sum of each, where they are not broadcast to one shape.
+        numbers: the number of branches with flow in each of them, if they count one by one.
+        totals: functions for the sum of each, if they are not broadcast to one shape.
     """
     top = None
     exponents: tuple[Tensor, ...] = ()
@@ -164,15 +164,15 @@ def branch_factors(
     exponents: tuple[Tensor, ...] = (),
     totals: Sequence[Callable[[Tensor], Tensor]] = (),
 ) -> tuple[Tensor, ...]:
-    """What each branch of a sum is multiplied by, and how many there are with flow: constants.
+    """The constant factor of each branch of a sum, and the number of branches with flow.
 
-    One operation to the modes that look on.
+    Other modes see it as one operation.
 
     Args:
         branches: the flows, of shapes that broadcast.
-        numbers: how many branches with flow each of them is the sum of; one where it is ``None``.
-        exponents: the powers of two that they are to be taken times, where they travel with exponents.
-        totals: what computes the sum of each, where they are not broadcast to one shape, or stand for larger ones.
+        numbers: the number of branches with flow in each of them; one if ``None``.
+        exponents: the powers of two that multiply the flows, if they have exponents.
+        totals: functions for the sum of each, if they are not broadcast to one shape, or represent larger tensors.
     """
     if has_torch_function(branches):
         return handle_torch_function(
@@ -198,5 +198,5 @@ def branch_factors(
 
 
 def _sum_in(branch: Tensor, size: int) -> Tensor:
-    """The sum of a branch that is broadcast to so many elements."""
+    """The sum of a branch that is broadcast to the given number of elements."""
     return branch.sum() if branch.numel() in (0, size) else branch.sum() * (size // branch.numel())

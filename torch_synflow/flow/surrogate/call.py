@@ -1,4 +1,4 @@
-"""One operation of a forward pass as its surrogate sees it, and what surrogates share."""
+"""One operation of a forward pass, as its surrogate sees it, and helpers of surrogates."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from torch_synflow.flow.surrogate.trace import Label, Trace
 
-#: An offset at or below this is a mask of attention, not a bias: what it is added to is blocked.
+#: an offset at or below this value is an attention mask that blocks elements, not a bias
 BLOCKED = -10.0
-#: a division whose first argument divides
+#: a division by the first argument
 REVERSED = ("__rdiv__", "__rtruediv__")
 
 
@@ -28,13 +28,13 @@ def is_flow(value: Any) -> bool:
     return label is not None and label.flow
 
 
-#: of Python's names of methods those of assignments such as ``+=``
+#: Python's method names of assignments such as ``+=``
 _ASSIGNMENTS = frozenset(
     f"__i{name}__"
     for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor",
                  "lshift", "rshift")
 )  # fmt: skip
-#: what the first two arguments of operations are called
+#: the names of the first two arguments of operations
 _LEADING = (("input", "self", "tensor"), ("other", "weight", "mat2", "exponent"))
 
 
@@ -49,16 +49,16 @@ class Call:
     """One operation of the forward pass.
 
     Attributes:
-        func: the operation, to be called as it is.
+        func: the original operation.
         args: its positional arguments.
         kwargs: its keyword arguments.
-        trace: what the pass did until now.
-        gates: to be filled by a surrogate: the tensor arguments that only scale the others.
-        gate_slots: where these are among the arguments with a label.
-        exponent: of the result, where values travel with exponents.
+        trace: the trace of the pass so far.
+        gates: the tensor arguments that only scale the others, set by a surrogate.
+        gate_slots: the positions of the gates among the arguments with a label.
+        exponent: the exponent of the result, if values have exponents.
         index: the number of the call in the pass.
         stacked: the dimension along which the result holds several flows, if it is a stack of them.
-        branches: how many branches with flow the result is the sum of, if it is a sum.
+        branches: the number of branches with flow in the result, if it is a sum.
     """
 
     func: Callable[..., Any]
@@ -73,7 +73,7 @@ class Call:
     branches: Tensor | None = None
 
     def run(self, *args: Any) -> Any:
-        """The operation itself, on other leading arguments, whether these were positional or not."""
+        """The operation itself with different leading arguments, positional or not."""
         given = {name for names in _LEADING[: len(args)] for name in names}
         kwargs = {name: value for name, value in self.kwargs.items() if name not in given}
         return self.func(*args, *self.args[len(args) :], **kwargs)
@@ -88,31 +88,31 @@ class Call:
 
 
 def magnitude(value: Any) -> Any:
-    """A factor or an offset that is no flow, made positive as weights are."""
+    """A factor or an offset that is not a flow, made positive like weights."""
     if isinstance(value, Tensor):
         return value.abs() if value.is_floating_point() else value
     return abs(value) if isinstance(value, (int, float)) else value
 
 
 def filled(value: Tensor, zero: Tensor | float, divisor: Tensor | None = None) -> Tensor:
-    """``value`` over its own detached value (or ``divisor``), and ``zero`` where that is zero."""
+    """``value`` over its own detached value (or ``divisor``), and ``zero`` where the divisor is zero."""
     by = (value if divisor is None else divisor).detach()
     dead = by == 0
     return torch.where(dead, zero, value / torch.where(dead, 1.0, by))
 
 
 def relu(x: Tensor) -> Tensor:
-    """ReLU that keeps no output for its gradient, so that what follows may be in place."""
+    """ReLU that saves no output for its gradient, so later operations can work in place."""
     return x.clamp(min=0)
 
 
 def plain(value: Any) -> Any:
-    """A flow as it is, and a constant's magnitude."""
+    """A flow unchanged, or the magnitude of a constant."""
     return value if is_flow(value) else magnitude(value)
 
 
 def in_one_precision(values: list[Any]) -> list[Any]:
-    """Values with the floating-point tensors among them in the widest precision of all, their labels kept."""
+    """Values with their floating-point tensors in the widest precision among them, with their labels."""
     floating = [value for value in values if isinstance(value, Tensor) and value.is_floating_point()]
     if len({value.dtype for value in floating}) < 2:
         return values

@@ -1,8 +1,8 @@
-"""Flows of any magnitude: tensors that travel as a value times a power of two, so that no depth overflows.
+"""Flows of any magnitude: tensors with a value and a power of two, so no depth overflows.
 
-Scores are used for ranking, so a factor that all of them share is free. Each layer's output is divided by a
-power of two, a constant, and its label remembers the exponent; where two flows meet, the smaller is shifted. No
-digit is lost, as only exponents change.
+Scores are used for ranking, so a common factor does not matter. The output of each layer is divided by a power of two,
+and its label stores the exponent. If two flows meet, the smaller one is shifted. No digit is lost, because only
+exponents change.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _shifted(tensor: Tensor, exponent: Tensor) -> Tensor:
 
 
 def _with_offset(value: Tensor, offset: Tensor, call: Call) -> Tensor:
-    """The value plus an offset of exponent zero, which is of no account where it is zero throughout."""
+    """The value plus an offset of exponent zero, which is ignored if it is all zero."""
     exponent = torch.zeros_like(value.detach().amax()) if call.exponent is None else call.exponent
     top = torch.where(offset.any(), exponent.clamp(min=0), exponent)
     call.exponent = top

@@ -1,7 +1,7 @@
 """The surrogates of activations, normalisation and layers.
 
-A network of positive weights and positively homogeneous operations conserves flow. Operations that are so
-already run as they are; each function here is the counterpart of one that is not.
+A network of positive weights and positively homogeneous operations conserves flow. Homogeneous operations run
+unchanged. Each function here is the surrogate of an operation that is not homogeneous.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def activation(call: Call) -> Tensor:
 
 
 def identity(call: Call) -> Any:
-    """The input: dropout, and casts that lose the gradient."""
+    """The input, for dropout and for casts that lose the gradient."""
     return call.get(0, "input")
 
 
 def softmax(call: Call) -> Tensor:
-    """Each row over its own detached sum; a row without flow is uniform."""
+    """Each row divided by its own detached sum; a row without flow is uniform."""
     x = relu(call.get(0, "input"))
     dim = call.get(1, "dim", -1)
     dim = -1 if dim is None else dim
@@ -46,7 +46,7 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None, shape: tuple[
 
 
 def layer_norm(call: Call) -> Tensor:
-    """``x * |gamma| / rms(x) + |beta|`` over the last dimensions, the root mean square detached, not centred."""
+    """``x * |gamma| / rms(x) + |beta|`` over the last dimensions, with a detached root mean square, not centred."""
     x, shape = call.get(0, "input"), call.get(1, "normalized_shape")
     dims = tuple(range(-len(shape), 0))
     rms = call.func is getattr(F, "rms_norm", None) or call.func is getattr(torch, "rms_norm", None)
@@ -63,7 +63,7 @@ def group_norm(call: Call) -> Tensor:
 
 
 def instance_norm(call: Call) -> Tensor:
-    """As :func:`layer_norm`, over all positions of a channel; with running statistics as batch norm."""
+    """As :func:`layer_norm`, over all positions of a channel; with running statistics, as batch norm."""
     if not call.get(5, "use_input_stats", True):
         return call.run()  # type: ignore[no-any-return]
     x = call.get(0, "input")
@@ -72,9 +72,9 @@ def instance_norm(call: Call) -> Tensor:
 
 
 def batch_norm(call: Call) -> Tensor:
-    """With running statistics an affine layer; with those of the batch as :func:`layer_norm`."""
+    """An affine layer with running statistics; with those of the batch, as :func:`layer_norm`."""
     if not call.get(5, "training", False):
-        # written out, as torch's own has a wrong gradient where only one of input and gradient is channels-last
+        # written out, because torch's own has a wrong gradient if only one of input and gradient is channels-last
         x, mean, var = (call.get(k, name) for k, name in enumerate(("input", "running_mean", "running_var")))
         weight, bias = call.get(3, "weight"), call.get(4, "bias")
         scale = (var + call.get(7, "eps", 1e-5)).rsqrt()
@@ -88,7 +88,7 @@ def batch_norm(call: Call) -> Tensor:
 
 
 def normalize(call: Call) -> Tensor:
-    """A vector over its own length, detached: cosine attention, local response normalisation."""
+    """A vector divided by its own detached length, for cosine attention and local response normalisation."""
     x = relu(call.get(0, "input"))
     with torch.no_grad():
         scaled = call.func(x.detach(), *call.args[1:], **{k: v for k, v in call.kwargs.items() if k != "input"})
@@ -96,7 +96,7 @@ def normalize(call: Call) -> Tensor:
 
 
 def layer(call: Call) -> Any:
-    """A linear map with parameters: as it is, or of a constant input in absolute value."""
+    """A linear map with parameters, unchanged; a constant input is taken in absolute value."""
     x, weight = call.two("weight")
     return call.run(plain(x), weight if is_flow(weight) or _is_leaf(weight) else magnitude(weight))
 
@@ -107,7 +107,7 @@ def _is_leaf(value: Any) -> bool:
 
 
 def cast(call: Call) -> Any:
-    """Never to a narrower precision, in which the flow would lose digits, or meet wider weights."""
+    """A cast, but never to a narrower precision, in which the flow would lose digits."""
     x, result = call.get(0, "self"), call.run()
     if not (isinstance(result, Tensor) and result.is_floating_point() and x.is_floating_point()):
         return result
@@ -116,14 +116,14 @@ def cast(call: Call) -> Any:
 
 
 def of_weights(call: Call) -> Any:
-    """Weights that a normalisation standardises: not centred, over a size that is a constant."""
+    """Weights that a normalisation standardises: divided by a constant size, not centred."""
     x = call.get(0, "input")
     norms = {"batch_norm": batch_norm, "normalize": normalize}
     return norms.get(call.func.__name__, layer_norm)(call) if bool((x >= 0).all()) else call.run()
 
 
 def weight_norm(call: Call) -> Any:
-    """Directions times magnitudes, over the lengths of the directions, which are constants."""
+    """Directions times magnitudes, divided by the constant lengths of the directions."""
     direction, magnitudes, dim = (call.get(place, name) for place, name in enumerate(("v", "g", "dim")))
     dims = [d for d in range(direction.dim()) if dim in (-1, None) or d != dim % direction.dim()]
     length = direction.detach().square().sum(dims, keepdim=True).sqrt()
@@ -131,5 +131,5 @@ def weight_norm(call: Call) -> Any:
 
 
 def embedding(call: Call) -> Tensor:
-    """Ones: what is embedded is the network's input."""
+    """Ones, because embedded values are the network's input."""
     return torch.ones_like(call.func(*call.args, **call.kwargs)).detach()

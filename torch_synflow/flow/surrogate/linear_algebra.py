@@ -1,4 +1,4 @@
-"""Operations that multiply and add in one, in the steps that have surrogates."""
+"""Operations that multiply and add in one step, split into steps with surrogates."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from torch_synflow.flow.surrogate.call import Call, in_place
 
 
 def plus_product(names: tuple[str, str], product: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Call], Any]:
-    """The steps of ``beta * input + alpha * product``, such as ``addmm``; ``names`` are those of the factors."""
+    """The steps of ``beta * input + alpha * product``, such as ``addmm``; ``names`` are the names of the factors."""
 
     def run(call: Call) -> Any:
-        """The product of two factors, and the sum of it and the first argument."""
+        """The product of two factors, then its sum with the first argument."""
         first = call.get(0, "input")
         factors = [call.get(place, name) for place, name in enumerate(names, start=1)]
         beta, alpha = call.kwargs.get("beta", 1), call.kwargs.get("alpha", call.kwargs.get("value", 1))
@@ -50,7 +50,7 @@ def tensordot(call: Call) -> Tensor:
 
 
 def inner(call: Call) -> Any:
-    """A product over the last dimension of both."""
+    """A product over the last dimensions of both operands."""
     first, second = call.two()
     if not first.dim() or not second.dim():
         return first * second
@@ -70,14 +70,14 @@ def dot(call: Call) -> Any:
 
 
 def bilinear(call: Call) -> Any:
-    """Both inputs with each matrix of the weight."""
+    """The product of both inputs with each matrix of the weight."""
     first, second, weight = (call.get(place, name) for place, name in enumerate(("input1", "input2", "weight")))
     result, bias = torch.einsum("...i,oij,...j->...o", first, weight, second), call.get(3, "bias")
     return result if bias is None else result + bias
 
 
 def chain_of_products(call: Call) -> Any:
-    """Product by product, from the left."""
+    """One product after the other, from the left."""
     matrices = call.args if isinstance(call.get(0, "tensors"), Tensor) else call.get(0, "tensors")
     result, *others = matrices
     for matrix in others:

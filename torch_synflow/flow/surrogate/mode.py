@@ -1,4 +1,4 @@
-"""The mode in which a forward pass is read as a flow and traced."""
+"""The mode that runs a forward pass with homogeneous surrogates and traces it."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Surrogate = Callable[..., Any]
 
 
 class Flow(FunctionMode):
-    """Within it operations on the network's input and parameters are read as homogeneous, and traced.
+    """A mode that replaces operations on the network's input and parameters by surrogates, and traces them.
 
     Args:
-        plan: where a gate reads the main flow as a constant, from the trace of an earlier pass.
+        plan: the gates that read the main flow as a constant, from the trace of an earlier pass.
 
     Attributes:
-        trace: what the pass did.
+        trace: the trace of the pass.
         without_surrogate: the names of the operations on the flow that have no surrogate.
     """
 
@@ -45,7 +45,7 @@ class Flow(FunctionMode):
         super().__init__()
         self.plan = plan
         self.without_surrogate: list[str] = []
-        self._transforms = active_transforms()  # those that the pass itself is within
+        self._transforms = active_transforms()  # transforms around the pass itself
         self.trace = Trace()
         self._calls = 0
         self._made: dict[Any, Label] = {}
@@ -75,13 +75,13 @@ class Flow(FunctionMode):
         if not slots and name not in LAYERS:
             return func(*args, **kwargs)
         if slots and slots[0] > 0 and surrogate is None and kind_of(name, registered=False) in ("select", "shape"):
-            return func(*args, **kwargs)  # a constant that is moved or cast to be like a flow
+            return func(*args, **kwargs)  # a constant that is moved or cast to match a flow
         flow = any(is_flow(flat[slot]) for slot in slots)
         if surrogate is None and name in DECOMPOSED and flow:
             with self:
                 return DECOMPOSED[name](Call(func, args, kwargs, self.trace))
         index, self._calls = self._calls, self._calls + 1
-        starts = name in LAYERS and not flow  # a constant that a layer reads is an input too
+        starts = name in LAYERS and not flow  # a constant that a layer reads is also an input
         if surrogate is None and (flow or starts) and name in SURROGATES:
             surrogate = SURROGATES[name]
         elif surrogate is None and not flow and name in OF_WEIGHTS:
@@ -97,7 +97,7 @@ class Flow(FunctionMode):
             result = self.run_operation(name, surrogate, call)
             if in_place(func) and slots[:1] == [0] and values[0] is not flat[0]:
                 result = flat[0].copy_(result)
-            elif name == "setitem":  # returns nothing; what it wrote to depends on all from now on
+            elif name == "setitem":  # returns nothing; the tensor that it wrote to now depends on all arguments
                 result = flat[0] if values[0] is flat[0] else flat[0].copy_(values[0])
             call.gate_slots = frozenset(
                 k for k, slot in enumerate(slots) if any(values[slot] is gate for gate in call.gates)
@@ -127,10 +127,10 @@ class Flow(FunctionMode):
         return sum_of_outputs(outputs)
 
     def note_operation(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        """Called after each operation on a flow, for a subclass to look at."""
+        """Called after each operation on a flow, for subclasses."""
 
     def plan_for(self, outputs: Any) -> Plan:
-        """Where the next pass is to cut, from what this one returned."""
+        """The cuts of the next pass, from the outputs of this one."""
         labels = [self._label(leaf) for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor) and leaf.requires_grad]
         places = [label.node for label in labels if label is not None]
         self._level = self.trace.levels(places)
@@ -142,7 +142,7 @@ class Flow(FunctionMode):
         return label is not None and label.node in self._level
 
     def _slots(self, flat: list[Any]) -> list[int]:
-        """Where the labelled tensors are; one that occurs twice gets a second object, as gates go by identity."""
+        """The positions of labelled tensors; a repeated tensor gets a second object, because gates go by identity."""
         slots = []
         seen = set()
         for slot, value in enumerate(flat):
@@ -156,9 +156,9 @@ class Flow(FunctionMode):
         return slots
 
     def _label(self, tensor: Tensor) -> Label | None:
-        """The label of a tensor, found by its place in the graph where an operation went past the mode."""
+        """The label of a tensor, found by its place in the graph if an operation bypassed the mode."""
         label = label_of(tensor)
-        if label is not None and label.trace is not self.trace:  # kept by the model since an earlier pass
+        if label is not None and label.trace is not self.trace:  # kept by the model from an earlier pass
             label = tensor._synaptic_label = None  # type: ignore[attr-defined]
         if label is not None or not tensor.requires_grad or tensor.grad_fn is None:
             return label
@@ -183,7 +183,7 @@ class Flow(FunctionMode):
         return label_of(tensor)
 
     def _replaced(self, flat: list[Any], slots: list[int], cut: frozenset[int], *, twin: bool, copy: bool) -> list[Any]:
-        """The arguments, those in the slots of ``cut`` without what is upstream of them."""
+        """The arguments, with those in the slots of ``cut`` separated from their upstream."""
         values = list(flat)
         for k, slot in enumerate(slots):
             if k in cut:
@@ -197,7 +197,7 @@ class Flow(FunctionMode):
     def _outputs(
         self, index: int, name: str, kind: str, labels: list[Any], flow: bool, run: Callable[..., tuple[Any, Call]]
     ) -> Any:
-        """Run an operation, with cuts and twins as planned for each of its outputs, and mark what it made."""
+        """Run an operation, with the planned cuts and twins of its outputs, and label its results."""
         runs: dict[frozenset[int], tuple[list[Any], Any, Call]] = {}
 
         def run_with(cut: frozenset[int]) -> tuple[list[Any], Any, Call]:
@@ -212,7 +212,7 @@ class Flow(FunctionMode):
         if name in ("embedding", "embedding_bag"):
             labels = []
         elif kind in ("select", "shape"):
-            labels = labels[:1]  # of x.expand_as(y) only x is moved
+            labels = labels[:1]  # x.expand_as(y) moves only x
         node = Node(name, kind, tuple(label.node for label in labels), call.gate_slots, flow)
         flows = frozenset(k for k, label in enumerate(labels) if label.flow)
         gate, mean = nature_of(name, [label for label in labels if label.flow])

@@ -1,4 +1,4 @@
-"""R, the scalar whose gradient is the flow: the sum of what a model returns."""
+"""R, the scalar whose gradient is the flow: the sum of a model's outputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch_synflow._torch.pytree import tree_leaves
 
 
 def sum_of_outputs(outputs: Any) -> Tensor:
-    """R: the sum of every floating-point tensor that a model returns."""
+    """R, the sum of all floating-point output tensors of a model."""
     tensors = [leaf for leaf in tree_leaves(outputs) if _is_floating(leaf)]
     if not tensors:
         raise TypeError(

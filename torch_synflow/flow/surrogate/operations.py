@@ -1,4 +1,4 @@
-"""The operations by name: which surrogate each has, and which keep what they are given."""
+"""The operations by name: their surrogates, and operations that run unchanged."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: what a product of two flows takes for its gate first
+#: operations whose result a product of two flows first takes for its gate
 GATES = words("sigmoid hardsigmoid special_expit softmax special_softmax")
-#: what it takes for its gate next
+#: operations whose result it takes for its gate next
 BOUNDED = words("tanh relu6 hardtanh clamp clip erf special_erf reciprocal rsqrt")
 _ACTIVATIONS = words(
     "gelu silu hardswish elu selu celu leaky_relu prelu rrelu rrelu_with_noise softplus mish log_sigmoid logsigmoid "
@@ -26,30 +26,30 @@ _ACTIVATIONS = words(
     "hardsigmoid special_expit"
 )
 _DROPOUT = words("dropout dropout1d dropout2d dropout3d alpha_dropout feature_alpha_dropout feature_dropout")
-#: what moves some entries of its first argument elsewhere and leaves others out
+#: operations that move some elements of the first argument and drop others
 SELECT = words(
     "getitem chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unbind select narrow hsplit vsplit "
     "dsplit iter unsafe_split_with_sizes"
 )
-#: what moves all entries of its first argument
+#: operations that move all elements of the first argument
 SHAPE = words(
     "reshape view view_as reshape_as permute transpose flatten unflatten contiguous squeeze unsqueeze expand expand_as "
     "clone t get movedim moveaxis swapaxes swapdims roll flip adjoint to type type_as float double half bfloat16 "
     "repeat tile broadcast_to pad constant_pad_nd unfold channel_shuffle pixel_shuffle pixel_unshuffle rot90 ravel "
     "alias requires_grad cpu cuda repeat_interleave native_channel_shuffle"
 )
-#: linear maps with a weight, of which a constant input is an input of the network too
+#: linear maps with a weight; a constant input to them is also an input of the network
 CONVOLUTIONS = words("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
 LAYERS = CONVOLUTIONS | words("linear embedding embedding_bag")
-#: linear maps, of which torch wants all operands in one precision
+#: linear maps for which torch needs all operands in one precision
 MATRICES = LAYERS | words("matmul mm bmm mv einsum")
-#: whose degree is the sum of the degrees of its flows
+#: operations whose degree is the sum of the degrees of their flows
 PRODUCTS = words("mul matmul mm bmm mv einsum div")
-#: of degree zero, as it is divided by its own magnitude
+#: operations of degree zero, because they divide by their own magnitude
 NORMALISED = words(
     "softmax special_softmax layer_norm rms_norm group_norm instance_norm batch_norm normalize embedding"
 )
-#: homogeneous as it is
+#: homogeneous operations
 LINEAR = words(
     "relu cat concat concatenate stack hstack vstack dstack mean sum nansum amax max maximum topk sort abs absolute "
     "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d max_pool1d "
@@ -64,7 +64,7 @@ LINEAR = words(
     "positive put linalg_vector_norm linalg_norm frobenius_norm linalg_diagonal std std_mean fmax fmin full_like "
     "empty_like new_full new_empty roi_align roi_pool ps_roi_align ps_roi_pool"
 )
-#: through what a gate stays a gate
+#: operations through which a gate stays a gate
 THROUGH = SHAPE | SELECT | _DROPOUT | words("add sub mul div neg where masked_fill mean")
 
 SURROGATES: dict[str, Callable[[Call], Any]] = {
@@ -95,8 +95,8 @@ SURROGATES: dict[str, Callable[[Call], Any]] = {
     "nms": choices.boxes,
 }
 
-#: what is run in the place of an operation on weights alone: a normalisation of weights keeps them positive, and its
-#: own size is a constant, as that of a flow is
+#: surrogates of operations on weights alone: a normalisation keeps weights positive, and its size is a constant, as for
+#: flows
 OF_WEIGHTS: dict[str, Callable[[Call], Any]] = {
     **dict.fromkeys(("batch_norm", "layer_norm", "rms_norm", "normalize"), layers_and_norms.of_weights),
     "weight_norm": layers_and_norms.weight_norm,
@@ -104,10 +104,10 @@ OF_WEIGHTS: dict[str, Callable[[Call], Any]] = {
     "div": products.weights_over,
 }
 
-#: what users registered, by the operation itself
+#: surrogates that users registered, by operation
 REGISTERED: dict[Any, Callable[..., Any]] = {}
 
-#: what runs in steps that have surrogates
+#: operations that run in steps with surrogates
 DECOMPOSED: dict[str, Callable[[Call], Any]] = {
     **linear_algebra.STEPS,
     "grouped_mm": products.grouped_matmul,
@@ -139,12 +139,12 @@ def name_of(func: Any) -> str:
 
 
 def known(name: str) -> bool:
-    """Whether the operation has a surrogate, or is homogeneous as it is."""
+    """Whether the operation has a surrogate or is homogeneous."""
     return name in SURROGATES or name in LINEAR or name in SHAPE or name in SELECT
 
 
 def kind_of(name: str, *, registered: bool) -> str:
-    """What a node of the trace says of an operation; see :class:`~torch_synflow.flow.surrogate.trace.Node`."""
+    """The kind of an operation in the trace; see :class:`~torch_synflow.flow.surrogate.trace.Node`."""
     if name in SELECT:
         return "select"
     if name in SHAPE:
@@ -155,7 +155,7 @@ def kind_of(name: str, *, registered: bool) -> str:
 
 
 def nature_of(name: str, flows: list[Label]) -> tuple[int, bool]:
-    """How much of a gate the output is, and whether it is a mean."""
+    """How likely the output is a gate, and whether it is a mean."""
     if name in GATES:
         return 2, False
     if name in BOUNDED:

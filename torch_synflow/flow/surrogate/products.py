@@ -1,4 +1,4 @@
-"""The surrogates of sums and products, where two flows may meet and one of them be a gate."""
+"""The surrogates of sums and products, in which two flows can meet and one of them can be a gate."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torch_synflow.flow.surrogate.call import (
 
 
 def add(call: Call) -> Any:
-    """A sum. An offset is a bias, thus positive; one that blocks entries of attention sets them to zero."""
+    """A sum. An offset is a bias and therefore positive; an offset that blocks elements sets them to zero."""
     first, second = call.two()
     if is_flow(first) and is_flow(second):
         return call.run()
@@ -38,20 +38,20 @@ def add(call: Call) -> Any:
 
 
 def join(call: Call) -> Any:
-    """Flows beside each other; a constant among them is a token, and carries none."""
+    """A concatenation of flows; a constant among them is a token and carries no flow."""
     parts = call.get(0, "tensors")
     joined = [torch.zeros_like(part) if label_of(part) is None and part.is_floating_point() else part for part in parts]
     return call.func(joined, *call.args[1:], **{key: value for key, value in call.kwargs.items() if key != "tensors"})
 
 
 def log_of_sum(call: Call) -> Any:
-    """The sum, which is homogeneous, of what a logarithm of a sum of exponentials is over."""
+    """The sum in place of the logarithm of a sum of exponentials."""
     x, dim = relu(call.get(0, "input")), call.get(1, "dim")
     return x.cumsum(dim) if call.func.__name__ == "logcumsumexp" else x.sum(dim, keepdim=call.get(2, "keepdim", False))
 
 
 def centred_weights(call: Call) -> Any:
-    """Weights without the mean that centring subtracts: as they are."""
+    """The weights unchanged, without subtracting the mean."""
     first, second = call.two()
     label = label_of(second)
     if label_of(first) is not None and label is not None and label.mean:
@@ -60,7 +60,7 @@ def centred_weights(call: Call) -> Any:
 
 
 def weights_over(call: Call) -> Any:
-    """Weights over a size that is computed of weights, and is a constant."""
+    """Weights divided by a constant size that is computed from weights."""
     first, second = call.two()
     if call.func.__name__ in REVERSED or label_of(first) is None or label_of(second) is None:
         return call.run()
@@ -68,7 +68,7 @@ def weights_over(call: Call) -> Any:
 
 
 def grouped_matmul(call: Call) -> Tensor:
-    """For each group of rows, which end where ``offs`` says, the product with its own matrix."""
+    """The product of each group of rows, whose ends are ``offs``, with its own matrix."""
     rows, matrices, ends = call.get(0, "mat_a"), call.get(1, "mat_b"), call.get(2, "offs")
     if ends is None:
         return rows @ matrices  # type: ignore[no-any-return]
@@ -78,7 +78,7 @@ def grouped_matmul(call: Call) -> Tensor:
 
 
 def subtract(call: Call) -> Tensor:
-    """Without the mean that centring subtracts; otherwise a sum, the -1 being a weight made positive."""
+    """The first operand if the second is its mean; otherwise a sum, because the weight -1 becomes positive."""
     first, second = call.two()
     if "rsub" in call.func.__name__:
         first, second = second, first
@@ -93,7 +93,7 @@ def subtract(call: Call) -> Tensor:
 
 
 def where(call: Call) -> Any:
-    """A choice between a flow and another tensor, whose values that block are zero."""
+    """A choice between a flow and another tensor, with zero for blocking values."""
     if len(call.args) < 3:
         return call.run()
     condition, *branches = call.args
@@ -102,7 +102,7 @@ def where(call: Call) -> Any:
 
 
 def masked_fill(call: Call) -> Any:
-    """A fill, with zero where the value would block."""
+    """A fill, with zero for a blocking value."""
     mask, value = call.get(1, "mask"), call.get(2, "value")
     return call.func(call.get(0, "input"), mask, _unblocked(value) if _floating(value) else value)
 
@@ -132,9 +132,9 @@ def _which_gates(call: Call, first: Tensor, second: Tensor) -> tuple[Tensor, Ten
 
 
 def multiply(call: Call) -> Any:
-    """Of two flows: the main one times the gate over its own detached value, so of degree one in either.
+    """The main flow times the gate divided by its own detached value, so the degree is one in both.
 
-    A sigmoid that no flow arrives at is half open, thus read as open; any other gate is then shut.
+    A sigmoid without flow is half open and counts as open; any other gate without flow is shut.
     """
     first, second = call.two()
     if not (is_flow(first) and is_flow(second)):
@@ -149,7 +149,7 @@ def multiply(call: Call) -> Any:
 
 
 def divide(call: Call) -> Any:
-    """By a flow: by its detached value, as normalisation does; where there is none, by one."""
+    """A division by the detached value of a flow, as in normalisation; by one where there is no flow."""
     first, second = call.two()
     if call.func.__name__ in REVERSED:
         return magnitude(second) * reciprocal(call)
@@ -161,14 +161,14 @@ def divide(call: Call) -> Any:
 
 
 def reciprocal(call: Call) -> Tensor:
-    """One over a flow, detached: what a normalisation multiplies by."""
+    """One over a detached flow, the factor of a normalisation."""
     x = call.get(0, "input")
     call.gates.append(x)
     return filled(torch.ones_like(x), 1.0, x)
 
 
 def power(call: Call) -> Tensor:
-    """Of degree one: the identity, or the reciprocal where the exponent is negative."""
+    """The identity, of degree one, or the reciprocal for a negative exponent."""
     exponent = call.get(1, "exponent")
     if isinstance(exponent, (int, float)) and exponent < 0:
         return reciprocal(call)
@@ -176,7 +176,7 @@ def power(call: Call) -> Tensor:
 
 
 def matmul(call: Call) -> Any:
-    """A linear map, or of two flows the values weighted by rows of attention."""
+    """A linear map; for two flows, the values weighted by rows of attention."""
     first, second = call.get(0, "input"), call.get(1, "mat2" if "mm" in call.func.__name__ else "other")
     if not (is_flow(first) and is_flow(second)):
         return call.func(plain(first), plain(second))
@@ -187,7 +187,7 @@ def matmul(call: Call) -> Any:
 
 
 def einsum(call: Call) -> Any:
-    """As :func:`matmul`; of several flows the most gate-like, or else all but the last, are gates."""
+    """As :func:`matmul`; among several flows, the most likely gates, or else all but the last, are gates."""
     flows = [operand for operand in _operands(call.args[1:]) if is_flow(operand)]
     main = max(reversed(flows), key=lambda operand: -getattr(label_of(operand), "gate", 0), default=None)
     call.gates += [operand for operand in flows if operand is not main]
@@ -199,6 +199,6 @@ def _operands(args: tuple[Any, ...]) -> list[Any]:
 
 
 def glu(call: Call) -> Tensor:
-    """One half times the sigmoid of the other."""
+    """One half times the sigmoid of the other half."""
     main, gate = call.get(0, "input").chunk(2, call.get(1, "dim", -1))
     return main * gate.sigmoid()  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Recurrent layers, which torch runs as one operation over time, in the steps that each have a surrogate."""
+"""Recurrent layers, which torch runs as one operation, in steps over time that each have a surrogate."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ CellStep = Callable[[Tensor, Tensor, State], State]
 
 
 def lstm(call: Call) -> State:
-    """What comes in is added to the cell through gates, over time; an open forget gate forgets nothing."""
+    """Steps over time that add the input to the cell through gates; an open forget gate forgets nothing."""
     return _over_time(call, _lstm_step)
 
 
 def gru(call: Call) -> State:
-    """What comes in is added to the state through gates, over time."""
+    """Steps over time that add the input to the state through gates."""
     return _over_time(call, _gru_step)
 
 
 def rnn(call: Call) -> State:
-    """The ReLU of what comes in and of what the state gives, over time."""
+    """Steps over time with the ReLU of the sum of input and state contributions."""
     return _over_time(call, _rnn_step)
 
 
 def pack(call: Call) -> tuple[Tensor, Tensor]:
-    """As it is: sequences of several lengths, one time after the other."""
+    """Unchanged: sequences of several lengths, one time after the other."""
     given = Packing.of(call.args)
     x = given.x.transpose(0, 1) if given.batch_first else given.x
     lengths = _numbers(given.lengths)
@@ -44,7 +44,7 @@ def pack(call: Call) -> tuple[Tensor, Tensor]:
 
 
 def unpack(call: Call) -> tuple[Tensor, Tensor]:
-    """As it is: sequences of several lengths, filled up to one length, with zeros as what fills is no flow."""
+    """Sequences filled up to one length with zeros, which are not a flow."""
     given = Unpacking.of(call.args)
     sizes = _numbers(given.batch_sizes)
     pairs = (0, 0) * (given.data.dim() - 1)

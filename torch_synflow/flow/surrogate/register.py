@@ -1,4 +1,4 @@
-"""Surrogates of a user's own."""
+"""Surrogates that users register."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch_synflow.flow.surrogate.operations import REGISTERED
 
 
 def register(operation: Any, surrogate: Surrogate | None = None) -> Any:
-    """Say how SynFlow is to read an operation: by a positively homogeneous function of the same arguments.
+    """Register a surrogate of an operation, a positively homogeneous function of the same arguments.
 
     Args:
-        operation: what the model calls: a function such as ``torch.special.erf``, a method such as
+        operation: the operation in the model: a function such as ``torch.special.erf``, a method such as
             ``torch.Tensor.erf``, or a subclass of ``torch.autograd.Function``.
-        surrogate: called with the same arguments instead. For an activation ``torch.relu`` of the input. Left
-            out, ``register`` is a decorator.
+        surrogate: the function that SynFlow calls instead, with the same arguments. For an activation, use
+            ``torch.relu`` of the input. Without it, ``register`` is a decorator.
 
     Returns:
         ``surrogate``, or the decorator.

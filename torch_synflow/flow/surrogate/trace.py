@@ -1,4 +1,4 @@
-"""What a forward pass did: which tensor came from which, and where upstream flow would be counted twice."""
+"""The trace of a forward pass: which tensor came from which, and where upstream flow would count twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Place = tuple[int, int]
 
 @dataclass
 class Label:
-    """What is known of a tensor while it travels through the pass.
+    """The properties of a tensor in the pass.
 
     Attributes:
         node: where it was made.
@@ -65,7 +65,7 @@ class Node:
 
 @dataclass
 class Plan:
-    """What the next pass does differently.
+    """The changes of the next pass.
 
     Attributes:
         cuts: for an output of an operation, the slots that it reads without their upstream.
