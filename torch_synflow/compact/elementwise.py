@@ -101,8 +101,10 @@ def _binary(*, product: bool) -> Rule:
         if call.name.strip("_") in ("div", "truediv", "idiv", "itruediv") and b.numel():
             tracer.sink(b, f"a divisor in {tracer.module}")
         for one, other, varied, sizes in ((a, b, varied_a, sizes_b), (b, a, varied_b, sizes_a)):
-            if varied and other.numel() == 1 and all(sizes[axis] == 1 for axis in varied):
-                # one number for all channels, such as a gate of the whole image
+            fixed = [axis - dims for axis in sorted(varied) if sizes[axis] > 1]
+            if other.numel() == 1 and len(fixed) < len(varied):
+                # one number for all channels, such as a gate of the whole image, or for all heads, such as rotation
+                tracer.together(one, fixed)
                 tracer.sink(other, f"one value for all channels in {tracer.module}")
                 tracer.put(call.result, tracer.pointwise(one, keeps_zero=product))
                 return True

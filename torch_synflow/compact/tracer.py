@@ -228,6 +228,12 @@ class Tracer(FunctionMode):
         """Append a node."""
         self.cells.nodes.append(node)
 
+    def together(self, cells: Tensor, axes: list[int]) -> None:
+        """Have cells that lie along axes go only together, so that these axes keep their sizes."""
+        if axes:
+            rows = cells.movedim(axes, list(range(-len(axes), 0))).flatten(-len(axes))
+            self.cells.tie(rows, rows[..., :1])
+
     def uniform(self, cells: Tensor, axes: tuple[int, ...]) -> Tensor | None:
         """Cells that are the same along axes, merged where they are not; ``None`` if they lie along these alone."""
         axes = tuple(axis % cells.dim() for axis in axes) if cells.dim() else ()
