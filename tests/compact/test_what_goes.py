@@ -201,16 +201,3 @@ def test_memory_format_training_and_frozen_parameters_stay() -> None:
     assert small[2].weight_mask.is_contiguous(memory_format=torch.channels_last)
     assert not small[0].weight.requires_grad
     assert [module.training for module in small.modules()] == [module.training for module in model.modules()]
-
-
-def test_heads_of_timm_go_whole() -> None:
-    timm = pytest.importorskip("timm")
-    torch.manual_seed(0)
-    model = timm.create_model(
-        "vit_tiny_patch16_224", img_size=32, depth=2, embed_dim=24, num_heads=4, num_classes=3, pretrained=False
-    )
-    keep(model.blocks[0].attn.proj, columns=[0, 1, 13, 20])
-    x = torch.rand(2, 3, 32, 32)
-    small = prune.shrink(model, x)
-    assert [block.attn.num_heads for block in small.blocks] == [3, 4]
-    torch.testing.assert_close(small.eval()(x), model.eval()(x))

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from torch_synflow._torch.signatures import attention_arguments
 from torch_synflow.compact.cells import INPUT
+from torch_synflow.compact.held import Heads, Held
 from torch_synflow.compact.layers import shift, weighted
 from torch_synflow.compact.nodes import Derivation, Flags, Weighted
-from torch_synflow.compact.tracer import Heads, Held, Operation, Rule, Tracer
+from torch_synflow.compact.tracer import Operation, Rule, Tracer
 
 
 @dataclass

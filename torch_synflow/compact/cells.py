@@ -77,8 +77,8 @@ class Cells:
         """
         shifts = [node for node in self.nodes if isinstance(node, Shift)]
         while True:
-            flags = Flags(*(torch.zeros(self._count, dtype=torch.bool) for _ in range(4)))
-            flags.zero[torch.cat(self._zero)] = True
+            flags = Flags(*(torch.zeros(self._count, dtype=torch.bool) for _ in range(5)))
+            flags.zero[torch.cat(self._zero)] = flags.fixed[torch.cat(self._zero)] = True
             flags.moving[torch.cat(self._moving)] = True
             for node in self.nodes:
                 node.forward(flags)

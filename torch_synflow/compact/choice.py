@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from torch_synflow.compact.cells import INPUT
+from torch_synflow.compact.held import Heads, Held
 from torch_synflow.compact.nodes import Flags
-from torch_synflow.compact.tracer import Heads, Held, Tracer
+from torch_synflow.compact.tracer import Tracer
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,13 @@ class Choice:
         return {axis: at for axis, at in found.items() if not torch.equal(at, torch.arange(held.tensor.shape[axis]))}
 
 
-def choose(tracer: Tracer, flags: Flags, fixed: Iterable[Tensor] = (), empty: Collection[int] = ()) -> Choice:
+def choose(
+    tracer: Tracer,
+    flags: Flags,
+    fixed: Iterable[Tensor] = (),
+    empty: Collection[int] = (),
+    folded: Collection[int] = (),
+) -> Choice:
     """Remove all cells that carry nothing, together with all that they are tied to, or none of these.
 
     Args:
@@ -58,10 +65,12 @@ def choose(tracer: Tracer, flags: Flags, fixed: Iterable[Tensor] = (), empty: Co
         flags: of its cells.
         fixed: cells that have to stay besides.
         empty: the identities of parameters and buffers that may lose all of their elements.
+        folded: classes of cells that others stand for.
     """
     classes = tracer.cells.classes()
     stays = torch.zeros_like(flags.zero)
     stays[classes[flags.used & ~flags.zero]] = True
+    stays[list(folded)] = False
     pinned = torch.zeros_like(stays)
     for cells in [torch.tensor([INPUT]), *(cells for cells, _ in tracer.cells.pins), *fixed]:
         pinned[classes[cells]] = True

@@ -39,8 +39,14 @@ class _WithoutDropout(FunctionMode):
         return func(*args, **kwargs)
 
 
-def compare(model: nn.Module, small: nn.Module, example_inputs: ExampleInputs) -> None:
+def compare(model: nn.Module, small: nn.Module, example_inputs: ExampleInputs, *, rounded: bool = False) -> None:
     """Compare outputs on the example and on random inputs, in evaluation and in training; the models do not change.
+
+    Args:
+        model: pruned.
+        small: what it became.
+        example_inputs: what both are called with.
+        rounded: whether weights of ``small`` are sums, rounded to its precision.
 
     Raises:
         ValueError: if the smaller one does not run, or if outputs differ, naming the module.
@@ -54,10 +60,10 @@ def compare(model: nn.Module, small: nn.Module, example_inputs: ExampleInputs) -
         except Exception:  # a model that makes float32 tensors of its own
             first, second, inputs, tolerance = copied(model), copied(small), example_inputs, TOLERANCE_AS_IT_IS
         # BatchNorm makes as many times more of rounding errors as it scales up what hardly varies
-        shaken = _shaken(copied(first))
+        shaken = _shaken(copied(first), like=model if rounded else first)
         for training, given in ((False, inputs), (False, _random(inputs)), (True, _random(batch_of_two(inputs)))):
-            before, after, rounded = (_outputs(one.train(training), given)[""] for one in (first, second, shaken))
-            allowed = max(tolerance, OF_ROUNDING * _difference(before, rounded))
+            before, after, moved = (_outputs(one.train(training), given)[""] for one in (first, second, shaken))
+            allowed = max(tolerance, OF_ROUNDING * _difference(before, moved))
             if (found := _difference(before, after)) > allowed:
                 module = _first_difference(first, second, given, allowed)
                 mode = "training" if training else "evaluation"
@@ -68,11 +74,11 @@ def compare(model: nn.Module, small: nn.Module, example_inputs: ExampleInputs) -
                 )
 
 
-def _shaken(model: nn.Module) -> nn.Module:
-    """The model with rounding errors in its parameters."""
-    for parameter in model.parameters():
+def _shaken(model: nn.Module, like: nn.Module) -> nn.Module:
+    """The model with rounding errors in its parameters, of the precision of those of another."""
+    for parameter, other in zip(model.parameters(), like.parameters(), strict=True):
         if parameter.is_floating_point():
-            parameter.mul_(1 + torch.finfo(parameter.dtype).eps * torch.randint_like(parameter, -2, 3))
+            parameter.mul_(1 + torch.finfo(other.dtype).eps * torch.randint_like(parameter, -2, 3))
     return model
 
 

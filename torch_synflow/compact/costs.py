@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from torch_synflow.compact.choice import Choice
 from torch_synflow.compact.copies import copied, own_random_numbers, run
+from torch_synflow.compact.held import Heads
 from torch_synflow.compact.nodes import Pointwise, Shift, Weighted
 from torch_synflow.compact.report import ShrinkReport, ShrunkLayer
-from torch_synflow.compact.tracer import Heads, Tracer
+from torch_synflow.compact.tracer import Tracer
 from torch_synflow.model.parameters import ExampleInputs
 
 
@@ -96,12 +97,7 @@ def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
     flags, classes = choice.flags, choice.classes
     living = torch.zeros_like(flags.used)
     living[classes[flags.used & flags.moving]] = True
-    constant: dict[int, str] = {}
-    for node in tracer.cells.nodes:
-        if isinstance(node, Shift):
-            cells = node.target[flags.used[node.target] & ~flags.zero[node.target] & ~flags.moving[node.target]]
-            for one in set(classes[cells].tolist()):
-                constant.setdefault(one, node.label)
+    constant = _constants(tracer, choice)
     pinned: dict[int, str] = {}
     for cells, reason in reversed(tracer.cells.pins):
         pinned.update(dict.fromkeys(classes[cells].tolist(), reason))
@@ -117,7 +113,7 @@ def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
             if bool(choice.removed[cell]) or bool(flags.used[cell] & flags.moving[cell]):
                 continue
             if one in constant and not bool(living[one]):
-                counts[f"pass on a constant, {constant[one]}, that is trained"] += 1
+                counts[f"pass on a constant, {constant[one]}"] += 1
             elif one in pinned:
                 counts[f"stay because of {pinned[one]}"] += 1
             elif one in even:
@@ -139,6 +135,36 @@ def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
     return notes
 
 
+def _constants(tracer: Tracer, choice: Choice) -> dict[int, str]:
+    """What classes of cells pass on that nothing of the input comes through, and why others do not stand for them."""
+    flags, classes = choice.flags, choice.classes
+    readers: dict[int, str] = {}
+    uneven = torch.zeros_like(flags.fixed)
+    uneven[classes[flags.used & ~flags.fixed]] = True
+    for node in tracer.cells.nodes:
+        if isinstance(node, Weighted) and not node.frozen:
+            readers.update(dict.fromkeys(classes[node.source[node.read(flags.used)]].tolist(), node.label))
+    found: dict[int, str] = {}
+    for node in tracer.cells.nodes:
+        if not isinstance(node, (Shift, Pointwise)) or not node.label:
+            continue
+        passed = flags.used[node.target] & ~flags.zero[node.target] & ~flags.moving[node.target]
+        trained = node.trained if isinstance(node, Shift) else flags.zero[node.source]
+        for one, changes in zip(classes[node.target[passed]].tolist(), trained[passed].tolist(), strict=True):
+            if changes:
+                why = "that is trained" if isinstance(node, Shift) else "that training changes"
+            elif isinstance(node, Pointwise):
+                continue
+            elif one in readers:
+                why = f"that is frozen, but {readers[one]}, which reads it, is trained"
+            elif bool(uneven[one]):
+                why = "that is frozen, but makes other numbers at other places, or in training"
+            else:
+                why = "that is frozen, for all channels that do"
+            found.setdefault(one, f"{node.label}, {why}")
+    return found
+
+
 def _of_heads(heads: Heads, choice: Choice, constant: dict[int, str]) -> list[str]:
     """How many heads an attention has left, how wide they are, and what its values pass on that have no weights."""
     query, rows, value = (~choice.removed[cells] for cells in (heads.query, heads.rows, heads.value))
@@ -150,7 +176,7 @@ def _of_heads(heads: Heads, choice: Choice, constant: dict[int, str]) -> list[st
     labels = Counter(constant[one] for one in choice.classes[passed].tolist() if one in constant)
     return [
         f"{left} of {len(rows)} heads, with {widths[0]} of {channels} channels of queries and {widths[1]} of values",
-        *(f"{count} values pass on a constant, {label}, that is trained" for label, count in labels.items()),
+        *(f"{count} values pass on a constant, {label}" for label, count in labels.items()),
     ]
 
 

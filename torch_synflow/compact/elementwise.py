@@ -11,14 +11,15 @@ from torch_synflow.compact.tracer import Operation, Rule, Tracer
 #: of zeros they make zeros; pooling takes elements of one channel
 KEEPS_ZERO = (
     "gelu", "silu", "mish", "hardswish", "tanh", "leaky_relu", "elu", "celu", "selu", "softsign", "tanhshrink", "neg",
-    "abs", "square", "dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "sin", "asinh", "erf",
-    "stochastic_depth",
+    "abs", "square", "sin", "asinh", "erf",
 )  # fmt: skip
 POOLING = tuple(
     f"{kind}{dimensions}d"
     for kind in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool")
     for dimensions in (1, 2, 3)
 )
+#: of which each place gets another value
+RANDOM = ("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "stochastic_depth")
 #: their gradient is zero at zero too
 BLOCKS = ("relu", "relu6")
 OF_ZERO_NOT = ("sigmoid", "hardsigmoid", "softplus", "exp", "logsigmoid", "cos", "rsqrt", "reciprocal")
@@ -26,8 +27,9 @@ OF_ZERO_NOT = ("sigmoid", "hardsigmoid", "softplus", "exp", "logsigmoid", "cos",
 
 def _unary(*, keeps_zero: bool, blocks: bool = False) -> Rule:
     def rule(tracer: Tracer, call: Operation) -> bool:
-        cells = tracer.pointwise(tracer.of(call.args[0] if call.args else call.kwargs["input"]),
-                                 keeps_zero=keeps_zero, blocks=blocks)  # fmt: skip
+        even = call.name.rstrip("_") not in RANDOM
+        cells = tracer.of(call.args[0] if call.args else call.kwargs["input"])
+        cells = tracer.pointwise(cells, keeps_zero=keeps_zero, blocks=blocks, even=even)
         tracer.put(call.result, cells)
         return True
 
@@ -37,7 +39,8 @@ def _unary(*, keeps_zero: bool, blocks: bool = False) -> Rule:
 def hardtanh(tracer: Tracer, call: Operation) -> bool:
     """Zero at zero if that lies in its range; ReLU6 where the range begins there."""
     low, high = call.get(1, "min_val", -1.0), call.get(2, "max_val", 1.0)
-    tracer.put(call.result, tracer.pointwise(tracer.of(call.args[0]), keeps_zero=low <= 0 <= high, blocks=low == 0))
+    tracer.put(call.result, tracer.pointwise(tracer.of(call.args[0]), keeps_zero=low <= 0 <= high, blocks=low == 0,
+                                            even=True))  # fmt: skip
     return True
 
 
@@ -48,7 +51,11 @@ def pooling(tracer: Tracer, call: Operation) -> bool:
     cells = tracer.uniform(tracer.of(source), tuple(range(-space, 0)))
     if cells is None or not isinstance(call.result, Tensor):
         return False
-    tracer.put(call.result, tracer.pointwise(cells))
+    # averages count zeros that are put around
+    even = call.name.startswith(("max_pool", "adaptive")) or (
+        call.name.startswith("avg") and not call.get(3, "padding", 0)
+    )
+    tracer.put(call.result, tracer.pointwise(cells, even=even))
     return True
 
 
@@ -62,7 +69,7 @@ def reduction(tracer: Tracer, call: Operation) -> bool:
     cells = tracer.uniform(tracer.of(source), axes)
     if cells is None:
         return False
-    cells = tracer.pointwise(cells)
+    cells = tracer.pointwise(cells, even=call.name == "mean")
     if call.result.dim() < source.dim():
         for axis in sorted(axes, reverse=True):
             cells = cells.squeeze(axis)
@@ -101,8 +108,10 @@ def _binary(*, product: bool) -> Rule:
         if call.name.strip("_") in ("div", "truediv", "idiv", "itruediv") and b.numel():
             tracer.sink(b, f"a divisor in {tracer.module}")
         for one, other, varied, sizes in ((a, b, varied_a, sizes_b), (b, a, varied_b, sizes_a)):
-            if varied and other.numel() == 1 and all(sizes[axis] == 1 for axis in varied):
-                # one number for all channels, such as a gate of the whole image
+            fixed = [axis - dims for axis in sorted(varied) if sizes[axis] > 1]
+            if other.numel() == 1 and len(fixed) < len(varied):
+                # one number for all channels, such as a gate of the whole image, or for all heads, such as rotation
+                tracer.together(one, fixed)
                 tracer.sink(other, f"one value for all channels in {tracer.module}")
                 tracer.put(call.result, tracer.pointwise(one, keeps_zero=product))
                 return True
@@ -133,14 +142,14 @@ def _with_number(tracer: Tracer, call: Operation, first: object, second: object,
     zero = name not in ("rdiv", "rtruediv") if product else number == 0
     if name in ("div", "truediv") and tensor is second:
         zero = False
-    tracer.put(call.result, tracer.pointwise(tracer.of(tensor), keeps_zero=zero))
+    tracer.put(call.result, tracer.pointwise(tracer.of(tensor), keeps_zero=zero, even=True))
     return True
 
 
 _PRODUCTS = ("mul", "__mul__", "__rmul__", "__imul__", "multiply", "div", "__truediv__", "__rtruediv__", "__itruediv__")
 _SUMS = ("add", "__add__", "__radd__", "__iadd__", "sub", "__sub__", "__rsub__", "__isub__", "rsub")
 RULES: dict[str, Rule] = {
-    **{name: _unary(keeps_zero=True) for name in KEEPS_ZERO},
+    **{name: _unary(keeps_zero=True) for name in (*KEEPS_ZERO, *RANDOM)},
     **{name: _unary(keeps_zero=True, blocks=True) for name in BLOCKS},
     **{name: _unary(keeps_zero=False) for name in OF_ZERO_NOT},
     **dict.fromkeys((*POOLING, "interpolate"), pooling),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from torch_synflow.compact.held import Held
 from torch_synflow.compact.nodes import Pointwise, Recurrent, Shift, Weighted
-from torch_synflow.compact.tracer import Held, Operation, Rule, Tracer
+from torch_synflow.compact.tracer import Operation, Rule, Tracer
 
 
 def shift(tracer: Tracer, cells: Tensor, target: Tensor, bias: Held, place: slice = slice(None)) -> None:
@@ -32,10 +33,21 @@ def _biased(tracer: Tracer, cells: Tensor, bias: Tensor | None) -> Tensor:
     return target
 
 
-def weighted(tracer: Tracer, source: Tensor, weight: Held, kept: Tensor, bias: Tensor | None) -> Tensor:
-    """The cells of what a weight makes of others."""
+def weighted(
+    tracer: Tracer,
+    source: Tensor,
+    weight: Held,
+    kept: Tensor,
+    bias: Tensor | None,
+    seen: Tensor | None = None,
+    *,
+    padded: bool = False,
+) -> Tensor:
+    """The cells of what a weight makes of others; ``seen`` of a weight whose second axis has the source's channels."""
     target = tracer.cells.new(kept.shape[0] * kept.shape[1])
-    tracer.add(Weighted(source, target, kept, weight.name))
+    frozen = not weight.trained and seen is not None
+    seen = seen.detach().double().cpu() if frozen and seen is not None else None
+    tracer.add(Weighted(source, target, kept, weight.name, frozen, padded, seen))
     return _biased(tracer, target, bias)
 
 
@@ -50,7 +62,7 @@ def linear(tracer: Tracer, call: Operation) -> bool:
         return False
     inputs = columns.reshape(-1)
     tracer.index_of(weight, 1, inputs)
-    outputs = weighted(tracer, inputs, held, held.kept[None], bias)
+    outputs = weighted(tracer, inputs, held, held.kept[None], bias, source.reshape(-1, source.shape[-1])[0])
     tracer.index_of(weight, 0, outputs)
     tracer.put(call.result, outputs)
     return True
@@ -89,7 +101,11 @@ def convolution(tracer: Tracer, call: Operation) -> bool:
     kept = kept.t() if transposed else kept
     if groups == 1:
         tracer.index_of(weight, 0 if transposed else 1, inputs)
-    outputs = weighted(tracer, inputs, held, kept.reshape(groups, -1, kept.shape[1]), bias)
+    padding = call.get(4, "padding", 0)
+    padded = transposed or any(padding if isinstance(padding, (tuple, list)) else [padding != "valid" and padding])
+    outputs = weighted(tracer, inputs, held, kept.reshape(groups, -1, kept.shape[1]), bias,
+                       source[0].flatten(1)[:, 0] if groups == 1 and not transposed else None,
+                       padded=padded)  # fmt: skip
     tracer.index_of(weight, 1 if transposed else 0, outputs)
     if groups > 1:
         first = outputs.view(groups, -1)[:, :1]
@@ -112,7 +128,8 @@ def batch_norm(tracer: Tracer, call: Operation) -> bool:
     centred = torch.ones(len(cells), dtype=torch.bool)
     if mean is not None and not training:
         centred = mean.detach().cpu() == 0
-    tracer.add(Pointwise(cells, target, centred))
+    label = tracer.held[id(mean)].name if id(mean) in tracer.held else ""
+    tracer.add(Pointwise(cells, target, centred, label=label))
     tracer.cells.tie(cells, target)
     for tensor in (mean, variance, weight):
         if tensor is not None and tracer.index_of(tensor, 0, target) is None:

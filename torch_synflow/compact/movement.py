@@ -56,7 +56,8 @@ def reshape(tracer: Tracer, call: Operation) -> bool:
     after = narrowed(_whole(tracer, source).reshape(call.result.shape))
     split = _varied(after)
     if len(split) > 1 and len(split) > len(_varied(before)):
-        _tie_all_but(tracer, after, _free_axis(tracer, call, after, split))
+        free = _free_axis(tracer, call, after, split)
+        tracer.together(after, [axis for axis in range(after.dim()) if axis != free])
     tracer.put(call.result, after)
     return True
 
@@ -76,11 +77,6 @@ def _free_axis(tracer: Tracer, call: Operation, cells: Tensor, split: list[int])
     if call.name in ("view", "reshape") and -1 in sizes and sizes.index(-1) in split:
         return int(sizes.index(-1))
     return split[-1]
-
-
-def _tie_all_but(tracer: Tracer, cells: Tensor, free: int) -> None:
-    rows = cells.movedim(free, 0).reshape(cells.shape[free], -1)
-    tracer.cells.tie(rows, rows[:, :1])
 
 
 def concatenation(tracer: Tracer, call: Operation) -> bool:
@@ -123,7 +119,10 @@ def index(tracer: Tracer, call: Operation) -> bool:
     result = narrowed(cells.expand(source.shape)[key])
     lost = [axis for axis in _varied(cells) if axis not in _whole_axes(keys, source.dim())]
     if lost and (len(_varied(cells)) == 1 or any(isinstance(part, slice) for part in _at(keys, lost, source.dim()))):
-        tracer.sink(cells, f"channels picked by number in {tracer.module}")
+        if len(lost) == 1 < len(_varied(cells)):
+            tracer.together(cells, lost)  # such as halves of each head, which rotary positions turn
+        else:
+            tracer.sink(cells, f"channels picked by number in {tracer.module}")
     tracer.put(call.result, result)
     return True
 

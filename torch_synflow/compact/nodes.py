@@ -21,16 +21,19 @@ class Flags:
         moving: it may depend on the model's input.
         used: an output may depend on it.
         graded: a gradient may arrive at it.
+        fixed: it is the same number for all inputs, at all places, and at all later steps of training.
     """
 
     zero: Tensor
     moving: Tensor
     used: Tensor
     graded: Tensor
+    fixed: Tensor
 
-    def make(self, target: Tensor, zero: Tensor, moving: Tensor) -> None:
+    def make(self, target: Tensor, zero: Tensor, moving: Tensor, fixed: Tensor | None = None) -> None:
         """Set what is known of new cells."""
         self.zero[target] = zero
+        self.fixed[target] = zero if fixed is None else zero | fixed
         self.moving[target] = moving & ~zero
 
     def read(self, source: Tensor, used: Tensor, graded: Tensor) -> None:
@@ -56,16 +59,21 @@ class Pointwise(Derivation):
     Attributes:
         keeps_zero: of zeros it makes zeros; one for all cells, or one per cell.
         blocks: its gradient at zero is zero, as ReLU's.
+        even: of one number at all places it always makes one number at all places.
+        label: of what it adds that training changes, a running mean.
     """
 
     source: Tensor
     target: Tensor
     keeps_zero: Tensor
     blocks: bool = False
+    even: bool = False
+    label: str = ""
 
     def forward(self, flags: Flags) -> None:
         """Zero where it keeps zeros."""
-        flags.make(self.target, flags.zero[self.source] & self.keeps_zero, flags.moving[self.source])
+        zero, moving, fixed = (flag[self.source] for flag in (flags.zero, flags.moving, flags.fixed))
+        flags.make(self.target, zero & self.keeps_zero, moving, fixed & self.even)
 
     def backward(self, flags: Flags) -> None:
         """Read as its target is, with no gradient where that is blocked."""
@@ -91,7 +99,8 @@ class Shift(Derivation):
 
     def forward(self, flags: Flags) -> None:
         """Zero where source and bias are."""
-        flags.make(self.target, flags.zero[self.source] & self.steady, flags.moving[self.source])
+        zero, moving, fixed = (flag[self.source] for flag in (flags.zero, flags.moving, flags.fixed))
+        flags.make(self.target, zero & self.steady, moving, fixed & (self.steady | ~self.trained))
 
     def backward(self, flags: Flags) -> None:
         """Read as its target is."""
@@ -110,14 +119,17 @@ class Sum(Derivation):
 
     Attributes:
         source: ``(terms, cells)``.
+        apart: terms are not added, but lie at several places.
     """
 
     source: Tensor
     target: Tensor
+    apart: bool = False
 
     def forward(self, flags: Flags) -> None:
         """Zero where all terms are."""
-        flags.make(self.target, flags.zero[self.source].all(0), flags.moving[self.source].any(0))
+        zero, fixed = (flag[self.source].all(0) for flag in (flags.zero, flags.fixed))
+        flags.make(self.target, zero, flags.moving[self.source].any(0), None if self.apart else fixed)
 
     def backward(self, flags: Flags) -> None:
         """Each term is read."""
@@ -136,7 +148,8 @@ class Product(Derivation):
     def forward(self, flags: Flags) -> None:
         """Zero where one factor is."""
         zero = flags.zero[self.first] | flags.zero[self.second]
-        flags.make(self.target, zero, flags.moving[self.first] | flags.moving[self.second])
+        fixed = flags.fixed[self.first] & flags.fixed[self.second]
+        flags.make(self.target, zero, flags.moving[self.first] | flags.moving[self.second], fixed)
 
     def backward(self, flags: Flags) -> None:
         """A factor is not read where the other is zero."""
@@ -152,28 +165,36 @@ class Weighted(Derivation):
     Attributes:
         kept: ``(groups, outputs, inputs)`` of a group, true where some weight is kept.
         label: of its weight.
+        frozen: whether its weight is, and channels of it can be added up.
+        padded: zeros are put around what it reads.
+        seen: what it read at one place, one number per source.
     """
 
     source: Tensor
     target: Tensor
     kept: Tensor
     label: str
+    frozen: bool = False
+    padded: bool = False
+    seen: Tensor | None = None
 
     def _arrives(self, flag: Tensor) -> Tensor:
         groups, _, inputs = self.kept.shape
         return (self.kept & flag[self.source].view(groups, 1, inputs)).any(2).view(-1)
 
-    def _read(self, flag: Tensor) -> Tensor:
+    def read(self, flag: Tensor) -> Tensor:
+        """Which sources a kept weight reads for a target of the flag."""
         groups, outputs, _ = self.kept.shape
         return (self.kept & flag[self.target].view(groups, outputs, 1)).any(1).view(-1)
 
     def forward(self, flags: Flags) -> None:
         """Zero where no kept weight reads what is not."""
-        flags.make(self.target, ~self._arrives(~flags.zero), self._arrives(flags.moving))
+        fixed = ~self._arrives(~flags.fixed) & (self.frozen and not self.padded)
+        flags.make(self.target, ~self._arrives(~flags.zero), self._arrives(flags.moving), fixed)
 
     def backward(self, flags: Flags) -> None:
         """Read by kept weights alone."""
-        flags.read(self.source, self._read(flags.used), self._read(flags.graded))
+        flags.read(self.source, self.read(flags.used), self.read(flags.graded))
 
 
 @dataclass

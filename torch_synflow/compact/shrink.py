@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch_synflow._warnings import warn_user
 from torch_synflow.compact.choice import Choice, choose
 from torch_synflow.compact.comparison import compare
+from torch_synflow.compact.constants import fold, folds
 from torch_synflow.compact.copies import cloned, copied, dense, own_random_numbers
 from torch_synflow.compact.costs import report_of_shrinking
 from torch_synflow.compact.empty import may_be_empty
@@ -98,17 +100,25 @@ def _shrunk(
 ) -> tuple[nn.Module, Callable[[], None]]:
     plain = copied(model)
     masks = dense(plain)
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            if id(parameter) in masks:
+                parameter.masked_fill_(~masks[id(parameter)], 0)
     modes = {name: module.training for name, module in model.named_modules()}
     tracer, outputs = follow(plain, example_inputs, masks, _resting(model, optimizer))
     flags = tracer.cells.settled()
     check_paths(tracer, outputs, flags)
     fixed: list[Tensor] = []
     empty = may_be_empty(plain)
+    held = Counter(id(one) for _, one in plain.named_parameters(remove_duplicate=False))
+    constants = folds(tracer, flags, {name for name, one in plain.named_parameters() if held[id(one)] == 1})
     notes: list[str] = []
     for _ in range(_ATTEMPTS):
-        choice = choose(tracer, flags, fixed, empty)
+        choice = choose(tracer, flags, fixed, empty, constants)
         indices = indices_by_name(tracer, choice, plain)
         small = copied(model)
+        folded = [part for one, parts in constants.items() if bool(choice.removed[one]) for part in parts]
+        fold(small, folded)
         cut(small, indices)
         set_heads(small, tracer, choice)
         narrow(small, tracer, choice)
@@ -122,7 +132,7 @@ def _shrunk(
     else:
         raise ValueError(f"model: expected at most {_ATTEMPTS} operations with sizes in their code, got {notes[-1]}")
     put = (lambda: None) if optimizer is None else carried(optimizer, model, small, indices)
-    compare(model, small, example_inputs)
+    compare(model, small, example_inputs, rounded=bool(folded))
     report = report_of_shrinking(model, small, example_inputs, tracer, choice, tuple(notes))
     small.__dict__["shrink_report"] = report
     for name, module in small.named_modules():

@@ -11,8 +11,9 @@ from torch_synflow._warnings import listed
 from torch_synflow.compact import attention, elementwise, layers, movement
 from torch_synflow.compact.cells import INPUT, Cells
 from torch_synflow.compact.copies import batch_of_two, run, tensors_of
+from torch_synflow.compact.held import Held
 from torch_synflow.compact.nodes import Flags, Weighted
-from torch_synflow.compact.tracer import Held, Tracer
+from torch_synflow.compact.tracer import Tracer
 from torch_synflow.model.parameters import ExampleInputs
 
 RULES = {**elementwise.RULES, **movement.RULES, **layers.RULES, **attention.RULES}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,54 +13,12 @@ from torch.autograd.function import BackwardCFunction
 from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.pytree import tree_leaves
 from torch_synflow.compact.cells import CONSTANT, INPUT, ZERO, Cells
+from torch_synflow.compact.held import Heads, Held
 from torch_synflow.compact.nodes import Derivation, Pointwise, Sink, Sum
 
 #: reads of a tensor's values by Python code, which no graph shows
 _READ = ("item", "tolist", "numpy", "__bool__", "__int__", "__float__", "__index__", "__contains__")
 _ZEROS = ("zeros", "zeros_like", "new_zeros")
-
-
-@dataclass
-class Held:
-    """A parameter or buffer of the model.
-
-    Attributes:
-        name: its qualified name, the first of several.
-        kept: where a mask keeps it, or it may be trained, or is not zero; a boolean tensor.
-        trained: whether it may be trained.
-        axes: for each of its axes that a layer reads, the cells of the indices.
-        elements: the cells of its elements, where an operation reads it element by element.
-        steady: where it is zero and stays so, as far as is known (:class:`~torch_synflow.compact.nodes.Shift`).
-        behind: for an axis a cell per index; indices whose cell goes come after the others.
-    """
-
-    name: str
-    tensor: Tensor
-    kept: Tensor
-    trained: bool
-    axes: dict[int, Tensor] = field(default_factory=dict)
-    elements: Tensor | None = None
-    steady: Tensor | None = None
-    behind: dict[int, Tensor] = field(default_factory=dict)
-
-
-@dataclass
-class Heads:
-    """One call of an ``nn.MultiheadAttention``; all cells but one are ``(heads, channels)``.
-
-    Attributes:
-        name: of the module.
-        query: of queries, which keys go with.
-        rows: of values without their bias.
-        value: with it.
-        weights: the cell of its attention weights, if the module returns them.
-    """
-
-    name: str
-    query: Tensor
-    rows: Tensor
-    value: Tensor
-    weights: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -213,20 +171,28 @@ class Tracer(FunctionMode):
                 held.axes[axis] = cells
         return held
 
-    def pointwise(self, cells: Tensor, *, keeps_zero: bool | Tensor = True, blocks: bool = False) -> Tensor:
+    def pointwise(
+        self, cells: Tensor, *, keeps_zero: bool | Tensor = True, blocks: bool = False, even: bool = False
+    ) -> Tensor:
         """New cells of a function of each element."""
         distinct, inverse = cells.unique(return_inverse=True)
         kept = torch.as_tensor(keeps_zero)
         if kept.dim():
             distinct, inverse = cells.reshape(-1), torch.arange(cells.numel()).view(cells.shape)
         target = self.cells.new(len(distinct))
-        self.add(Pointwise(distinct, target, kept, blocks))
+        self.add(Pointwise(distinct, target, kept, blocks, even))
         self.cells.tie(distinct, target)
         return target[inverse]
 
     def add(self, node: Derivation) -> None:
         """Append a node."""
         self.cells.nodes.append(node)
+
+    def together(self, cells: Tensor, axes: list[int]) -> None:
+        """Have cells that lie along axes go only together, so that these axes keep their sizes."""
+        if axes:
+            rows = cells.movedim(axes, list(range(-len(axes), 0))).flatten(-len(axes))
+            self.cells.tie(rows, rows[..., :1])
 
     def uniform(self, cells: Tensor, axes: tuple[int, ...]) -> Tensor | None:
         """Cells that are the same along axes, merged where they are not; ``None`` if they lie along these alone."""
@@ -240,6 +206,6 @@ class Tracer(FunctionMode):
         shape = [1 if axis in axes else size for axis, size in enumerate(cells.shape)]
         flat = rows.reshape(len(rows), -1).unique(dim=0)
         target = self.cells.new(flat.shape[1])
-        self.add(Sum(flat, target))
+        self.add(Sum(flat, target, apart=True))
         self.cells.tie(flat, target)
         return target.view(shape)

@@ -1,0 +1,50 @@
+"""What a model holds, and what its cells are: parameters and buffers, and the heads of attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class Held:
+    """A parameter or buffer of the model.
+
+    Attributes:
+        name: its qualified name, the first of several.
+        kept: where a mask keeps it, or it may be trained, or is not zero; a boolean tensor.
+        trained: whether it may be trained.
+        axes: for each of its axes that a layer reads, the cells of the indices.
+        elements: the cells of its elements, where an operation reads it element by element.
+        steady: where it is zero and stays so, as far as is known (:class:`~torch_synflow.compact.nodes.Shift`).
+        behind: for an axis a cell per index; indices whose cell goes come after the others.
+    """
+
+    name: str
+    tensor: Tensor
+    kept: Tensor
+    trained: bool
+    axes: dict[int, Tensor] = field(default_factory=dict)
+    elements: Tensor | None = None
+    steady: Tensor | None = None
+    behind: dict[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class Heads:
+    """One call of an ``nn.MultiheadAttention``; all cells but one are ``(heads, channels)``.
+
+    Attributes:
+        name: of the module.
+        query: of queries, which keys go with.
+        rows: of values without their bias.
+        value: with it.
+        weights: the cell of its attention weights, if the module returns them.
+    """
+
+    name: str
+    query: Tensor
+    rows: Tensor
+    value: Tensor
+    weights: Tensor | None = None
