@@ -41,7 +41,8 @@ ROWS = (
     ("budget", "scoring"),
     ("model",),
     ("report", "schedules", "selection", "flow.surrogate"),
-    ("_drawing", "_progress", "_table", "_torch", "_version", "_warnings"),
+    ("_reporting",),
+    ("_drawing", "_progress", "_torch", "_version", "_warnings"),
 )
 LEVELS = {room: level for level, row in enumerate(ROWS) for room in row}
 
