@@ -19,9 +19,9 @@ from torch_synflow import prune
 
 ROOT = Path(__file__).parent.parent
 LONGEST = 250
-FOLDERS = ("torch_synflow", "benchmarks", "docs", "tests")
+FOLDERS = ("torch_synflow", "benchmarks", "docs", "tests", "tutorials")
 #: made when the documentation is built
-MADE = ("docs/_build", "docs/gallery")
+MADE = ("docs/_build", "docs/gallery", "docs/tutorials")
 
 #: The rooms from top to bottom. A module belongs to the longest name that it begins with, and imports from its own room
 #: and from lower rows; rooms of one row know nothing of each other.

@@ -75,7 +75,7 @@ benchmarks(
 
 def show(path):
     """Show a picture that a command has drawn."""
-    figure, axes = plt.subplots(figsize=(8, 6), layout="constrained")
+    axes = plt.subplots(figsize=(8, 6), layout="constrained")[1]
     axes.imshow(plt.imread(path))
     axes.axis("off")
     plt.show()

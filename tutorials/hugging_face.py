@@ -8,12 +8,13 @@ model that you load with ``from_pretrained``.
 
 .. code-block:: sh
 
-   pip install ".[hub,masks]" accelerate
+   pip install ".[hub,masks,draw]" accelerate
 """
 
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 from transformers import (
     BertConfig,
@@ -66,6 +67,9 @@ report = prune.global_iterative_unstructured(
     params, prune.BalancedSynFlow, amount=0.8, outputs="logits"
 )
 print(report)
+
+report.draw()
+plt.show()
 
 # %%
 # Every block keeps attention and feed-forward weights, and the input reaches the logits.

@@ -117,9 +117,7 @@ with torch.no_grad():
 # --------------
 
 path = folder / "small.onnx"
-torch.onnx.export(
-    loaded, (x,), path, dynamo=True, external_data=False, verbose=False
-)
+torch.onnx.export(loaded, (x,), path, dynamo=True, external_data=False, verbose=False)
 
 # %%
 # ONNX Runtime computes what torch computes, to rounding.

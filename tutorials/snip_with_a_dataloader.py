@@ -8,9 +8,10 @@ trains the pruned network.
 
 .. code-block:: sh
 
-   pip install ".[progress]" scikit-learn
+   pip install ".[draw]" scikit-learn
 """
 
+import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
@@ -64,6 +65,8 @@ report = prune.global_iterative_unstructured(
     model, prune.SNIP, amount=0.9, data=batch, loss_fn=F.cross_entropy
 )
 print(report)
+report.draw()
+plt.show()
 
 # %%
 # The whole loader
@@ -116,7 +119,7 @@ print(again.verdict)
 # -----
 
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-for epoch in range(5):
+for _ in range(5):
     for images, labels in loader:
         optimizer.zero_grad()
         F.cross_entropy(model(images), labels).backward()
