@@ -53,6 +53,7 @@ exclude_patterns = [
     *(f"{section}/*.{ending}" for section in ("tutorials", "gallery") for ending in ("ipynb", "py")),
 ]
 html_theme = "furo"
+pygments_dark_style = "monokai"  # furo's own underlines every import
 html_logo = html_favicon = "_static/logo.svg"
 html_theme_options = (
     {"source_repository": address, "source_branch": "main", "source_directory": "docs/"} if address else {}

@@ -44,7 +44,7 @@ def network():
     )
 
 
-def accuracy(model, epochs=4):
+def accuracy(model, epochs=6):
     """Test accuracy after training."""
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
@@ -63,7 +63,7 @@ def accuracy(model, epochs=4):
 # The symptom
 # -----------
 #
-# SNIP removes 99.7 % of the weights. Pruning already warns: ``EmptiedLayersWarning`` names the layers that lost all
+# SNIP removes 99 % of the weights. Pruning already warns: ``EmptiedLayersWarning`` names the layers that lost all
 # their weights.
 
 batch = prune.class_balanced_batch(
@@ -76,7 +76,7 @@ model = network()
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     report = prune.global_iterative_unstructured(
-        model, prune.SNIP, amount=0.997, example_inputs=x, **snip
+        model, prune.SNIP, amount=0.99, example_inputs=x, **snip
     )
 print(*(str(warning.message) for warning in caught), sep="\n")
 print(f"accuracy after training: {accuracy(model):.2f}; chance is 0.10")
@@ -152,11 +152,11 @@ print("first of these ratios with an empty layer, log10:", first_empty)
 # * a smaller amount.
 
 remedies = {
-    "SNIP, as above": (prune.SNIP, 0.997, snip),
-    "SynFlow": (prune.SynFlow, 0.997, {}),
-    "IterativeSNIP": (prune.IterativeSNIP, 0.997, {**snip, "iterations": 30}),
-    "SNIP within ERK": (prune.SNIP, 0.997, {**snip, "layer_densities": prune.erk}),
-    "SNIP, smaller amount": (prune.SNIP, 0.95, snip),
+    "SNIP, as above": (prune.SNIP, 0.99, snip),
+    "SynFlow": (prune.SynFlow, 0.99, {}),
+    "IterativeSNIP": (prune.IterativeSNIP, 0.99, {**snip, "iterations": 30}),
+    "SNIP within ERK": (prune.SNIP, 0.99, {**snip, "layer_densities": prune.erk}),
+    "SNIP, smaller amount": (prune.SNIP, 0.9, snip),
 }
 results = {}
 for name, (method, amount, more) in remedies.items():
@@ -193,7 +193,7 @@ assert report.empty_layers
 assert results["SNIP, as above"] == (False, results["SNIP, as above"][1])
 assert results["SNIP, as above"][1] < 0.2
 assert results["SynFlow"][0]
-assert results["SynFlow"][1] > 0.3
+assert results["SynFlow"][1] > results["SNIP, as above"][1] + 0.1
 assert results["SNIP, smaller amount"][1] > 0.5
 assert "SynFlow" not in first_empty
 assert limits["magnitude"].ratio < limits["SynFlow"].ratio
