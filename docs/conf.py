@@ -84,6 +84,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"/plot_|/tutorials/\w+\.py$",  # run; the others are shown
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "capture_repr": ("_repr_html_",),
     "download_all_examples": False,
     "remove_config_comments": True,
     "reset_modules": ("matplotlib",),

@@ -12,6 +12,7 @@ model that you load with ``from_pretrained``.
 """
 
 import tempfile
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -57,9 +58,10 @@ train, test = data[:512], data[512:]
 # -----
 #
 # Pass example inputs as the mapping that the model is called with. ``outputs="logits"`` says which output counts.
-# Transformers have shortcuts around each block, so the method is ``BalancedSynFlow``. Embeddings are not pruned, and a
-# warning would say so; to silence it, list the weights yourself.
+# Transformers have shortcuts around each block, so the method is ``BalancedSynFlow``. ``prunable_parameters`` leaves
+# out embeddings. It says so in a warning, which is silenced here.
 
+warnings.filterwarnings("ignore", message="prunable_parameters")
 inputs = {name: torch.stack([row[name] for row in data[:2]]) for name in data[0]
           if name != "labels"}  # fmt: skip
 params = prune.prunable_parameters(model, example_inputs=inputs)
@@ -82,7 +84,7 @@ print(diagnostics.trainability(model, inputs, outputs="logits"))
 
 batch = {name: torch.stack([torch.as_tensor(row[name]) for row in train[:64]])
          for name in train[0]}  # fmt: skip
-scores = prune.SNIP.scores(params, data=batch)
+scores = prune.SNIP.scores(model, params, data=batch)
 print(f"SNIP scores {len(scores)} weights")
 
 # %%

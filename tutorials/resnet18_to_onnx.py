@@ -79,14 +79,17 @@ print(small.shrink_report.verdict)
 #
 # An ordinary loop. The small network still has masks for the zeros inside its layers, so pruned weights stay zero.
 
+steps = train[:1280].split(32)
 optimizer = torch.optim.SGD(small.parameters(), lr=0.05, momentum=0.9)
+schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(steps))
 small.train()
-for step, batch in enumerate(train[:1280].split(64)):
+for step, batch in enumerate(steps):
     optimizer.zero_grad()
     loss = F.cross_entropy(small(images[batch]), labels[batch])
     loss.backward()
     optimizer.step()
-    if step % 5 == 0:
+    schedule.step()
+    if step % 10 == 0:
         print(f"step {step:>2}: loss {loss.item():.3f}")
 
 small.eval()
