@@ -78,4 +78,4 @@ dist: $(VENV)/test.installed
 	@$(BIN)/python -m twine check --strict dist/*
 
 clean:
-	@rm -rf .venv .venv-oldest .venv-nightly build dist *.egg-info docs/_build docs/gallery
+	@rm -rf .venv .venv-oldest .venv-nightly build dist *.egg-info docs/_build docs/gallery docs/tutorials

@@ -48,8 +48,12 @@ extensions = [
     "operations",
     "public",
 ]
-exclude_patterns = ["_build", "_ext", "inventories", "gallery/*.ipynb", "gallery/*.py", "sg_execution_times.rst"]
+exclude_patterns = [
+    *("_build", "_ext", "inventories", "sg_execution_times.rst"),
+    *(f"{section}/*.{ending}" for section in ("tutorials", "gallery") for ending in ("ipynb", "py")),
+]
 html_theme = "furo"
+pygments_dark_style = "monokai"  # furo's own underlines every import
 html_logo = html_favicon = "_static/logo.svg"
 html_theme_options = (
     {"source_repository": address, "source_branch": "main", "source_directory": "docs/"} if address else {}
@@ -75,11 +79,12 @@ myst_heading_anchors = 3
 intersphinx_mapping = made(HERE / "inventories", HERE / "_build" / "inventories")
 
 sphinx_gallery_conf = {
-    "examples_dirs": "../examples",
-    "gallery_dirs": "gallery",
-    "filename_pattern": "/plot_",
+    "examples_dirs": ["../tutorials", "../examples"],
+    "gallery_dirs": ["tutorials", "gallery"],
+    "filename_pattern": r"/plot_|/tutorials/\w+\.py$",  # run; the others are shown
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
+    "capture_repr": ("_repr_html_",),
     "download_all_examples": False,
     "remove_config_comments": True,
     "reset_modules": ("matplotlib",),

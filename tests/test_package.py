@@ -19,9 +19,9 @@ from torch_synflow import prune
 
 ROOT = Path(__file__).parent.parent
 LONGEST = 250
-FOLDERS = ("torch_synflow", "benchmarks", "docs", "tests")
+FOLDERS = ("torch_synflow", "benchmarks", "docs", "tests", "tutorials")
 #: made when the documentation is built
-MADE = ("docs/_build", "docs/gallery")
+MADE = ("docs/_build", "docs/gallery", "docs/tutorials")
 
 #: The rooms from top to bottom. A module belongs to the longest name that it begins with, and imports from its own room
 #: and from lower rows; rooms of one row know nothing of each other.
@@ -41,7 +41,8 @@ ROWS = (
     ("budget", "scoring"),
     ("model",),
     ("report", "schedules", "selection", "flow.surrogate"),
-    ("_drawing", "_progress", "_table", "_torch", "_version", "_warnings"),
+    ("_reporting",),
+    ("_drawing", "_progress", "_torch", "_version", "_warnings"),
 )
 LEVELS = {room: level for level, row in enumerate(ROWS) for room in row}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-from torch_synflow._drawing import axes, bar_positions, fractions
+from torch_synflow._drawing import bar_positions, fractions
+from torch_synflow._reporting import Report, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +43,10 @@ class LayerReport:
 
 
 @dataclass(frozen=True)
-class PruningReport:
+class PruningReport(Report):
     """The kept weights of each pruned tensor; prints as a table.
+
+    ``draw`` shows the density of each layer from input to output, as in figure 15 of Frankle et al. 2021.
 
     Attributes:
         layers: one report per tensor, in the order of the parameters. A tied tensor appears once.
@@ -119,26 +121,14 @@ class PruningReport:
         zeros = f"; {self.zeros:,} are zero without a mask" if self.zeros else ""
         return f"{kept} (density {self.density:.4f}, sparsity {self.sparsity:.4f}); {empty}{zeros}"
 
-    def __str__(self) -> str:
-        """The verdict, and a table: one line per tensor, then the sum."""
-        name = max(len("layer"), len("all"), *(len(layer.name) for layer in self.layers))
+    def _table(self) -> Table:
+        """One line per tensor, then the sum."""
         count = max(len("total"), len(f"{self.total:,}"))
-        lines = [self.verdict, f"{'layer':<{name}}  {'kept':>{count}}  {'total':>{count}}   density  sparsity"]
-        for label, part, note in self._rows():
-            counts = f"{part.kept:>{count},}  {part.total:>{count},}"
-            line = f"{label:<{name}}  {counts}  {part.density:>8.4f}  {part.sparsity:>8.4f}  {note}"
-            lines.append(line.rstrip())
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        """The same as HTML, for notebooks."""
-        cells = [
-            f"<tr><td>{escape(label)}</td><td>{part.kept:,}</td><td>{part.total:,}</td><td>{part.density:.4f}</td>"
-            f"<td>{part.sparsity:.4f}</td><td>{escape(note)}</td></tr>"
+        header = ["layer", "kept".rjust(count), "total", " density", "sparsity", ""]
+        return header, [
+            [label, f"{part.kept:,}", f"{part.total:,}", f"{part.density:.4f}", f"{part.sparsity:.4f}", note]
             for label, part, note in self._rows()
         ]
-        header = "".join(f"<th>{word}</th>" for word in ("layer", "kept", "total", "density", "sparsity", ""))
-        return f"<p>{escape(self.verdict)}</p><table><tr>{header}</tr>{''.join(cells)}</table>"
 
     def _rows(self) -> list[tuple[str, LayerReport | PruningReport, str]]:
         """The rows of the tables: a label, counts and a note for each tensor, then for all."""
@@ -149,26 +139,6 @@ class PruningReport:
             empty = f"empty{states.get(layer.name, '')}" if layer.name in self.empty_layers else ""
             rows.append((layer.name, layer, empty or zeros))
         return [*rows, ("all", self, f"compression ratio {self.compression_ratio:.3g}")]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as numbers, strings, lists and ``None``, for ``json.dumps``.
-
-        Returns:
-            The totals by attribute name. ``"layers"`` holds the same numbers per tensor. ``"compression_ratio"`` is
-            ``None`` if nothing is kept.
-
-        Example:
-            >>> report = PruningReport((LayerReport("fc.weight", 1, 4),))
-            >>> report.to_dict()["layers"]
-            [{'name': 'fc.weight', 'kept': 1, 'total': 4, 'zeros': 0, 'density': 0.25, 'sparsity': 0.75}]
-        """
-        return {
-            **_counts(self),
-            "compression_ratio": self.compression_ratio if self.kept else None,
-            "bypassed": list(self.bypassed),
-            "collapsed": list(self.collapsed),
-            "layers": [{"name": layer.name, **_counts(layer)} for layer in self.layers],
-        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PruningReport:
@@ -184,19 +154,7 @@ class PruningReport:
         )
         return cls(tuple(layers), tuple(values["bypassed"]), tuple(values["collapsed"]))
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the density of each layer from input to output, as in figure 15 of Frankle et al. 2021.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes.
-
-        Raises:
-            ImportError: if matplotlib is not installed.
-        """
-        ax = axes(ax)
+    def _draw(self, ax: Axes) -> None:
         places = bar_positions(ax, [layer.name.removesuffix(".weight") for layer in self.layers])
         densities = [layer.density for layer in self.layers]
         ax.bar(places, densities)
@@ -206,11 +164,6 @@ class PruningReport:
             ax.plot(empty, [bottom] * len(empty), "rx", label="empty", clip_on=False)
             ax.legend()
         ax.axhline(self.density, color="0.5", linestyle="--", linewidth=1)
-        return ax
-
-
-def _counts(part: LayerReport | PruningReport) -> dict[str, Any]:
-    return {name: getattr(part, name) for name in ("kept", "total", "zeros", "density", "sparsity")}
 
 
 def empty_in_words(layers: int, empty: Sequence[str], bypassed: Sequence[str], collapsed: Sequence[str]) -> str:

@@ -113,6 +113,20 @@ def tree(files: Mapping[str, Path], ordered: Sequence[Sequence[str]]) -> list[st
     return lines
 
 
+def folded(lines: Sequence[str]) -> list[str]:
+    """The list with a dropdown for each room that has files, below the line of the package itself."""
+    shown: list[str] = []
+    for line in filter(None, lines):
+        depth, item = (len(line) - len(line.lstrip())) // 2, line.strip()
+        if depth > 1:
+            if shown[-2].startswith("* "):
+                shown[-2:] = [f".. dropdown:: {shown[-2].removeprefix('* ')}", ""]
+            shown += [f"{' ' * 3}{'  ' * (depth - 2)}{item}", ""]
+        elif depth == 1:
+            shown += [item, ""]
+    return shown
+
+
 class Internals(SphinxDirective):
     """The drawing, then the tree of files."""
 
@@ -123,7 +137,7 @@ class Internals(SphinxDirective):
             self.env.note_dependency(str(path))
         ordered, ways = layout(rooms.arrows(files))
         picture = nodes.raw("", drawing(ordered, ways, files), format="html")
-        return [picture, *self.parse_text_to_nodes("\n".join(tree(files, ordered)))]
+        return [picture, *self.parse_text_to_nodes("\n".join(folded(tree(files, ordered))))]
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import reproduced
 import shrunk
+import surveyed
 from docutils import nodes
 from shared import parallel, sharded
 from sphinx.util.docutils import SphinxDirective
-from surveyed import survey
 from trained import accuracies
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
@@ -195,7 +195,7 @@ TABLES = {
     "invariants": (survived, "faults/invariants"),
     "kills": (survived, "faults/kills"),
     "balanced": (accuracies, "trials/*.jsonl"),
-    "survey": (survey, "survey"),
+    **surveyed.TABLES,
     **shrunk.TABLES,
     **reproduced.TABLES,
     "parallel": (parallel, "parallel"),

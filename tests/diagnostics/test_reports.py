@@ -17,7 +17,6 @@ from torch import nn
 from benchmarks.faults.fingerprint import fingerprint
 from tests.cases import MODELS, ModelCase
 from torch_synflow import diagnostics, prune
-from torch_synflow._table import table
 
 Diagnostic = Callable[[nn.Module, Any], Any]
 
@@ -67,9 +66,11 @@ def test_each_draws_on_the_axes_that_it_is_given(name: str) -> None:
         if amount:
             prune.global_iterative_unstructured(model, prune.L1Unstructured, amount)
         figure, ax = pyplot.subplots()
-        assert DIAGNOSTICS[name](model, case.inputs()).draw(ax) is ax
+        found = DIAGNOSTICS[name](model, case.inputs())
+        assert found.draw(ax) is ax
         figure.canvas.draw()
         assert ax.has_data()
+        assert ax.get_title() == found.verdict
         pyplot.close(figure)
 
 
@@ -139,8 +140,3 @@ def test_parameters_pruned_by_others_are_looked_at() -> None:
         ("1.bias", 2, 3),
     ]
     assert diagnostics.neuron_collapse(model).neurons == 3 + 5 + 3
-
-
-def test_a_table_is_aligned() -> None:
-    text = table(["layer", "kept", ""], [["a", "1,000", "empty"], ["long.name", "2", ""]])
-    assert text.splitlines() == ["layer       kept", "a          1,000  empty", "long.name      2"]

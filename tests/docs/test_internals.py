@@ -53,6 +53,21 @@ def test_the_tree_has_a_line_for_every_file_and_folder(shown: dict[str, Any]) ->
     assert found == {path.relative_to(rooms.PACKAGE.parent).as_posix() for path in on_disk}
 
 
+def test_the_page_folds_the_files_of_a_room_below_its_line(shown: dict[str, Any]) -> None:
+    lines = ["* ``house/``: H.", "", "  * ``loop.py``: L.", "", "  * ``flow/``: F.", "", "    * ``engine/``: E.", "",
+             "      * ``tape.py``: T.", "", "    * ``mode.py``: M.", "", "  * ``report.py``: R.", ""]  # fmt: skip
+    assert [line for line in internals.folded(lines) if line] == [
+        "* ``loop.py``: L.",
+        ".. dropdown:: ``flow/``: F.",
+        "   * ``engine/``: E.",
+        "     * ``tape.py``: T.",
+        "   * ``mode.py``: M.",
+        "* ``report.py``: R.",
+    ]
+    files = [line.strip() for line in shown["tree"][1:] if line]
+    assert len([line for line in internals.folded(shown["tree"]) if line]) == len(files)
+
+
 def test_every_room_has_a_box_and_every_arrow_points_down(shown: dict[str, Any]) -> None:
     boxes = heights(shown["picture"])
     assert {"torch_synflow/", "loop.py", "methods/", "flow/", "flow/engine/", "selection/"} <= set(boxes)

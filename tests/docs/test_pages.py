@@ -14,18 +14,11 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
-
-from torch_synflow import prune
 
 ROOT = Path(__file__).parents[2]
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
 DIRECTIVE = re.compile(r"^\.\. code-block:: (\w+)\n((?:   :\w+:.*\n)*)\n((?:   .*\n|\n)+)", re.M)
-#: pages that still take the names of the test's own small model for granted
-NOT_ALONE = tuple(f"docs/{page}.rst" for page in ("lightning", "networks", "parallel", "saving", "smaller"))
-WIDE = (*NOT_ALONE, "docs/experiments.rst", "docs/reproduced.rst", "docs/reproducing.rst")
 CHECKER, FLAGS = doctest.OutputChecker(), doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -55,33 +48,6 @@ def missing(code: str) -> set[str]:
     return {name for name in needed if find_spec(name) is None}
 
 
-class Net(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(1, 4, 3)
-        self.fc = nn.Linear(16, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(torch.relu(self.conv(x)).flatten(1))
-
-
-def taken_for_granted(page: str) -> dict[str, Any]:
-    names: dict[str, Any] = {"__name__": "__main__"}
-    if page in NOT_ALONE:
-        model = Net()
-        train_set = TensorDataset(torch.rand(60, 1, 4, 4), torch.arange(60) % 3)
-        names.update(torch=torch, nn=nn, F=F, prune=prune, model=model, params=prune.prunable_parameters(model))
-        names.update(x=torch.rand(2, 1, 4, 4), train_set=train_set, loader=DataLoader(train_set, batch_size=20))
-        if page == "docs/parallel.rst":  # on one rank
-            names.update(Net=Net, device="cpu", rank=0, loader_of_this_rank=names["loader"])
-            names["DistributedDataParallel"] = nn.parallel.DistributedDataParallel
-        if page == "docs/networks.rst":
-            pytest.importorskip("torchvision")
-        if page == "docs/lightning.rst":
-            names["ModelPruning"] = pytest.importorskip("lightning.pytorch.callbacks").ModelPruning
-    return names
-
-
 @pytest.fixture
 def one_rank(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What torchrun tells a process, and the end of the group that a page begins."""
@@ -101,7 +67,8 @@ def one_rank(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_page_runs_alone_and_prints_what_it_shows(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # where some write files
     torch.manual_seed(0)  # counts of layers depend on the random weights
-    names, absent = taken_for_granted(page), set()
+    names: dict[str, Any] = {"__name__": "__main__"}
+    absent: set[str] = set()
     found = blocks(page)
     for block, after in zip(found, [*found[1:], Block("", "", False)], strict=True):
         if block.language != "python":
@@ -119,11 +86,11 @@ def test_a_page_runs_alone_and_prints_what_it_shows(page: str, tmp_path: Path, m
             continue
         if after.is_output:
             assert CHECKER.check_output(after.text, printed.getvalue(), FLAGS), printed.getvalue()
-        elif page not in NOT_ALONE:
+        else:
             assert printed.getvalue() == "", f"{page} does not show what this prints"
 
 
-@pytest.mark.parametrize("page", [page for page in ALL if page not in WIDE])
+@pytest.mark.parametrize("page", ALL)
 def test_code_fits_in_88_columns(page: str) -> None:
     wide = [line for block in blocks(page) if not block.is_output for line in block.text.splitlines() if len(line) > 88]
     assert wide == []

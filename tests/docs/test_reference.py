@@ -80,7 +80,18 @@ def test_every_operation_with_a_reading_has_one_that_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["speed", "overlaps", "data_methods", "throughput", "architectures", "pruned_training", "survey", "smaller"]
+    "name",
+    [
+        "speed",
+        "overlaps",
+        "data_methods",
+        "throughput",
+        "architectures",
+        "pruned_training",
+        "survey timm",
+        "survey reasons",
+        "smaller",
+    ],
 )
 def test_the_tables_of_the_performance_page_are_made_of_the_results(name: str) -> None:
     pytest.importorskip("sphinx")

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch_synflow._table import table
+from torch_synflow._drawing import bar_positions
+from torch_synflow._reporting import Report, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -33,8 +39,10 @@ class ShrunkLayer:
 
 
 @dataclass(frozen=True)
-class ShrinkReport:
+class ShrinkReport(Report):
     """The result of :func:`~torch_synflow.prune.shrink`; prints as a table.
+
+    ``draw`` shows the channels of each layer before and after.
 
     Attributes:
         layers: one per module with its own parameters.
@@ -72,14 +80,18 @@ class ShrinkReport:
         """After."""
         return sum(layer.parameters_kept for layer in self.layers)
 
-    def __str__(self) -> str:
-        """The sums, then a line per layer, then what stood in the way."""
+    @property
+    def verdict(self) -> str:
+        """What is left of parameters, bytes and multiplications with additions, in one line."""
         sums = {
             "parameters": (self.parameters_kept, self.parameters),
             "bytes": (self.bytes_kept, self.bytes),
             "MACs": (self.macs_kept, self.macs),
         }
-        lines = [", ".join(f"{a:,} of {b:,} {name} ({a / max(b, 1):.3f})" for name, (a, b) in sums.items())]
+        return ", ".join(f"{a:,} of {b:,} {name} ({a / max(b, 1):.3f})" for name, (a, b) in sums.items())
+
+    def _table(self) -> Table:
+        """One line per layer."""
         rows = []
         for layer in self.layers:
             numbers = (
@@ -87,6 +99,14 @@ class ShrinkReport:
                 layer.macs_kept,
             )  # fmt: skip
             rows.append([layer.name, *(f"{number:,}" for number in numbers), "; ".join(layer.notes)])
-        header = ["layer", "channels", "kept", "parameters", "kept", "MACs", "kept", ""]
-        lines.append(table(header, rows))
-        return "\n".join([*lines, *self.notes])
+        return ["layer", "channels", "kept", "parameters", "kept", "MACs", "kept", ""], rows
+
+    def _notes(self) -> Sequence[str]:
+        return self.notes
+
+    def _draw(self, ax: Axes) -> None:
+        places = bar_positions(ax, [layer.name for layer in self.layers])
+        ax.bar(places, [layer.channels for layer in self.layers], color="0.8", label="before")
+        ax.bar(places, [layer.channels_kept for layer in self.layers], width=0.5, label="kept")
+        ax.set_ylabel("channels")
+        ax.legend()

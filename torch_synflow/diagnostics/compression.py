@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torch import nn
 
+from torch_synflow._reporting import Report, Table
 from torch_synflow.model.masks import entries_of, report_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters
 from torch_synflow.reachability.reached import reach
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Compression:
+class Compression(Report):
     """The weights that the masks of a model keep, layer by layer; prints as a table.
+
+    ``draw`` shows the density of each layer from input to output, as in figure 15 of Frankle et al. 2021.
 
     Attributes:
         report: kept, total and density of each layer, like the report of a pruning call.
@@ -56,23 +60,14 @@ class Compression:
         """The density and the number of empty layers, in one line."""
         return self.report.verdict
 
-    def __str__(self) -> str:
-        """The report's verdict and table, and the max compression."""
-        return f"{self.report}\nmax compression {self.max_ratio:.3g}"
+    def _table(self) -> Table:
+        return self.report._table()
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the density of each layer from input to output, as in figure 15 of Frankle et al. 2021.
+    def _notes(self) -> Sequence[str]:
+        return (f"max compression {self.max_ratio:.3g}",)
 
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes, as ``report.draw`` does.
-
-        Raises:
-            ImportError: if matplotlib is not installed.
-        """
-        return self.report.draw(ax)
+    def _draw(self, ax: Axes) -> None:
+        self.report._draw(ax)
 
 
 def compression(

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn.utils.prune import BasePruningMethod
 
-from torch_synflow._drawing import axes, bar_positions
-from torch_synflow._table import table
+from torch_synflow._drawing import bar_positions
+from torch_synflow._reporting import Report, Table
 from torch_synflow.flow.positive import positive_input
 from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.masks import entries_of
@@ -42,8 +42,10 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
-class Cost:
+class Cost(Report):
     """Parameters and FLOPs of a model for one example, dense and sparse; prints as a table.
+
+    ``draw`` shows dense and sparse FLOPs of each layer.
 
     Attributes:
         layers: one per tensor that is or may be pruned.
@@ -81,31 +83,20 @@ class Cost:
         parameters = f"{self.kept_parameters:,} of {self.parameters:,} parameters"
         return f"{parameters} and {self.sparse_flops:,.0f} of {self.flops:,} FLOPs are left"
 
-    def __str__(self) -> str:
-        """The verdict, and a table: one line per tensor, then the rest and the sum."""
+    def _table(self) -> Table:
+        """One line per tensor, then all else and the sum."""
         rows = [(layer.name, layer.kept, layer.total, layer.sparse_flops, layer.flops) for layer in self.layers]
         rows.append(("other", self.other_parameters, self.other_parameters, float(self.other_flops), self.other_flops))
         rows.append(("all", self.kept_parameters, self.parameters, self.sparse_flops, self.flops))
         cells = [[name, *(f"{number:,.0f}" for number in numbers)] for name, *numbers in rows]
-        header = ["layer", "kept", "parameters", "sparse FLOPs", "FLOPs"]
-        return f"{self.verdict}\n{table(header, cells)}"
+        return ["layer", "kept", "parameters", "sparse FLOPs", "FLOPs"], cells
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw dense and sparse FLOPs of each layer.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes.
-        """
-        ax = axes(ax)
+    def _draw(self, ax: Axes) -> None:
         places = bar_positions(ax, [layer.name.removesuffix(".weight") for layer in self.layers])
         ax.bar(places, [layer.flops for layer in self.layers], color="0.8", label="dense")
         ax.bar(places, [layer.sparse_flops for layer in self.layers], width=0.5, label="sparse")
         ax.set_ylabel("FLOPs for one example")
         ax.legend()
-        return ax
 
 
 def cost(model: nn.Module, example_inputs: ExampleInputs, parameters: Parameters | None = None) -> Cost:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from torch_synflow._drawing import axes
-from torch_synflow._table import table
+from torch_synflow._reporting import Report, Table
 from torch_synflow._warnings import EmptiedLayersWarning
 from torch_synflow.model.masks import masked_entries_of, report_of
 from torch_synflow.model.parameters import Parameters, unwrap
@@ -23,8 +22,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CriticalCompression:
+class CriticalCompression(Report):
     """The highest compression ratio of a method before layer collapse, bracketed by bisection.
+
+    ``draw`` shows the ratios up to the critical one as a bar, and max compression as a line.
 
     Attributes:
         ratio: the highest compression ratio without layer collapse in any trial.
@@ -45,25 +46,16 @@ class CriticalCompression:
         """The critical compression, in one line."""
         return f"no layer is empty up to a compression ratio of {self.ratio:.4g} (max compression {self.max_ratio:.4g})"
 
-    def __str__(self) -> str:
-        """The verdict, and a table of the ratios and their log10."""
+    def _table(self) -> Table:
+        """The ratios and their log10."""
         rows = [["critical compression", f"{self.ratio:.4g}", f"{math.log10(self.ratio):.2f}", ""]]
         if self.collapse is not None:
             where = ", ".join(self.first_empty)
             rows.append(["layer collapse at", f"{self.collapse:.4g}", f"{math.log10(self.collapse):.2f}", where])
         rows.append(["max compression", f"{self.max_ratio:.4g}", f"{math.log10(self.max_ratio):.2f}", ""])
-        return f"{self.verdict}\n{table(['', 'ratio', 'log10', ''], rows)}"
+        return ["", "ratio", "log10", ""], rows
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the ratios up to the critical one as a bar, and max compression as a line.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes.
-        """
-        ax = axes(ax)
+    def _draw(self, ax: Axes) -> None:
         ax.barh([0], [self.ratio - 1], left=1, label="no layer collapse")
         ax.axvline(self.max_ratio, color="0.3", linestyle="--", label="max compression")
         ax.set_xscale("log")
@@ -71,7 +63,6 @@ class CriticalCompression:
         ax.set_yticks([])
         ax.set_xlabel("compression ratio")
         ax.legend()
-        return ax
 
 
 def critical_compression(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from torch_synflow._drawing import axes
-from torch_synflow._table import table
+from torch_synflow._reporting import Report, Table
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import Pair
 
@@ -38,8 +37,11 @@ class LayerScore:
 
 
 @dataclass(frozen=True)
-class LayerScores:
+class LayerScores(Report):
     """The average score of each layer and its size; prints as a table.
+
+    ``draw`` shows the absolute average score of each layer against the inverse of its size, as in figure 4 of Tanaka
+    et al. 2020. The dotted line shows equal totals in all layers.
 
     Attributes:
         layers: one per tensor.
@@ -53,21 +55,12 @@ class LayerScores:
         totals = [layer.total for layer in self.layers if layer.size] or [0.0]
         return f"layers have totals from {min(totals):.4g} to {max(totals):.4g}"
 
-    def __str__(self) -> str:
-        """The verdict, and a table: one line per tensor."""
+    def _table(self) -> Table:
+        """One line per tensor."""
         rows = [[layer.name, f"{layer.size:,}", f"{layer.total:.4g}", f"{layer.average:.4g}"] for layer in self.layers]
-        return f"{self.verdict}\n{table(['layer', 'size', 'total score', 'average'], rows)}"
+        return ["layer", "size", "total score", "average"], rows
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the absolute average score of each layer against the inverse of its size, as in figure 4.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes. The dotted line shows equal totals in all layers.
-        """
-        ax = axes(ax)
+    def _draw(self, ax: Axes) -> None:
         shown = [layer for layer in self.layers if layer.size and layer.total]
         inverse = [1 / layer.size for layer in shown]
         ax.loglog(inverse, [abs(layer.average) for layer in shown], "o")
@@ -77,7 +70,6 @@ class LayerScores:
             ax.loglog(ends, [middle * end for end in ends], "k:", linewidth=1)
         ax.set_xlabel("1 / size of layer")
         ax.set_ylabel("average score, absolute")
-        return ax
 
 
 def layer_scores(model: nn.Module, scores: Mapping[Pair, Tensor]) -> LayerScores:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from torch_synflow._drawing import axes
-from torch_synflow._table import table
+from torch_synflow._reporting import Report, Table
 from torch_synflow._torch.classes import TransposedConvolution
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import Parameters
@@ -36,7 +36,7 @@ class LayerNeurons:
 
 
 @dataclass(frozen=True)
-class NeuronCollapse:
+class NeuronCollapse(Report):
     """The density of each neuron; prints as a table.
 
     Attributes:
@@ -83,32 +83,36 @@ class NeuronCollapse:
         """The number of neurons with nothing kept, in one line."""
         return f"{self.collapsed:,} of {self.neurons:,} neurons collapsed"
 
-    def __str__(self) -> str:
-        """The verdict, and a table: one line per layer, then the sum."""
+    def _table(self) -> Table:
+        """One line per layer, then the sum."""
         rows = [(layer.name, len(layer.densities), layer.collapsed) for layer in self.layers]
         rows.append(("all", self.neurons, self.collapsed))
         cells = [[name, f"{count:,}", f"{gone:,}", f"{gone / max(count, 1):.4f}"] for name, count, gone in rows]
-        return f"{self.verdict}\n{table(['layer', 'neurons', 'collapsed', 'fraction'], cells)}"
+        return ["layer", "neurons", "collapsed", "fraction"], cells
 
     def draw(self, ax: Axes | None = None, *, label: str | None = None) -> Axes:
         """Draw the percentage of neurons against their least pruned share, as in figure 5 of Frankle et al. 2021.
 
         Args:
             ax: matplotlib axes; new ones by default.
-            label: the label of the line, for several methods on the same axes.
+            label: the label of the line, for several methods on the same axes, which then get no title.
 
         Returns:
             The axes.
         """
+        if label is None:
+            return super().draw(ax)
         ax = axes(ax)
+        self._draw(ax, label)
+        ax.legend()
+        return ax
+
+    def _draw(self, ax: Axes, label: str | None = None) -> None:
         steps = [step / 100 for step in range(101)]
         ax.plot([100 * s for s in steps], [100 * self.at_least(s) for s in steps], label=label)
         ax.set_xlabel("pruned at least, % of a neuron")
         ax.set_ylabel("% of neurons")
         ax.set_ylim(-2, 102)
-        if label is not None:
-            ax.legend()
-        return ax
 
 
 def neuron_collapse(model: nn.Module, parameters: Parameters | None = None) -> NeuronCollapse:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from torch_synflow._drawing import axes, bar_positions, fractions
-from torch_synflow._table import table
+from torch_synflow._drawing import bar_positions, fractions
+from torch_synflow._reporting import Report, Table
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Pair, Parameters
 from torch_synflow.reachability.reached import reach
@@ -36,8 +36,10 @@ class EffectiveLayer:
 
 
 @dataclass(frozen=True)
-class EffectiveSparsity:
+class EffectiveSparsity(Report):
     """The kept weights, and how many of them are on a path from an input to an output; prints as a table.
+
+    ``draw`` shows the kept and the effective fraction of each layer.
 
     Attributes:
         layers: one per tensor.
@@ -79,28 +81,17 @@ class EffectiveSparsity:
             f"{on_paths:.4f}), {self.kept:,} kept (density {1 - kept:.4f}, sparsity {kept:.4f})"
         )
 
-    def __str__(self) -> str:
-        """The verdict, and a table: one line per tensor, then the sum."""
+    def _table(self) -> Table:
+        """One line per tensor, then the sum."""
         rows = [(layer.name, layer.effective, layer.kept, layer.total) for layer in self.layers]
         rows.append(("all", self.effective, self.kept, self.total))
         cells = [
             [name, f"{effective:,}", f"{kept:,}", f"{total:,}", _percent(kept, total), _percent(effective, total)]
             for name, effective, kept, total in rows
         ]
-        return "\n".join(
-            [self.verdict, table(["layer", "effective", "kept", "total", "sparsity", "effective sparsity"], cells)]
-        )
+        return ["layer", "effective", "kept", "total", "sparsity", "effective sparsity"], cells
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the kept and the effective fraction of each layer.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes.
-        """
-        ax = axes(ax)
+    def _draw(self, ax: Axes) -> None:
         places = bar_positions(ax, [layer.name.removesuffix(".weight") for layer in self.layers])
         kept = [layer.kept / max(layer.total, 1) for layer in self.layers]
         effective = [layer.effective / max(layer.total, 1) for layer in self.layers]
@@ -108,7 +99,6 @@ class EffectiveSparsity:
         ax.bar(places, effective, width=0.5, label="on a path")
         fractions(ax, [*kept, *effective], "density")
         ax.legend()
-        return ax
 
 
 def _percent(part: int, total: int) -> str:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
-from torch_synflow._drawing import axes
-from torch_synflow._table import table
+from torch_synflow._reporting import Report, Table
 from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.model.masks import entries_of
@@ -25,8 +24,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PathNorm:
+class PathNorm(Report):
     """The l1 path norm of a model and SynFlow's R; prints as a table.
+
+    ``draw`` shows R as the path norm and the part that biases add.
 
     Attributes:
         path_norm: the sum over all paths that start at an input; infinite where it exceeds float64.
@@ -47,27 +48,16 @@ class PathNorm:
         share = self.path_norm / self.synflow if 0 < self.synflow < math.inf else math.nan
         return f"paths from the inputs carry {share:.1%} of SynFlow's R"
 
-    def __str__(self) -> str:
-        """The verdict, and a table of the two."""
+    def _table(self) -> Table:
         rows = [["l1 path norm", f"{self.path_norm:.6g}"], ["R of SynFlow", f"{self.synflow:.6g}"]]
-        return f"{self.verdict}\n{table(['', 'value'], rows)}"
+        return ["", "value"], rows
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw R as the path norm and the part that biases add.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes.
-        """
-        ax = axes(ax)
+    def _draw(self, ax: Axes) -> None:
         ax.barh([0], [self.path_norm], label="l1 path norm")
         ax.barh([0], [self.from_biases], left=[self.path_norm], label="from biases")
         ax.set_yticks([])
         ax.set_xlabel("R of SynFlow")
         ax.legend()
-        return ax
 
 
 class _Double(Inspection):

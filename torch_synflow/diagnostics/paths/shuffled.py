@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from torch_synflow._drawing import axes, bar_positions, fractions
-from torch_synflow._table import table
+from torch_synflow._drawing import bar_positions, fractions
+from torch_synflow._reporting import Report, Table
 from torch_synflow.ablations import shuffle_masks
 from torch_synflow.diagnostics.paths.effective import EffectiveSparsity, effective_sparsity
 from torch_synflow.model.parameters import ExampleInputs, Parameters
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ShuffledEffect:
+class ShuffledEffect(Report):
     """Effective parameters before and after the masks are shuffled within layers.
+
+    ``draw`` shows the effective weights of each layer before and after, side by side.
 
     Attributes:
         before: the counts of the model as it is.
@@ -46,22 +48,13 @@ class ShuffledEffect:
         counts = f"{self.after.effective:,} of {self.after.kept:,} kept"
         return f"effective parameters after shuffling: {counts}, {self.ratio:.2f} times as many as before"
 
-    def __str__(self) -> str:
-        """The verdict, and a table of the two counts."""
+    def _table(self) -> Table:
+        """The two counts."""
         rows = [["as pruned", f"{self.before.effective:,}", f"{self.before.kept:,}"]]
         rows.append(["shuffled", f"{self.after.effective:,}", f"{self.after.kept:,}"])
-        return f"{self.verdict}\n{table(['masks', 'effective', 'kept'], rows)}"
+        return ["masks", "effective", "kept"], rows
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the effective weights of each layer before and after, side by side.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes.
-        """
-        ax = axes(ax)
+    def _draw(self, ax: Axes) -> None:
         places = bar_positions(ax, [layer.name.removesuffix(".weight") for layer in self.before.layers])
         shown: list[float] = []
         for shift, label, effect in ((-0.2, "as pruned", self.before), (0.2, "shuffled", self.after)):
@@ -70,7 +63,6 @@ class ShuffledEffect:
             shown += densities
         fractions(ax, shown, "effective / total")
         ax.legend()
-        return ax
 
 
 def shuffled_effect(

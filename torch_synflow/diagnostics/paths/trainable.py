@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from torch_synflow._drawing import axes, bar_positions, fractions
+from torch_synflow._drawing import bar_positions, fractions
+from torch_synflow._reporting import Report
 from torch_synflow._warnings import warn_user
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import ExampleInputs, Parameters
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trainability:
+class Trainability(Report):
     """Whether the input reaches the outputs; prints a verdict, then each problem and its place.
+
+    ``draw`` shows the fraction of each layer on a path, and where the input stops.
 
     Attributes:
         layers: the names of the tensors that were checked.
@@ -76,24 +80,17 @@ class Trainability:
             learns = "can train in part" if self.can_train else "cannot train"
         return f"{learns}; {empty_in_words(len(self.layers), self.empty_layers, self.bypassed, self.collapsed)}"
 
-    def __str__(self) -> str:
-        """The verdict, then one line per finding."""
-        lines = [self.verdict, *self.problems, *self.residual]
-        named = set(re.findall(r"[^\s,();]+", "\n".join(lines)))
+    def _notes(self) -> Sequence[str]:
+        """One line per finding."""
+        lines = [*self.problems, *self.residual]
+        named = set(re.findall(r"[^\s,();]+", "\n".join([self.verdict, *lines])))
         states = dict.fromkeys(self.bypassed, " (bypassed)") | dict.fromkeys(self.collapsed, " (layer collapse)")
-        lines += [f"{name} kept nothing{states.get(name, '')}" for name in self.empty_layers if name not in named]
-        return "\n".join(lines)
+        return [
+            *lines,
+            *(f"{name} kept nothing{states.get(name, '')}" for name in self.empty_layers if name not in named),
+        ]
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw the fraction of each layer on a path, and where the input stops.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes.
-        """
-        ax = axes(ax)
+    def _draw(self, ax: Axes) -> None:
         places = bar_positions(ax, [name.removesuffix(".weight") for name in self.layers])
         ax.bar(places, self.effective, label="on a path / total")
         bottom = fractions(ax, self.effective, "on a path / total")
@@ -101,7 +98,6 @@ class Trainability:
         if stops:
             ax.plot(stops, [bottom] * len(stops), "rx", label="the input stops here", clip_on=False)
         ax.legend()
-        return ax
 
 
 def trainability(

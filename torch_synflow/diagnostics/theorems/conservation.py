@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from torch_synflow._drawing import axes
-from torch_synflow._table import table
+from torch_synflow._reporting import Report, Table
 from torch_synflow.diagnostics.theorems.cuts import Cut, cut_at
 from torch_synflow.diagnostics.theorems.hidden_neurons import HiddenNeurons, hidden_neurons
 from torch_synflow.diagnostics.theorems.layer_graph import LayerGraph, Objective, layer_graph
@@ -21,8 +20,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Conservation:
+class Conservation(Report):
     """The conservation of one saliency in a model; prints as a table of Theorem 1.
+
+    ``draw`` shows incoming against outgoing saliency, with one dot per neuron, as in figure 3 of Tanaka et al. 2020.
 
     Attributes:
         neurons: hidden neurons, from input to output.
@@ -63,24 +64,15 @@ class Conservation:
         count = sum(len(hidden.incoming) for hidden in self.neurons)
         return f"greatest relative error {self.error:.1e} at {count:,} hidden neurons; <dR/dy, y> = {self.output:.6g}"
 
-    def __str__(self) -> str:
-        """The verdict, and a table: one line per group of neurons between the same layers."""
+    def _table(self) -> Table:
+        """One line per group of neurons between the same layers."""
         rows = []
         for hidden in self.neurons:
             between = f"{_few(hidden.before)} > {_few(hidden.after)}"
             rows.append([between, f"{len(hidden.incoming):,}", f"{hidden.error:.1e}", hidden.note])
-        return f"{self.verdict}\n{table(['neurons between', 'number', 'error', ''], rows)}"
+        return ["neurons between", "number", "error", ""], rows
 
-    def draw(self, ax: Axes | None = None) -> Axes:
-        """Draw incoming against outgoing saliency, with one dot per neuron, as in figure 3 of Tanaka et al. 2020.
-
-        Args:
-            ax: matplotlib axes; new ones by default.
-
-        Returns:
-            The axes.
-        """
-        ax = axes(ax)
+    def _draw(self, ax: Axes) -> None:
         values = [v for hidden in self.neurons for v in (*hidden.incoming, *hidden.outgoing)]
         for hidden in self.neurons:
             ax.plot(hidden.incoming, hidden.outgoing, ".", alpha=0.6)
@@ -94,7 +86,6 @@ class Conservation:
                 ax.set_yscale("symlog", linthresh=threshold)
         ax.set_xlabel("saliency of incoming parameters")
         ax.set_ylabel("saliency of outgoing parameters")
-        return ax
 
 
 def conservation(

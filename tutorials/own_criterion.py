@@ -1,9 +1,13 @@
 """
-Write your own score
-====================
+A criterion of your own
+=======================
 
-A method is one function from a network to scores. Here SynFlow's idea on real data: how much of the outputs' power
-flows through a weight, without a loss and without labels.
+A pruning method is one function from a network to scores, and higher means keep. This tutorial writes one: SynFlow's
+idea on real data, how much of the outputs' power flows through a weight, without a loss and without labels.
+
+.. code-block:: sh
+
+   pip install ".[draw]"
 """
 
 import matplotlib.pyplot as plt
@@ -11,6 +15,14 @@ import torch
 from torch import nn
 
 from torch_synflow import prune
+
+# %%
+# The class
+# ---------
+#
+# ``needs`` says which arguments a call must have, and ``iterations`` how often the weights that are left are scored
+# again. ``saliency`` returns a tensor of scores for each weight. ``network`` runs the model at other weights and
+# differentiates it.
 
 
 class OutputPower(prune.SaliencyUnstructured):
@@ -30,8 +42,11 @@ class OutputPower(prune.SaliencyUnstructured):
 
 
 # %%
-# Everything else comes with the base class: exact counts, iterations, binding, errors that name a layer, and pruning
-# that leaves the model alone if anything fails.
+# Prune with it
+# -------------
+#
+# Everything else comes with the base class: exact counts, iterations, binding, errors that name a layer, and a model
+# that stays unchanged if anything fails.
 
 torch.manual_seed(0)
 model = nn.Sequential(
@@ -56,6 +71,9 @@ axes.set(
 plt.show()
 
 # %%
+# Test it
+# -------
+#
 # The scores are what the formula says: compare with autograd, on a model that is not pruned.
 
 dense = nn.Sequential(nn.Linear(20, 8), nn.Tanh(), nn.Linear(8, 4))
@@ -66,6 +84,11 @@ expected = (gradient * dense[0].weight).detach().abs()
 torch.testing.assert_close(
     scores[dense[0], "weight"].as_subclass(torch.Tensor), expected
 )
+# %%
+# If your criterion is the saliency of a loss, you need no class: pass the loss as ``loss_fn`` of
+# ``prune.SynapticSaliency``. Next: :doc:`/methods` has methods that read data, and :doc:`/adding` lists what a method
+# receives and what it may set.
+
 assert report.kept == round(0.2 * report.total)
 assert model[0].weight_mask[:, 10:].sum() == 0
 assert model[0].weight_mask[:, :10].sum() > 0
