@@ -131,7 +131,7 @@ def test_a_batch_whose_tensors_do_not_all_hold_its_examples_is_not_cut() -> None
         batch_size = 5
 
     inputs, targets = data()
-    with pytest.raises(ValueError, match=r"a batch of 12 examples by batch_size, .* got one of shape \(11,\)"):
+    with pytest.raises(ValueError, match=r"expected 12 as the first dimension .* by batch_size, got shape \(11,\)"):
         Chunked.scores(mlp(5, 3), data=(inputs, targets[:11]), loss_fn=F.cross_entropy)
 
 

@@ -64,7 +64,7 @@ def test_any_mapping_is_keyword_arguments() -> None:
 
 def test_a_dict_that_is_one_argument_is_in_a_tuple() -> None:
     assert positive(prune.synflow_scores(OfADict(), ({"x": torch.ones(2, 4)},)))
-    with pytest.raises(TypeError, match=r"example_inputs: .*a mapping is the model's keyword arguments: .*\(d,\)"):
+    with pytest.raises(TypeError, match=r"example_inputs: .*a mapping holds keyword arguments: .*\(d,\)"):
         prune.synflow_scores(OfADict(), {"x": torch.ones(2, 4)})
 
 
@@ -100,9 +100,9 @@ def test_inputs_without_values_are_ones_of_their_shape() -> None:
         (torch.ones(0, 4), ValueError, r"example_inputs: expected at least one example, got none .* shape \(0, 4\)"),
         (torch.ones(2, 4, device="meta").long(), ValueError, r"example_inputs: expected values, .* meta device"),
         ("x", TypeError, r"example_inputs: expected a tensor"),
-        (torch.ones(4), RuntimeError, r"called with float64 \(1,\), made of float32 \(4,\); .* pass x\[None\]"),
+        (torch.ones(4), RuntimeError, r"called with float64 \(1,\), made from float32 \(4,\); .* pass x\[None\]"),
         ((torch.ones(2, 4), torch.ones(2)), TypeError, r"called with .*of a batch \(x, y\) pass x"),
-        (torch.ones(2, 5), RuntimeError, r"called with float64 \(1, 5\), made of float32 \(2, 5\)"),
+        (torch.ones(2, 5), RuntimeError, r"called with float64 \(1, 5\), made from float32 \(2, 5\)"),
     ],
 )
 def test_what_a_model_does_not_take_is_described(inputs: Any, error: type[Exception], message: str) -> None:
@@ -115,9 +115,9 @@ def test_what_a_model_does_not_take_is_described(inputs: Any, error: type[Except
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (torch.ones(3, 8, 8), r"float64 \(1, 8, 8\), made of float32 \(3, 8, 8\); .* one example, pass x\[None\]"),
+        (torch.ones(3, 8, 8), r"float64 \(1, 8, 8\), made from float32 \(3, 8, 8\); .* one example, pass x\[None\]"),
         (torch.ones(2, 1, 8, 8), r".* \(2, 1, 8, 8\); the first layer, '0', takes 3 in dimension 1, got 1"),
-        (torch.ones(2, 3, 8, 8, dtype=torch.uint8), r"uint8 \(1, 3, 8, 8\).*images of integers .* x\.float\(\) / 255"),
+        (torch.ones(2, 3, 8, 8, dtype=torch.uint8), r"uint8 \(1, 3, 8, 8\).*integer images .* x\.float\(\) / 255"),
     ],
 )
 def test_images_that_do_not_fit_are_described(image: Tensor, message: str) -> None:

@@ -1,4 +1,4 @@
-"""Which channels go: those that carry nothing, as far as shapes allow."""
+"""The channels to remove: those that carry nothing, as far as shapes allow."""
 
 from __future__ import annotations
 

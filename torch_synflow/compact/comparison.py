@@ -1,4 +1,4 @@
-"""Whether the network without what carries nothing gives the outputs of the one that it was made of."""
+"""Comparing the outputs of the smaller network with those of the original."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the layers of a model cost before and after, and why channels stay that nothing of the input comes through."""
+"""The costs of a model's layers before and after, and the reasons why channels without input stay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How operations make cells of cells: which are zero, which depend on the input, which are read, which get a gradient.
+"""How operations derive cells from cells: which are zero, depend on the input, are read, or get a gradient.
 
 ``forward`` goes from the inputs to the outputs, ``backward`` the other way. All claims are about any input and any
 later step of training: "zero" and "not read" only where that is certain.

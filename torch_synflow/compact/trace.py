@@ -1,4 +1,4 @@
-"""Following a model's channels in evaluation and in training, and finding out what carries nothing."""
+"""Following a model's channels in evaluation and in training, to find those that carry nothing."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 def is_sharded(tensor: object) -> bool:
     """Whether a tensor is a ``DTensor``, of which this process holds a part or a replica."""
-    loaded = sys.modules.get("torch.distributed.tensor")  # without it there is none
+    loaded = sys.modules.get("torch.distributed.tensor")  # without it, there are no DTensors
     return loaded is not None and isinstance(tensor, loaded.DTensor)
 
 

@@ -51,7 +51,7 @@ class Course:
         self._at_work.apply(self._survivors)
 
     def masks(self) -> list[Tensor]:
-        """The boolean mask of each tensor after the last iteration; what was scored with is let go."""
+        """The boolean mask of each tensor after the last iteration; the copies for scoring are released."""
         self._rounds = None  # with its copies of the weights, before the masks come
         return [self._survivors.whole(number) for number in range(len(self._entries))]
 

@@ -1,4 +1,4 @@
-"""Weights that are gathered where a pass uses them, one at a time, and let go until its backward needs them."""
+"""Weights that are gathered one at a time when a pass uses them, and released until the backward pass needs them."""
 
 from __future__ import annotations
 

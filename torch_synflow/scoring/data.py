@@ -13,9 +13,7 @@ from torch_synflow._torch.pytree import tree_flatten, tree_unflatten
 from torch_synflow.scoring.inputs import as_dicts, is_list_of_images, note_on_loss, noting
 from torch_synflow.scoring.task import Batch, LossFunction
 
-EXPECTED = (
-    "expected a batch (inputs, targets), a mapping that is one, or an iterable of such batches, as a DataLoader is"
-)
+EXPECTED = "expected a batch (inputs, targets), a batch as a mapping, or an iterable of batches such as a DataLoader"
 
 
 class Targets(NamedTuple):
@@ -48,8 +46,8 @@ def rereadable(data: Any, at_most: int | None = None) -> Iterable[Any]:
     elif isinstance(data, Dataset):
         raise TypeError(
             f"data: {EXPECTED}, got the dataset {type(data).__name__}, whose items are single examples; "
-            "torch.utils.data.DataLoader(dataset, batch_size=64) makes batches of it, and "
-            "prune.class_balanced_batch(dataset) one that has examples of each class"
+            "torch.utils.data.DataLoader(dataset, batch_size=64) makes batches, and "
+            "prune.class_balanced_batch(dataset) makes one batch with examples of each class"
         )
     elif isinstance(data, (str, Tensor)) or not isinstance(data, Iterable):
         raise TypeError(f"data: {EXPECTED}, got {type(data).__name__}")
@@ -142,8 +140,8 @@ def _part(leaf: Any, examples: int, start: int, stop: int) -> Any:
         return leaf
     if leaf.shape[0] != examples:
         raise ValueError(
-            f"data: to cut a batch of {examples} examples by batch_size, expected that many first in each of its "
-            f"tensors, got one of shape {tuple(leaf.shape)}; pass a list of smaller batches instead"
+            f"data: expected {examples} as the first dimension of each tensor of a batch, to cut it by batch_size, got "
+            f"shape {tuple(leaf.shape)}; pass a list of smaller batches instead"
         )
     return leaf[start:stop]
 

@@ -1,4 +1,4 @@
-"""What a model is called with, and what is said when the call fails."""
+"""The inputs of a model, and notes on failed calls."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def as_dicts(tree: Any) -> Any:
 
 
 def is_list_of_images(value: Any) -> bool:
-    """Whether a value is a list of images, of three dimensions each, as models of detection take them."""
+    """Whether a value is a list of three-dimensional images, as for detection models."""
     return isinstance(value, list) and bool(value) and all(isinstance(v, Tensor) and v.dim() == 3 for v in value)
 
 
 def called_with(model: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """The positional and the keyword arguments of a model.
 
-    A tuple is spread, and so is a mapping, by keyword; a list is too, but for one of images where the model has one
-    argument without a default.
+    Tuples and lists are unpacked, and mappings are unpacked by keyword. A list of images is one argument if the model
+    has only one argument without a default.
     """
     if isinstance(inputs, Mapping):
         return (), dict(inputs)
@@ -54,10 +54,10 @@ def _takes_one(model: nn.Module) -> bool:
 
 
 def one_example(inputs: Any) -> Any:
-    """The first example of some inputs, ones where they hold floating-point numbers; the rest as given.
+    """The first example of some inputs, with ones for floating-point numbers; other values do not change.
 
-    Where the first dimensions of tensors differ, as those of a graph's nodes and edges do, they are no batch, and
-    all is kept.
+    If the first dimensions of tensors differ, as for the nodes and edges of a graph, they are not a batch, and
+    everything is kept.
     """
     inputs = _first_images(as_dicts(inputs))
     tensors = [leaf for leaf in _outside_images(inputs) if leaf.dim()]
@@ -75,7 +75,7 @@ def one_example(inputs: Any) -> Any:
 
 
 def _ones(shape: Any, like: Tensor) -> Tensor:
-    """Ones, which a tensor without values has the shape for."""
+    """Ones, which need only a shape."""
     return torch.ones(shape, dtype=like.dtype, device="cpu" if like.is_meta else like.device)
 
 
@@ -85,7 +85,7 @@ def _first_images(tree: Any) -> Any:
 
 
 def _map(function: Callable[[Any], Any], tree: Any) -> Any:
-    """As ``tree_map``, a list of images being a leaf."""
+    """Like ``tree_map``, with a list of images as a leaf."""
     if is_list_of_images(tree):
         return function(tree)
     if isinstance(tree, Mapping):
@@ -102,12 +102,12 @@ def _outside_images(tree: Any) -> Iterator[Tensor]:
 
 
 def check_example(inputs: Any) -> None:
-    """Raise unless some inputs hold a tensor, with at least one example and values where these matter."""
+    """Raise unless the inputs hold a tensor with at least one example, and with values if these matter."""
     tensors = [leaf for leaf in tree_leaves(as_dicts(inputs)) if isinstance(leaf, Tensor)]
     if not tensors:
         raise TypeError(
-            "example_inputs: expected a tensor, or a tuple or mapping of what the model is called with, "
-            f"got {type(inputs).__name__} without a tensor; torch.ones(1, 3, 32, 32) for example"
+            "example_inputs: expected a tensor, or a tuple or mapping of the model's inputs, got "
+            "{type(inputs).__name__} without a tensor; pass for example torch.ones(1, 3, 32, 32)"
         )
     for tensor in tensors:
         if tensor.dim() and not len(tensor):
@@ -118,18 +118,18 @@ def check_example(inputs: Any) -> None:
         if tensor.is_meta and not tensor.is_floating_point():
             raise ValueError(
                 f"example_inputs: expected values, got a tensor of shape {tuple(tensor.shape)} on the meta device; "
-                "ones of floating-point numbers are made by their shape, integers are passed on as they are"
+                "floating-point inputs need only a shape, but integers need values"
             )
 
 
 def moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    """A tensor of a batch on ``device``, a floating-point one in ``dtype``; anything else as it is."""
+    """A tensor of a batch on ``device``, in ``dtype`` if it is floating-point; other values do not change."""
     if not isinstance(value, Tensor):
         return value
     if value.is_meta:
         raise ValueError(
-            f"data: expected values, got a tensor of shape {tuple(value.shape)} on the meta device; "
-            "pass batches of the data themselves"
+            f"data: expected values, got a tensor of shape {tuple(value.shape)} on the meta device; pass batches with "
+            "values"
         )
     if value.is_inference():
         value = value.clone()
@@ -137,7 +137,7 @@ def moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
 
 
 def described(value: Any) -> str:
-    """Shapes and dtypes of what is in a value, for messages."""
+    """Shapes and dtypes of the tensors in a value, for messages."""
     if isinstance(value, Tensor):
         return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
     if isinstance(value, Mapping):
@@ -149,7 +149,7 @@ def described(value: Any) -> str:
 
 
 def noting(note: Callable[[], str], work: Callable[[], Returned]) -> Returned:
-    """The result of ``work``; an error of it stays what it is, with a note on what led to it."""
+    """The result of ``work``; its errors keep their type and get a note on the cause."""
     try:
         return work()
     except Exception as error:
@@ -163,25 +163,25 @@ def noting(note: Callable[[], str], work: Callable[[], Returned]) -> Returned:
 
 
 def note_on_call(model: nn.Module, argument: str, given: Any, seen: Any) -> str:
-    """What is said of a model's failed call: what it was called with, and what may be wrong with that."""
+    """The note on a failed call of a model: its inputs, and possible mistakes."""
     floating = [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
     hints = []
     if isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, Tensor) for part in given):
-        hints.append("a tuple is the arguments of the model: of a batch (x, y) pass x")
+        hints.append("a tuple holds the arguments of the model: for a batch (x, y), pass x")
     if any(leaf.dtype == torch.uint8 and leaf.dim() > 2 for leaf in floating):
-        hints.append("images of integers are passed on as they are: pass x.float() / 255")
+        hints.append("integer images are not converted: pass x.float() / 255")
     if isinstance(given, Tensor) and given.dim() in (1, 3):
         hints.append("the first dimension is the batch: if this is one example, pass x[None]")
     elif isinstance(given, Tensor):
         hints += _wrong_channels(model, given)
     if isinstance(given, Mapping):
-        hints.append("a mapping is the model's keyword arguments: one that is an argument itself is written (d,)")
-    said = f"{argument}: the model was called with {described(seen)}, made of {described(given)}"
+        hints.append("a mapping holds keyword arguments: if the argument is itself a mapping d, pass (d,)")
+    said = f"{argument}: the model was called with {described(seen)}, made from {described(given)}"
     return "; ".join([said, *hints])
 
 
 def _wrong_channels(model: nn.Module, given: Tensor) -> list[str]:
-    """What the first convolution or linear layer takes, where the input has another number of channels or features."""
+    """The size that the first convolution or linear layer takes, if the input has a different one."""
     for name, module in model.named_modules():
         if isinstance(module, Convolution) or type(module) is nn.Linear:
             dim, takes = (1, module.in_channels) if isinstance(module, Convolution) else (-1, module.in_features)
@@ -192,7 +192,7 @@ def _wrong_channels(model: nn.Module, given: Tensor) -> list[str]:
 
 
 def note_on_loss(outputs: Any, targets: Any) -> str:
-    """What is said of a loss that failed: what it was given, and what may be wrong with that."""
+    """The note on a failed loss: its arguments, and possible mistakes."""
     hints = []
     if isinstance(outputs, Tensor) and isinstance(targets, Tensor) and outputs.dim() > 1:
         if targets.is_floating_point() and targets.dim() < outputs.dim():

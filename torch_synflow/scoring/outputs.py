@@ -22,7 +22,7 @@ def check_outputs(chosen: Any) -> None:
     if not parts or not all(_chooses(part) for part in parts):
         raise TypeError(
             "outputs: expected a key, an index or a function of what the model returns, a submodule or its name, or a "
-            f'list of these, got {chosen!r}; "logits", 0, lambda outputs: outputs.logits or model.head for example'
+            f'list of these, got {chosen!r}; "logits", 0, lambda outputs: outputs.logits or model.head are examples'
         )
 
 

@@ -38,7 +38,9 @@ def test_register_as_a_call_and_as_a_decorator() -> None:
 
 
 def test_register_refuses_what_can_not_be_called() -> None:
-    with pytest.raises(TypeError, match=r"operation: expected what the model calls, such as torch.special.erf, got"):
+    with pytest.raises(
+        TypeError, match=r"operation: expected an operation of the model, such as torch.special.erf, got"
+    ):
         flow.register("erf", torch.relu)
     with pytest.raises(TypeError, match=r"surrogate: expected a function"):
         flow.register(torch.erf, 3)

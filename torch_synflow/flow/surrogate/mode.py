@@ -69,8 +69,8 @@ class Flow(FunctionMode):
         slots = self._slots(flat)
         if active_transforms() > self._transforms and (slots or any(map(depends_on_leaves, flat))):
             raise ValueError(
-                f"model: expected operations on whole tensors, got {name!r} within a transform of torch.func such as "
-                "torch.vmap, where flow cannot be followed; write it out for all examples at once, as matmul does"
+                f"model: expected operations on whole tensors, got {name!r} inside a transform of torch.func such as "
+                "torch.vmap, where flow cannot be followed; write it for all examples at once, like matmul"
             )
         if not slots and name not in LAYERS:
             return func(*args, **kwargs)
@@ -221,7 +221,7 @@ class Flow(FunctionMode):
             if flow and isinstance(leaf, Tensor) and leaf.is_complex():
                 raise ValueError(
                     f"model: expected real numbers on the way from the input, got complex ones of {name!r}, where flow "
-                    "cannot be followed; use prune.SNIP, or leave out the layers before it and score what is after it"
+                    "cannot be followed; use prune.SNIP, or leave out the layers before it"
                 )
             if isinstance(leaf, Tensor) and leaf.is_floating_point():
                 place = (index, number)

@@ -19,7 +19,8 @@ def sum_of_outputs(outputs: Any) -> Tensor:
         )
     if not any(tensor.numel() for tensor in tensors):
         raise ValueError(
-            "model: expected outputs with elements, got none, as of a detector that finds no boxes; say which "
+            "model: expected outputs with elements, got none, for example from a detector that finds no boxes; say "
+            "which "
             'submodules\' outputs count: outputs="head" for example'
         )
     return torch.stack([tensor.sum() for tensor in tensors]).sum()

@@ -109,14 +109,14 @@ def _started(hx: Any) -> State:
 
 
 def _recurrent(given: Tensor, h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """What the state gives; a state without flow would be an input to a layer."""
+    """The contribution of the state; a state without flow would be an input to a layer."""
     if is_flow(h):
         return F.linear(h, weight, bias)
     return torch.zeros_like(given).detach() if bias is None else bias
 
 
 def _through(gate: Tensor, x: Tensor) -> Tensor:
-    """What passes a gate, which is open where no flow arrives that it could gate."""
+    """The flow through a gate, which is open where no flow arrives that it could gate."""
     return gate * x if is_flow(x) else x
 
 
@@ -147,7 +147,7 @@ def _one_way(
 ) -> tuple[list[Tensor], State]:
     """The outputs of one layer in one direction, in the order of time, and its last state.
 
-    Of packed sequences, sorted by length, ``sizes`` says how many there are at each time.
+    For packed sequences, sorted by length, ``sizes`` is the number of sequences at each time.
     """
     of_input, of_state, *rest = weights
     biases = rest[:2] if len(rest) > 1 else (None, None)

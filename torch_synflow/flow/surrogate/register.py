@@ -30,7 +30,7 @@ def register(operation: Any, surrogate: Surrogate | None = None) -> Any:
         ...     return torch.relu(x)
     """
     if not callable(operation):
-        raise TypeError(f"operation: expected what the model calls, such as torch.special.erf, got {operation!r}")
+        raise TypeError(f"operation: expected an operation of the model, such as torch.special.erf, got {operation!r}")
 
     def add(function: Surrogate) -> Surrogate:
         if not callable(function):
