@@ -127,7 +127,7 @@ def test_a_head_whose_values_are_biases_passes_them_on() -> None:
     notes = next(layer.notes for layer in small.shrink_report.layers if layer.name == "attention")
     assert "2 of 3 heads, with 3 of 4 channels of queries and 3 of values" in notes
     assert "6 values pass on a constant, attention.in_proj_bias, that is trained" in notes
-    assert "6 stay so that all heads have as many channels" in notes
+    assert "6 stay so that all heads have the same number of channels" in notes
 
 
 def test_without_a_bias_a_head_goes_with_its_columns_of_the_output() -> None:

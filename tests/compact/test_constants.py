@@ -63,7 +63,7 @@ def test_one_channel_stands_for_all_constants_through_padding_too(
             expected = model.train(training)(other)
             torch.testing.assert_close(small.train(training)(other), expected, rtol=1e-12, atol=1e-12)
     assert "1 pass on a constant" in report(small)
-    assert "that is frozen, for all channels that do" in report(small)
+    assert "that is frozen, for all such channels" in report(small)
 
 
 def test_through_a_flattening() -> None:
@@ -109,8 +109,8 @@ def trained_bias() -> nn.Sequential:
     [
         (trained_reader, "0.bias, that is frozen, but 2.weight, which reads it, is trained"),
         (trained_bias, "0.bias, that is trained"),
-        (lambda: convolutions(nn.AvgPool2d(3, 1, 1)), "0.bias, that is frozen, but makes other numbers"),
-        (lambda: convolutions(nn.Dropout(0.5)), "0.bias, that is frozen, but makes other numbers"),
+        (lambda: convolutions(nn.AvgPool2d(3, 1, 1)), "0.bias, that is frozen, but differs"),
+        (lambda: convolutions(nn.Dropout(0.5)), "0.bias, that is frozen, but differs"),
         (lambda: convolutions(nn.BatchNorm2d(8).requires_grad_(False).double()), "0.bias, that is frozen, but makes"),
         (lambda: normed(0.5, affine=False), "1.0.running_mean, that training changes"),
     ],

@@ -1,4 +1,4 @@
-"""The cells of attention: heads that go whole, and channels of the heads of ``nn.MultiheadAttention``."""
+"""The cells of attention: whole heads, and channels of the heads of ``nn.MultiheadAttention``."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class Attention(Derivation):
 class ProjectedAttention(Derivation):
     """Attention with its projections; all cells are ``(heads, channels)``.
 
-    A key that is the same for all tokens, as its bias is, changes no attention weight. A value that is the same for all
-    tokens comes out as it is if attention weights sum to one, whatever queries and keys are.
+    A key that is the same for all tokens, such as its bias, changes no attention weight. A value that is the same for
+    all tokens comes out unchanged if attention weights sum to one, for all queries and keys.
 
     Attributes:
-        query: with the bias.
-        key: without it.
+        query: queries with their bias.
+        key: keys without their bias.
         rows: values without their bias.
-        value: with it.
-        sums_to_one: whether attention weights do, in training too.
+        value: values with their bias.
+        sums_to_one: whether attention weights sum to one, in training too.
     """
 
     query: Tensor
@@ -74,7 +74,7 @@ class ProjectedAttention(Derivation):
         flags.make(self.target, flags.zero[self.value], moving)
 
     def backward(self, flags: Flags) -> None:
-        """Queries and keys are read in pairs, by a head of which some value is mixed."""
+        """Queries and keys are read in pairs, by a head that mixes some value."""
         used, graded = flags.used[self.target], flags.graded[self.target]
         flags.read(self.value, used, graded)
         mixed = ~flags.zero[self._mixed]
@@ -84,7 +84,7 @@ class ProjectedAttention(Derivation):
 
 
 def scaled_dot_product(tracer: Tracer, call: Operation) -> bool:
-    """Query, key and value of ``(batch, heads, tokens, channels)``; whole heads can go."""
+    """Query, key and value of ``(batch, heads, tokens, channels)``; whole heads can be removed."""
     tensors = [call.get(place, name) for place, name in enumerate(("query", "key", "value"))]
     count = tensors[0].shape[1] if tensors[0].dim() == 4 else 0
     if not count or any(tensor.dim() != 4 or count % tensor.shape[1] for tensor in tensors):
@@ -104,13 +104,13 @@ def scaled_dot_product(tracer: Tracer, call: Operation) -> bool:
 
 
 def _by_head(cells: Tensor, tensor: Tensor, count: int) -> Tensor:
-    """Of so many heads, where several queries may share a key and a value."""
+    """The cells by head, where several queries may share a key and a value."""
     cells = cells.expand(1, tensor.shape[1], 1, tensor.shape[3])[0, :, 0]
     return cells.repeat_interleave(count // len(cells), 0)
 
 
 def multi_head(tracer: Tracer, call: Operation) -> bool:
-    """The call of ``nn.MultiheadAttention``: heads go, and of those that are left as many channels of each."""
+    """The call of ``nn.MultiheadAttention``: heads can be removed, and equally many channels of the other heads."""
     name, module = tracer.modules[-1] if tracer.modules else ("", None)
     given = attention_arguments(call.args, call.kwargs)
     apart = [given[f"{part}_proj_weight"] for part in ("q", "k", "v")]
@@ -169,7 +169,7 @@ def _columns(tracer: Tracer, tensor: Tensor) -> Tensor:
 
 
 def _sums_to_one(tracer: Tracer, given: dict[str, Any]) -> bool:
-    """Whether attention weights do: without dropout, and where no mask can leave a query without a key."""
+    """Whether attention weights sum to one: without dropout, and if no mask can leave a query without a key."""
     mask = given["attn_mask"]
     if given["dropout_p"] or given["key_padding_mask"] is not None:
         return False

@@ -1,8 +1,8 @@
 """The channels of a network, and which of them carry something.
 
-A cell is one channel of one tensor of a forward pass. Operations make new cells of those that they read
-(:mod:`torch_synflow.compact.nodes`), and tie those that can only be removed together: what meets in a sum, what one
-index of a parameter belongs to.
+A cell is one channel of one tensor of a forward pass. Operations derive new cells from the cells that they read
+(:mod:`torch_synflow.compact.nodes`), and tie cells that can only be removed together, such as cells that meet in a sum
+or belong to one index of a parameter.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from torch import Tensor
 
 from torch_synflow.compact.nodes import Derivation, Flags, Shift
 
-#: the cells that are never removed: of the model's inputs, of constants, and of constants that are zero
+#: the cells that are never removed: those of the model's inputs, of constants, and of zero constants
 INPUT, CONSTANT, ZERO = 0, 1, 2
 
 
 class Cells:
-    """All cells of a model, how they are made of each other, and which can only be removed together.
+    """All cells of a model, their derivations, and ties of cells that can only be removed together.
 
     Attributes:
-        nodes: what makes cells of cells, in the order of the forward pass.
-        pins: cells that have to stay, and why.
+        nodes: the derivations of cells, in the order of the forward pass.
+        pins: cells that must stay, with the reasons.
     """
 
     def __init__(self) -> None:
@@ -33,16 +33,16 @@ class Cells:
         self._moving: list[Tensor] = [torch.tensor([INPUT])]
 
     def new(self, count: int) -> Tensor:
-        """The numbers of so many new cells."""
+        """The numbers of new cells."""
         self._count += count
         return torch.arange(self._count - count, self._count)
 
     def always_zero(self, cells: Tensor) -> None:
-        """Note that these are zero whatever the model is trained on."""
+        """Note that these cells are zero for all inputs and all training data."""
         self._zero.append(cells.reshape(-1))
 
     def follow_input(self, cells: Tensor) -> None:
-        """Note that these depend on the model's input."""
+        """Note that these cells depend on the model's input."""
         self._moving.append(cells.reshape(-1))
 
     def tie(self, first: Tensor, second: Tensor) -> None:
@@ -51,11 +51,11 @@ class Cells:
         self._ties.append((first.reshape(-1), second.reshape(-1)))
 
     def pin(self, cells: Tensor, reason: str) -> None:
-        """Note that cells have to stay, and why."""
+        """Note that cells must stay, with the reason."""
         self.pins.append((cells.reshape(-1).unique(), reason))
 
     def classes(self) -> Tensor:
-        """For each cell the lowest of those that it can only be removed with."""
+        """For each cell, the lowest cell that is tied to it."""
         lowest = torch.arange(self._count)
         firsts = torch.cat([torch.tensor([INPUT, INPUT]), *(first for first, _ in self._ties)])
         seconds = torch.cat([torch.tensor([CONSTANT, ZERO]), *(second for _, second in self._ties)])
@@ -69,9 +69,9 @@ class Cells:
                 lowest = jumped
 
     def settled(self) -> Flags:
-        """What is known of each cell, now and at any later step of training.
+        """The properties of each cell, now and at any later step of training.
 
-        Biases that are zero now are first taken to stay so. A gradient that then reaches one shows otherwise, and the
+        Zero biases are first assumed to stay zero. A gradient that then reaches one shows otherwise, and the
         search starts again. The final result holds at the first step, and if it holds at one step, it holds at the
         next.
         """

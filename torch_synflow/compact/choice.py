@@ -16,13 +16,13 @@ from torch_synflow.compact.tracer import Tracer
 
 @dataclass(frozen=True)
 class Choice:
-    """What is removed.
+    """The cells to remove.
 
     Attributes:
-        flags: what is known of each cell.
-        classes: which cells go together.
-        removed: which go.
-        pinned: of those that stay, which do for a reason among ``Cells.pins``.
+        flags: the properties of each cell.
+        classes: the cells that are removed together.
+        removed: the cells to remove.
+        pinned: the staying cells that have a reason in ``Cells.pins``.
         empty: the parameters and buffers that may lose all of their elements, by identity.
     """
 
@@ -33,11 +33,11 @@ class Choice:
     empty: Collection[int] = ()
 
     def reads_nothing(self, held: Held) -> bool:
-        """Whether it is a weight of which nothing is kept, whose layer needs no input."""
+        """Whether it is a weight with nothing kept, whose layer needs no input."""
         return id(held.tensor) in self.empty and held.tensor.dim() > 1 and not bool(held.kept.any())
 
     def indices(self, held: Held) -> dict[int, Tensor]:
-        """For each axis of a parameter or buffer that gets shorter, the indices that are kept."""
+        """The kept indices of each axis of a parameter or buffer that gets shorter."""
         found = {axis: ~self.removed[cells] for axis, cells in held.axes.items() if axis >= 0}
         if held.elements is not None:
             for axis, kept in _axes_of(self.removed[held.elements]).items():
@@ -58,12 +58,12 @@ def choose(
     empty: Collection[int] = (),
     folded: Collection[int] = (),
 ) -> Choice:
-    """Remove all cells that carry nothing, together with all that they are tied to, or none of these.
+    """Remove all cells that carry nothing with all tied cells, or none of them.
 
     Args:
-        tracer: after a pass.
-        flags: of its cells.
-        fixed: cells that have to stay besides.
+        tracer: the tracer after a pass.
+        flags: the properties of its cells.
+        fixed: other cells that must stay.
         empty: the identities of parameters and buffers that may lose all of their elements.
         folded: classes of cells that others stand for.
     """
@@ -91,7 +91,7 @@ def choose(
 
 
 def _too_much(held: Held, removed: Tensor, *, empty: bool) -> list[Tensor]:
-    """Cells that have to stay so that a tensor keeps at least one index, and stays a whole block."""
+    """Cells that must stay so that a tensor keeps at least one index, and stays a whole block."""
     axes = [] if empty else [cells for axis, cells in held.axes.items() if axis >= 0 and len(cells)]
     back = [cells[:1] for cells in axes if bool(removed[cells].all())]
     if held.elements is not None:
@@ -108,7 +108,7 @@ def _too_much(held: Held, removed: Tensor, *, empty: bool) -> list[Tensor]:
 
 
 def _ragged(heads: Heads, removed: Tensor) -> list[Tensor]:
-    """Cells that have to stay so that all heads that are left have as many channels."""
+    """Cells that must stay so that all remaining heads have the same number of channels."""
     query, rows = ~removed[heads.query], ~removed[heads.rows]
     left = rows.any(1) | query.any(1)
     left[0] |= not bool(left.any())
@@ -123,7 +123,7 @@ def _ragged(heads: Heads, removed: Tensor) -> list[Tensor]:
 
 
 def _axes_of(gone: Tensor) -> dict[int, Tensor]:
-    """For each axis along which elements are gone as whole slices: the indices that are kept."""
+    """The kept indices of each axis along which whole slices are removed."""
     found = {}
     for axis in range(gone.dim()):
         whole = gone.movedim(axis, 0).reshape(gone.shape[axis], -1).all(1)

@@ -13,16 +13,16 @@ from torch_synflow._torch.pytree import tree_leaves
 from torch_synflow.compact.copies import batch_of_two, copied, own_random_numbers, run, tensors_of
 from torch_synflow.model.parameters import ExampleInputs
 
-#: of the largest output, in float64; rounding alone gives 1e-13 or so
+#: relative to the largest output, in float64; rounding alone gives about 1e-13
 TOLERANCE = 1e-9
-#: where a model does not run in float64
+#: the same if a model does not run in float64
 TOLERANCE_AS_IT_IS = 1e-4
-#: how much more than a rounding error of the weights makes of the outputs
+#: the allowed multiple of the effect of a rounding error of the weights
 OF_ROUNDING = 30
 
 
 class _WithoutDropout(FunctionMode):
-    """Dropout draws a number per channel, so that other networks draw others; left out it can be compared."""
+    """A mode without dropout, which draws one number per channel, so different networks draw different ones."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -43,13 +43,13 @@ def compare(model: nn.Module, small: nn.Module, example_inputs: ExampleInputs, *
     """Compare outputs on the example and on random inputs, in evaluation and in training; the models do not change.
 
     Args:
-        model: pruned.
-        small: what it became.
-        example_inputs: what both are called with.
+        model: the pruned model.
+        small: the smaller network.
+        example_inputs: the inputs of both.
         rounded: whether weights of ``small`` are sums, rounded to its precision.
 
     Raises:
-        ValueError: if the smaller one does not run, or if outputs differ, naming the module.
+        ValueError: if the smaller network does not run, or outputs differ. The message names the module.
     """
     with own_random_numbers(), torch.no_grad():
         try:
@@ -57,7 +57,7 @@ def compare(model: nn.Module, small: nn.Module, example_inputs: ExampleInputs, *
             first = copied(model).double()
             run(first.eval(), wide)
             second, inputs, tolerance = copied(small).double(), wide, TOLERANCE
-        except Exception:  # a model that makes float32 tensors of its own
+        except Exception:  # a model that creates its own float32 tensors
             first, second, inputs, tolerance = copied(model), copied(small), example_inputs, TOLERANCE_AS_IT_IS
         # BatchNorm makes as many times more of rounding errors as it scales up what hardly varies
         shaken = _shaken(copied(first), like=model if rounded else first)
@@ -116,7 +116,7 @@ def _outputs(model: nn.Module, inputs: Any, *, each: bool = False) -> dict[str, 
 
         handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
     try:
-        torch.manual_seed(0)  # all networks draw the same
+        torch.manual_seed(0)  # all networks draw the same numbers
         with _WithoutDropout():
             found[""] = tensors_of(run(model, inputs))
     except Exception as error:

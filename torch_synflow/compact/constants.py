@@ -1,11 +1,11 @@
-r"""Channels that have one value for all inputs, at all places and steps of training: one of them stands for several.
+r"""Channels with one value for all inputs, places and steps of training, of which one can replace several.
 
-Of two such channels with the values :math:`a` and :math:`b` a frozen weight makes
+A frozen weight turns two such channels, with the values :math:`a` and :math:`b`, into
 
 .. math:: W_a a + W_b b = (W_a + W_b b / a) a,
 
-through the zeros that a convolution puts around an image too. Where a weight that reads them is trained this would hold
-for one step alone, as the gradient of :math:`W_a` is another one.
+which also holds with the zero padding of a convolution. If a weight that reads them is trained, this holds for only one
+step, because the gradient of :math:`W_a` is different.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Reads = dict[tuple[str, int], list[tuple[int, float]]]
 
 @dataclass(frozen=True)
 class Fold:
-    """One input channel of a weight that another one can stand for.
+    """One input channel of a weight that another channel can replace.
 
     Attributes:
-        weight: its name.
-        channel: that is folded.
-        into: that takes it on.
-        ratio: of their values.
+        weight: the name of the weight.
+        channel: the channel that is folded.
+        into: the channel that replaces it.
+        ratio: the ratio of their values.
     """
 
     weight: str

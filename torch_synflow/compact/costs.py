@@ -18,8 +18,8 @@ from torch_synflow.model.parameters import ExampleInputs
 
 
 def macs_of(model: nn.Module, example_inputs: ExampleInputs) -> dict[str, int]:
-    """Multiplications with additions of each module, without those of the modules inside; by torch's own counter."""
-    from torch.utils.flop_counter import FlopCounterMode  # here, as it imports a lot
+    """Multiply-accumulate operations of each module, without its submodules, by torch's own counter."""
+    from torch.utils.flop_counter import FlopCounterMode  # imported here because it imports a lot
 
     model = copied(model).eval()
     spent: Counter[str] = Counter()
@@ -93,7 +93,7 @@ def _bytes(model: nn.Module) -> int:
 
 
 def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
-    """For each layer how many of its channels stay although nothing of the input comes through them, and why."""
+    """For each layer, the number of channels that stay although no input comes through them, and the reasons."""
     flags, classes = choice.flags, choice.classes
     living = torch.zeros_like(flags.used)
     living[classes[flags.used & flags.moving]] = True
@@ -117,14 +117,14 @@ def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
             elif one in pinned:
                 counts[f"stay because of {pinned[one]}"] += 1
             elif one in even:
-                counts["stay so that all heads have as many channels"] += 1
+                counts["stay so that all heads have the same number of channels"] += 1
             elif bool(living[one]):
-                counts["stay because other channels that they belong to do"] += 1
+                counts["stay because other channels that are tied to them stay"] += 1
             else:
                 counts["stay so that the layer has a channel"] += 1
     notes = {name: [f"{count} {reason}" for reason, count in counts.items()] for name, counts in found.items()}
     for name, reason in tracer.whole.items():
-        notes[name] = [*notes.get(name, []), f"stays whole, as {reason}"]
+        notes[name] = [*notes.get(name, []), f"stays whole, because {reason}"]
     for heads in {heads.name: heads for heads in tracer.attentions}.values():
         notes[heads.name] = [*notes.get(heads.name, []), *_of_heads(heads, choice, constant)]
     for held in tracer.held.values():
@@ -158,9 +158,9 @@ def _constants(tracer: Tracer, choice: Choice) -> dict[int, str]:
             elif one in readers:
                 why = f"that is frozen, but {readers[one]}, which reads it, is trained"
             elif bool(uneven[one]):
-                why = "that is frozen, but makes other numbers at other places, or in training"
+                why = "that is frozen, but differs between places, or in training"
             else:
-                why = "that is frozen, for all channels that do"
+                why = "that is frozen, for all such channels"
             found.setdefault(one, f"{node.label}, {why}")
     return found
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_synflow.compact.nodes import Product, Sum
 from torch_synflow.compact.tracer import Operation, Rule, Tracer
 
-#: of zeros they make zeros; pooling takes elements of one channel
+#: operations that map zeros to zeros; pooling takes elements of one channel
 KEEPS_ZERO = (
     "gelu", "silu", "mish", "hardswish", "tanh", "leaky_relu", "elu", "celu", "selu", "softsign", "tanhshrink", "neg",
     "abs", "square", "sin", "asinh", "erf",
@@ -18,9 +18,9 @@ POOLING = tuple(
     for kind in ("max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool")
     for dimensions in (1, 2, 3)
 )
-#: of which each place gets another value
+#: operations that give each place a different value
 RANDOM = ("dropout", "dropout1d", "dropout2d", "dropout3d", "feature_dropout", "stochastic_depth")
-#: their gradient is zero at zero too
+#: operations whose gradient is also zero at zero
 BLOCKS = ("relu", "relu6")
 OF_ZERO_NOT = ("sigmoid", "hardsigmoid", "softplus", "exp", "logsigmoid", "cos", "rsqrt", "reciprocal")
 
@@ -37,7 +37,7 @@ def _unary(*, keeps_zero: bool, blocks: bool = False) -> Rule:
 
 
 def hardtanh(tracer: Tracer, call: Operation) -> bool:
-    """Zero at zero if that lies in its range; ReLU6 where the range begins there."""
+    """Zero at zero if zero is in its range; ReLU6 if the range begins at zero."""
     low, high = call.get(1, "min_val", -1.0), call.get(2, "max_val", 1.0)
     tracer.put(call.result, tracer.pointwise(tracer.of(call.args[0]), keeps_zero=low <= 0 <= high, blocks=low == 0,
                                             even=True))  # fmt: skip
@@ -51,7 +51,7 @@ def pooling(tracer: Tracer, call: Operation) -> bool:
     cells = tracer.uniform(tracer.of(source), tuple(range(-space, 0)))
     if cells is None or not isinstance(call.result, Tensor):
         return False
-    # averages count zeros that are put around
+    # averages include padding zeros
     even = call.name.startswith(("max_pool", "adaptive")) or (
         call.name.startswith("avg") and not call.get(3, "padding", 0)
     )

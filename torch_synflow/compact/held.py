@@ -1,4 +1,4 @@
-"""What a model holds, and what its cells are: parameters and buffers, and the heads of attention."""
+"""The parameters, buffers and attention heads of a model, and their cells."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Held:
 
     Attributes:
         name: its qualified name, the first of several.
-        kept: where a mask keeps it, or it may be trained, or is not zero; a boolean tensor.
+        kept: a boolean tensor of the elements that a mask keeps, that may be trained, or that are not zero.
         trained: whether it may be trained.
         axes: for each of its axes that a layer reads, the cells of the indices.
         elements: the cells of its elements, where an operation reads it element by element.

@@ -1,4 +1,4 @@
-"""The cells of operations by weights: linear layers, convolutions, normalisation, embeddings, recurrence."""
+"""The cells of operations with weights: linear layers, convolutions, normalisation, embeddings, recurrence."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def product_by_weights(tracer: Tracer, call: Operation) -> bool:
 
 
 def convolution(tracer: Tracer, call: Operation) -> bool:
-    """Of groups only whole ones can go, so that all stay equally large."""
+    """Only whole groups can be removed, so that all stay equally large."""
     source, weight, bias = call.get(0, "input"), call.get(1, "weight"), call.get(2, "bias")
     transposed = call.name.startswith("conv_transpose")
     groups = call.get(6, "groups", 1)
@@ -116,7 +116,7 @@ def convolution(tracer: Tracer, call: Operation) -> bool:
 
 
 def batch_norm(tracer: Tracer, call: Operation) -> bool:
-    """A channel of zeros becomes its offset, where the running mean is zero too or not used."""
+    """A channel of zeros becomes its offset if the running mean is also zero or not used."""
     source, mean, variance = call.get(0, "input"), call.get(1, "running_mean"), call.get(2, "running_var")
     weight, bias, training = call.get(3, "weight"), call.get(4, "bias"), call.get(5, "training", False)
     other = tuple(axis for axis in range(source.dim()) if axis != 1)
@@ -153,7 +153,7 @@ def embedding(tracer: Tracer, call: Operation) -> bool:
 
 
 def recurrence(tracer: Tracer, call: Operation) -> bool:
-    """All layers and directions have one number of hidden channels."""
+    """All layers and directions have the same number of hidden channels."""
     source, state, weights, biased, layers, _, _, both, *_ = call.args
     states = state if isinstance(state, (tuple, list)) else (state,)
     directions = 2 if both else 1

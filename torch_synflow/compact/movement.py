@@ -16,9 +16,9 @@ _SAME = ("contiguous", "clone", "to", "float", "double", "half", "type", "type_a
 _AXES = ("permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "squeeze", "unsqueeze", "expand", "t",
          "expand_as", "roll", "flip")  # fmt: skip
 _RESHAPES = ("view", "reshape", "flatten", "unflatten", "_unsafe_view", "view_as", "reshape_as")
-#: what attributes that count attention heads are called
+#: the names of attributes that count attention heads
 _HEADS = ("num_heads", "n_heads", "heads", "num_attention_heads", "nhead", "n_head")
-#: and those that are the width of all heads
+#: the names of attributes that are the width of all heads
 WIDTHS = ("attn_dim", "all_head_size", "inner_dim")
 
 
@@ -48,7 +48,7 @@ def axes_moved(tracer: Tracer, call: Operation) -> bool:
 
 
 def reshape(tracer: Tracer, call: Operation) -> bool:
-    """Where one axis of channels becomes several, as for heads, only what keeps the shape whole can go."""
+    """If one axis of channels becomes several, as for heads, only removals that keep the shape whole are possible."""
     source = call.args[0]
     before = tracer.of(source)
     if call.args[1:] and isinstance(call.args[1], torch.dtype):
@@ -92,7 +92,7 @@ def concatenation(tracer: Tracer, call: Operation) -> bool:
 
 
 def pieces(tracer: Tracer, call: Operation) -> bool:
-    """Parts of equal size, which stay equal; parts whose sizes the code gives have to stay."""
+    """Parts of equal size, which stay equal; parts whose sizes the code gives must stay."""
     source = call.args[0]
     cells = _whole(tracer, source)
     axis = call.get(1 if call.name == "unbind" else 2, "dim", 0) % source.dim()
@@ -110,7 +110,7 @@ def pieces(tracer: Tracer, call: Operation) -> bool:
 
 
 def index(tracer: Tracer, call: Operation) -> bool:
-    """A slice of channels by numbers has to stay; whole axes and numbers on other axes move on."""
+    """A slice of channels by numbers must stay; whole axes and numbers on other axes pass on."""
     source, key = call.args
     keys = key if isinstance(key, tuple) else (key,)
     if not isinstance(call.result, Tensor) or any(isinstance(part, (Tensor, list)) for part in keys):
@@ -145,7 +145,7 @@ def _at(keys: tuple[Any, ...], axes: list[int], dims: int) -> list[Any]:
 
 
 def padding(tracer: Tracer, call: Operation) -> bool:
-    """Zeros around an image leave its channels as they are; zeros as more channels are zeros."""
+    """Zeros around an image do not change its channels; zeros as additional channels are zeros."""
     source, sizes = call.args[0], call.get(1, "pad")
     mode, value = call.get(2, "mode", "constant"), call.get(3, "value", None)
     cells = tracer.of(source)
@@ -161,7 +161,7 @@ def padding(tracer: Tracer, call: Operation) -> bool:
 
 
 def channel_shuffle(tracer: Tracer, call: Operation) -> bool:
-    """Channels take turns of groups, all of which stay as large as the first."""
+    """Channels alternate between groups, which all stay as large as the first."""
     cells, groups = _whole(tracer, call.args[0]), call.get(1, "groups")
     rows = cells.unflatten(1, (groups, -1))
     tracer.cells.tie(rows, rows[:, :1])

@@ -1,7 +1,7 @@
 """How operations derive cells from cells: which are zero, depend on the input, are read, or get a gradient.
 
-``forward`` goes from the inputs to the outputs, ``backward`` the other way. All claims are about any input and any
-later step of training: "zero" and "not read" only where that is certain.
+``forward`` goes from the inputs to the outputs, ``backward`` the other way. All properties hold for any input and any
+later step of training; "zero" and "not read" are set only if certain.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass
 class Flags:
-    """What is known of each cell, a boolean tensor each.
+    """The properties of all cells, as boolean tensors.
 
     Attributes:
         zero: it is zero.
@@ -31,7 +31,7 @@ class Flags:
     fixed: Tensor
 
     def make(self, target: Tensor, zero: Tensor, moving: Tensor, fixed: Tensor | None = None) -> None:
-        """Set what is known of new cells."""
+        """Set the properties of new cells."""
         self.zero[target] = zero
         self.fixed[target] = zero if fixed is None else zero | fixed
         self.moving[target] = moving & ~zero
@@ -46,10 +46,10 @@ class Derivation:
     """One operation on cells."""
 
     def forward(self, flags: Flags) -> None:
-        """What is known of the new cells."""
+        """The properties of the new cells."""
 
     def backward(self, flags: Flags) -> None:
-        """Which cells they are read from."""
+        """The cells from which they are read."""
 
 
 @dataclass
@@ -57,8 +57,8 @@ class Pointwise(Derivation):
     """A function of each element, or of elements of one channel.
 
     Attributes:
-        keeps_zero: of zeros it makes zeros; one for all cells, or one per cell.
-        blocks: its gradient at zero is zero, as ReLU's.
+        keeps_zero: whether it maps zeros to zeros, for all cells or per cell.
+        blocks: whether its gradient at zero is zero, as for ReLU.
         even: of one number at all places it always makes one number at all places.
         label: of what it adds that training changes, a running mean.
     """
@@ -115,7 +115,7 @@ class Shift(Derivation):
 
 @dataclass
 class Sum(Derivation):
-    """A sum, or anything else that is zero where all of its terms are.
+    """A sum, or another operation that is zero if all of its terms are zero.
 
     Attributes:
         source: ``(terms, cells)``.
@@ -188,12 +188,12 @@ class Weighted(Derivation):
         return (self.kept & flag[self.target].view(groups, outputs, 1)).any(1).view(-1)
 
     def forward(self, flags: Flags) -> None:
-        """Zero where no kept weight reads what is not."""
+        """Zero if all cells that kept weights read are zero."""
         fixed = ~self._arrives(~flags.fixed) & (self.frozen and not self.padded)
         flags.make(self.target, ~self._arrives(~flags.zero), self._arrives(flags.moving), fixed)
 
     def backward(self, flags: Flags) -> None:
-        """Read by kept weights alone."""
+        """Read only by kept weights."""
         flags.read(self.source, self.read(flags.used), self.read(flags.graded))
 
 
@@ -228,7 +228,7 @@ class Recurrent(Derivation):
 
 @dataclass
 class Sink(Derivation):
-    """Cells that are read by the outputs, or by what is not known."""
+    """Cells that are read by the outputs, or by unknown operations."""
 
     source: Tensor
     label: str = field(default="")

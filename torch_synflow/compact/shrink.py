@@ -25,7 +25,7 @@ from torch_synflow.model.masks import pruned_parameters
 from torch_synflow.model.parameters import ExampleInputs, unwrap
 from torch_synflow.model.threads import ONE_AT_A_TIME
 
-#: so many operations may turn out to have sizes written into their code
+#: the largest number of operations that may have sizes in their code
 _ATTEMPTS = 50
 
 
@@ -126,7 +126,7 @@ def _shrunk(
         if failed is None:
             break
         if any(not parameter.numel() for parameter in small.parameters()):
-            empty = set()  # an operation may want a channel at least: each layer keeps one
+            empty = set()  # an operation may need at least one channel, so each layer keeps one
             continue
         notes.append(_note(failed, tracer, choice, fixed))
     else:
@@ -141,7 +141,7 @@ def _shrunk(
 
 
 def _note(failed: tuple[int, Exception], tracer: Tracer, choice: Choice, fixed: list[Tensor]) -> str:
-    """Which operation of the smaller network does not run; its channels are added to those that stay."""
+    """Note the operation of the smaller network that does not run, and keep its channels."""
     number, error = failed
     name, cells = tracer.touched[min(number, len(tracer.touched) - 1)]
     removed = [part[choice.removed[part]] for part in cells]
@@ -150,7 +150,7 @@ def _note(failed: tuple[int, Exception], tracer: Tracer, choice: Choice, fixed: 
             f"{name}: expected it to run with fewer channels, got {type(error).__name__}: {error}; nothing was changed"
         ) from error
     fixed += removed
-    return f"{name} keeps its channels, as its code expects as many: {error}"
+    return f"{name} keeps its channels, because its code expects their number: {error}"
 
 
 def _resting(model: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, Tensor]:

@@ -39,8 +39,8 @@ def follow(
 
     Args:
         model: a copy, whose buffers may change.
-        example_inputs: what it is called with.
-        masks: by the identity of its parameters.
+        example_inputs: the model's inputs.
+        masks: the masks by the identity of the parameters.
         resting: for the names of biases where an optimizer leaves an element as it is that gets no gradient.
 
     Returns:

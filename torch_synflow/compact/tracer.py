@@ -1,4 +1,4 @@
-"""A forward pass, followed channel by channel: the cells of each tensor, and of the indices of each parameter."""
+"""Tracing a forward pass by channels: the cells of each tensor, and of the indices of each parameter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ZEROS = ("zeros", "zeros_like", "new_zeros")
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation of the forward pass and what came of it."""
+    """One operation of the forward pass and its results."""
 
     name: str
     args: tuple[Any, ...]
@@ -51,14 +51,14 @@ def narrowed(cells: Tensor) -> Tensor:
 
 
 class Tracer(FunctionMode):
-    """The mode under which a model runs while its cells are found.
+    """The mode that finds the cells of a model while it runs.
 
     Attributes:
         cells: of all tensors.
         held: parameters and buffers by identity.
         module: the name of the innermost module that runs.
         touched: for each operation in turn: what it is, and the cells that it read or made.
-        paused: whether operations are run without a look at them.
+        paused: whether operations run without being traced.
         heads: attributes of modules that count heads: module, attribute, and the cells of each head.
         attentions: the calls of ``nn.MultiheadAttention``.
         whole: modules that are not followed inside, and why.
@@ -105,7 +105,7 @@ class Tracer(FunctionMode):
         return result
 
     def give_up(self, call: Operation, results: list[Tensor] | None = None) -> None:
-        """Leave all channels that an operation reads, as it is not known what it makes of them."""
+        """Keep all channels that an operation reads, because its effect on them is unknown."""
         moving = False
         for tensor in call.tensors():
             if id(tensor) in self.held and id(tensor) not in self._known:
@@ -124,7 +124,7 @@ class Tracer(FunctionMode):
             self.put(call.args[0], torch.tensor(INPUT if moving else CONSTANT))
 
     def sink(self, cells: Tensor, reason: str) -> None:
-        """Leave channels, as something reads them that does not say which."""
+        """Keep channels, because an unknown operation reads them."""
         flat = cells.reshape(-1).unique()
         if int(flat.max()) > ZERO:
             self.cells.nodes.append(Sink(flat))
@@ -147,7 +147,7 @@ class Tracer(FunctionMode):
         return torch.full((1,) * tensor.dim(), CONSTANT)
 
     def check(self, tensor: Tensor) -> None:
-        """Raise if no operation of torch made a tensor: its gradient is whatever the author of that operation wrote."""
+        """Raise if no operation of torch made a tensor, because a custom operation defines its own gradient."""
         unseen = tensor.grad_fn is not None and id(tensor) not in self._known
         if unseen or isinstance(tensor.grad_fn, BackwardCFunction):
             raise ValueError(
@@ -189,7 +189,7 @@ class Tracer(FunctionMode):
         self.cells.nodes.append(node)
 
     def together(self, cells: Tensor, axes: list[int]) -> None:
-        """Have cells that lie along axes go only together, so that these axes keep their sizes."""
+        """Make cells along axes removable only together, so that these axes keep their sizes."""
         if axes:
             rows = cells.movedim(axes, list(range(-len(axes), 0))).flatten(-len(axes))
             self.cells.tie(rows, rows[..., :1])
