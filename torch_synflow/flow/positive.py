@@ -170,7 +170,7 @@ class PositiveNetwork(Network):
     def apply_masks(self, survivors: Survivors) -> None:
         """As for any network, and leave out dead channels.
 
-        The search for them repeats after a fifth of the remaining elements, of all layers and of one, has gone.
+        The search for them repeats once a fifth of the remaining elements has gone, both of the network and of a layer.
         Channels that die in between are computed needlessly but correctly.
         """
         super().apply_masks(survivors)
