@@ -16,7 +16,7 @@ help:
 	@echo "make test-slow    the tests that take minutes each"
 	@echo "make test-oldest  the tests on the oldest torch that is supported (needs a Python 3.10: OLDEST_PYTHON)"
 	@echo "make test-nightly the tests on last night's torch, fetched anew each time"
-	@echo "make test-browser search and theme switch of the documentation (needs Chromium)"
+	@echo "make test-browser search, sizes and notebooks of the documentation (needs Chromium)"
 	@echo "make docs         the documentation, into docs/_build/html; runs the gallery (two minutes)"
 	@echo "make dist         wheel and source distribution, into dist/"
 	@echo "make clean        remove everything that these make"

@@ -78,7 +78,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Lines of columns that are as wide as they need to be: the first and the last are flush left, others right.
 
     Example:
-        >>> print(table(["layer", "kept", ""], [["conv.weight", "3", ""], ["fc.weight", "10", "empty"]]))
+        >>> rows = [["conv.weight", "3", ""], ["fc.weight", "10", "empty"]]
+        >>> print(table(["layer", "kept", ""], rows))
         layer        kept
         conv.weight     3
         fc.weight      10  empty

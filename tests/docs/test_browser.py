@@ -1,4 +1,4 @@
-"""The built site in Chromium: search, the theme switch, and nothing wider than the screen. ``make test-browser``."""
+"""The built site in Chromium: search, the theme switch, notebooks, sizes of pages and code. ``make test-browser``."""
 
 from __future__ import annotations
 
@@ -20,18 +20,8 @@ SITE = Path(__file__).parents[2] / "docs" / "_build" / "html"
 PAGES = sorted(str(page.relative_to(SITE)) for page in SITE.rglob("*.html") if "_modules" not in page.parts)
 #: lines of code that do not fit into their box
 CUT = "[...document.querySelectorAll('pre')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.innerText)"
-#: pages whose code is still wider than 88 columns: examples in docstrings, and pages that are being rewritten
-WIDE = (
-    "reference/",
-    "contributing",
-    "experiments",
-    "lightning",
-    "networks",
-    "parallel",
-    "reproduc",
-    "saving",
-    "smaller",
-)
+#: pixels of a page at the width of a desktop
+TALLEST = 8000
 SIZES = {"desktop": (1400, 900), "phone": (390, 844)}
 
 
@@ -110,17 +100,29 @@ def test_the_theme_switch_changes_the_colours(site: str, browser: Any) -> None:
     page.close()
 
 
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("tutorials/") and "index" not in name])
+def test_a_tutorial_offers_its_notebook(name: str, site: str, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto(f"{site}/{name}")
+    notebook = page.locator("a[href$='.ipynb']").first.get_attribute("href")
+    cells = page.request.get(page.evaluate("link => new URL(link, document.baseURI).href", notebook)).json()["cells"]
+    assert {cell["cell_type"] for cell in cells} == {"code", "markdown"}
+    assert page.locator(".sphx-glr-script-out").count() > 0
+    page.close()
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", PAGES)
-def test_no_page_is_wider_than_the_screen(name: str, size: str, site: str, browser: Any) -> None:
+def test_no_page_is_wider_than_the_screen_and_no_code_is_cut(name: str, size: str, site: str, browser: Any) -> None:
     width, height = SIZES[size]
     page = browser.new_page(viewport={"width": width, "height": height})
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{site}/{name}", wait_until="networkidle")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    if size == "desktop" and not name.startswith(WIDE):
+    if size == "desktop":
         assert page.evaluate(CUT) == []
+        assert page.evaluate("document.documentElement.scrollHeight") <= TALLEST
     assert page.locator("mjx-merror").count() == 0
     assert errors == []
     page.close()
