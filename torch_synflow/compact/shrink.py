@@ -40,9 +40,10 @@ def shrink(
 
     now and at each later step of training. Outputs in evaluation and in training, and the weights after training, are
     the same up to rounding, except for dropout, which draws one number per channel. A channel stays if it passes on a
-    trained bias or BatchNorm offset, or if an operation such as LayerNorm reads the whole tensor. Channels that meet in
-    a sum are removed only together. A layer without kept weights computes nothing, and a residual block that lost a
-    layer becomes the constant behind it, or the identity. The remaining weights keep their masks.
+    trained bias or BatchNorm offset, or if an operation such as LayerNorm reads the whole tensor. Of the channels that
+    pass on constants that nothing can change, one stays for all. Channels that meet in a sum are removed only together.
+    A layer without kept weights computes nothing, and a residual block that lost a layer becomes the constant behind
+    it, or the identity. The remaining weights keep their masks.
 
     Before it returns the network, the call compares outputs on ``example_inputs`` and on random inputs.
 
