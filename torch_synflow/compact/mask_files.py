@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch_synflow._version import __version__
 from torch_synflow.compact.bits import packed, unpacked, weight_bits
 from torch_synflow.compact.masks import checked_masks, masks, named_parameter
+from torch_synflow.model.layout import whole_of
 from torch_synflow.model.masks import unwrapped_module
 from torch_synflow.model.places import is_binary, pruned_tensors
 
@@ -48,6 +49,7 @@ def save_masks(
     The file is in the format of safetensors, and written whole or not at all. It holds the shapes, the versions of
     torch and torch_synflow and a checksum; of a model also a fingerprint of each tensor's kept weights. That is SHA-256
     of their dtype and bits, so any training of the weights changes it, and making the pruning permanent does not.
+    Sharded masks are gathered, a byte per weight: all ranks make the call, and each writes the same file.
 
     Args:
         source: a pruned model, or masks by name as :func:`masks` and :func:`remove_all` return them.
@@ -72,6 +74,7 @@ def save_masks(
     """
     safetensors = _safetensors()
     found = masks(source) if isinstance(source, nn.Module) else _given(source)
+    found = {name: whole_of(mask) for name, mask in found.items()}
     if not found:
         raise ValueError("source: expected a pruned model or its masks, got none; prune first")
     weights = _fingerprints(source, found) if isinstance(source, nn.Module) else None
@@ -209,7 +212,8 @@ def _fingerprints(model: nn.Module, found: Mapping[str, Tensor]) -> dict[str, st
 
 
 def _fingerprint(parameter: Tensor, mask: Tensor) -> str:
-    return hashlib.sha256(f"{parameter.dtype} ".encode() + weight_bits(parameter, mask)).hexdigest()
+    bits = weight_bits(whole_of(parameter), whole_of(mask))
+    return hashlib.sha256(f"{parameter.dtype} ".encode() + bits).hexdigest()
 
 
 def _same_weights(model: nn.Module, found: Mapping[str, Tensor], weights: Mapping[str, str] | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torch_synflow.model.layout import as_shown_by
 from torch_synflow.model.masks import put_mask, unwrapped_module
 from torch_synflow.model.parameters import Pair, held_parameters
 from torch_synflow.model.places import hook_of, is_binary, pruned_tensors
@@ -53,7 +54,8 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     Args:
         model: pruned or not. On an error it is as it was.
         masks: a mask by the qualified name of what it is of: of its shape, boolean or of zeros and ones, 1 keeps. A
-            tensor that is tied gets the mask in all its places.
+            tensor that is tied gets the mask in all its places. Of a sharded one a whole mask, the same on all ranks,
+            is put on in parts.
 
     Raises:
         TypeError, ValueError: naming the mask, what was expected of it and what was got.
@@ -150,4 +152,4 @@ def _kept(label: str, mask: Any, parameter: nn.Parameter) -> Tensor:
         )
     if not is_binary(mask):
         raise ValueError(f"{label}: expected a mask of zeros and ones, got other values; mask != 0 is one")
-    return mask.detach().to(parameter.device) != 0
+    return as_shown_by(parameter, mask.detach().to(parameter.device) != 0)

@@ -20,6 +20,7 @@ from torch_synflow.compact.trace import check_paths, follow
 from torch_synflow.compact.tracer import Tracer
 from torch_synflow.model.masks import pruned_parameters
 from torch_synflow.model.parameters import ExampleInputs, unwrap
+from torch_synflow.model.prunable import refuse_sharded
 from torch_synflow.model.threads import ONE_AT_A_TIME
 
 #: so many operations may turn out to have sizes written into their code
@@ -57,9 +58,9 @@ def shrink(
 
     Raises:
         TypeError: if ``model`` or ``optimizer`` is none.
-        ValueError: if the model does not run on ``example_inputs``, has operations that are not torch's between its
-            layers, no path from the input to an output, or a state of the optimizer cannot be cut. Nothing is changed
-            then.
+        ValueError: if the model is sharded or does not run on ``example_inputs``, has operations that are not torch's
+            between its layers, no path from the input to an output, or a state of the optimizer cannot be cut. Nothing
+            is changed then.
 
     Source: Frankle et al. 2021, section 5, on how many neurons SynFlow empties.
 
@@ -82,6 +83,7 @@ def shrink(
     if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {type(optimizer).__name__}")
     model = unwrap(model)
+    refuse_sharded(model, "to shrink")
     if not pruned_parameters(model):
         warn_user("shrink: the model has no masks, and is returned as it is; prune it first")
         return model
