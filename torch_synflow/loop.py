@@ -33,7 +33,7 @@ from torch_synflow.model.parameters import (
 )
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.model.zeros import warn_of_zeros
-from torch_synflow.parallel.course import course_of
+from torch_synflow.parallel.choosing import course_of
 from torch_synflow.parallel.ranks.description import described, digest
 from torch_synflow.parallel.ranks.meeting import Meeting, together
 from torch_synflow.reachability.emptied import warn_of_emptied

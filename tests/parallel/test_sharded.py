@@ -64,10 +64,13 @@ def test_what_is_refused_leaves_all_as_it_was(two: list[Any]) -> None:
     for rank in two:
         errors = rank["lifecycle"]["errors"]
         starts = ("ValueError: pruning_method: FORCE", "ValueError: pattern", "ValueError: model: expected the model")
-        assert len(errors) == 5
+        assert len(errors) == 7
         assert all(error.startswith(start) for error, start in zip(errors, starts, strict=False))
         assert "stop" in errors[3]
         assert "remove_all" in errors[4]
+        assert "keep_layers is set; prune before fully_shard" in errors[5]
+        assert "LSTM: a recurrent layer" in errors[6]
+        assert "prune before fully_shard" in errors[6]
         assert rank["lifecycle"]["same"]
 
 

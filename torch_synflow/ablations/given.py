@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_synflow._torch.classes import TransposedConvolution
 from torch_synflow.model.masks import pruned_parameters, unwrapped_module
 from torch_synflow.model.parameters import Entry, Pair, Parameters, resolve
+from torch_synflow.model.prunable import refuse_sharded
 
 
 def checked_generator(generator: Any) -> torch.Generator | None:
@@ -24,6 +25,7 @@ def checked_generator(generator: Any) -> torch.Generator | None:
 def pruned_entries(model: nn.Module, parameters: Parameters | None) -> list[Entry]:
     """The entries of ``parameters``, by default of all pruned parameters; each must have a mask."""
     module = unwrapped_module(model)
+    refuse_sharded(module, "to shuffle")
     if parameters is None:
         parameters = pruned_parameters(module)
         _require_pruned("model", parameters, type(module).__name__)

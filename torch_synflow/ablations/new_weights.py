@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch_synflow.ablations.given import checked_generator, is_pruned
 from torch_synflow.model.masks import entries_of, overwriting, refresh, unwrapped_module
 from torch_synflow.model.parameters import Entry, Parameters
+from torch_synflow.model.prunable import refuse_sharded
 from torch_synflow.model.transaction import all_or_nothing
 
 #: a function that changes a tensor in place, as those of ``torch.nn.init`` do
@@ -53,7 +54,8 @@ def reinitialise(
     draws = checked_generator(generator)
     if init is not None and not callable(init):
         raise TypeError(f"init: expected a function that changes a tensor in place, got {init!r}")
-    entries = entries_of(unwrapped_module(model), parameters)
+    refuse_sharded(unwrapped_module(model), "to draw anew")
+    entries = entries_of(model, parameters)
 
     def work() -> None:
         values = [_drawn(entry, init, draws) for entry in entries]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from torch_synflow._torch.fully_sharded import follow_names
 from torch_synflow.compact.masks import place_of
+from torch_synflow.model.layout import as_shown_by
 from torch_synflow.model.masks import overwriting, pruned_parameters, put_mask, refresh, unwrapped_module
 from torch_synflow.model.parameters import Pair
 from torch_synflow.model.places import hook_of, pruned_tensors
@@ -26,7 +27,8 @@ def load_pruned(model: nn.Module, state: Mapping[str, Any]) -> None:
 
     Args:
         model: a model of the same architecture, on any device and of any dtype. An error leaves it unchanged.
-        state: the complete ``state_dict`` (strict) of a model pruned through ``torch.nn.utils.prune``.
+        state: the complete ``state_dict`` (strict) of a model pruned through ``torch.nn.utils.prune``. A sharded model
+            loads its parts of whole tensors, which must be the same on all ranks.
 
     Raises:
         TypeError: if ``model`` is not a module, or ``state`` is not a mapping.
@@ -55,8 +57,11 @@ def load_pruned(model: nn.Module, state: Mapping[str, Any]) -> None:
                 )
 
     def load() -> None:
+        own = model.state_dict()
+        alike = (key for key, value in state.items() if key in own and own[key].shape == getattr(value, "shape", None))
+        parts = {key: as_shown_by(own[key], state[key]) for key in alike}
         try:
-            model.load_state_dict(state, strict=True)
+            model.load_state_dict({**state, **parts}, strict=True)
         except RuntimeError as error:
             raise ValueError(
                 f"state: expected that of a {type(model).__name__} of the same shapes, pruned or not, got a different "

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from torch_synflow._torch.fully_sharded import follow_names, reshard
 from torch_synflow.model.masks import refresh, unwrapped_module
 from torch_synflow.model.places import PrunedPlace, hook_of, pruned_tensors
 from torch_synflow.model.transaction import all_or_nothing
@@ -70,6 +71,7 @@ def folded(model: nn.Module, *optimizers: torch.optim.Optimizer) -> Iterator[Cal
             place.take_off(tensor.parameter)
 
     all_or_nothing([model], take_off)
+    follow_names(model.modules())
     try:
         with ExitStack() as stack:
             for optimizer in optimizers:
@@ -77,11 +79,14 @@ def folded(model: nn.Module, *optimizers: torch.optim.Optimizer) -> Iterator[Cal
             zero()
             yield zero
     finally:
+        reshard(model)
         try:
             _put_back([place for _, place in places])
         except BaseException:
             _put_back([place for _, place in places])  # again, because an interrupt may have ended it
             raise
+        finally:
+            follow_names(model.modules())
 
 
 def _put_back(places: list[PrunedPlace]) -> None:

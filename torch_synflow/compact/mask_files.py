@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch_synflow._version import __version__
 from torch_synflow.compact.bits import packed, unpacked, weight_bits
 from torch_synflow.compact.masks import checked_masks, masks, named_parameter
+from torch_synflow.model.layout import whole_of
 from torch_synflow.model.masks import unwrapped_module
 from torch_synflow.model.places import is_binary, pruned_tensors
 
@@ -49,6 +50,7 @@ def save_masks(
     torch_synflow, and a checksum. For a model, it also holds a fingerprint of the kept weights of each tensor, the
     SHA-256 of their dtype and bits. Training the weights changes the fingerprint; making the pruning permanent does
     not.
+    Sharded masks are gathered, one byte per weight. All ranks make the call, and each writes the same file.
 
     Args:
         source: a pruned model, or masks by name, as :func:`masks` and :func:`remove_all` return them.
@@ -73,6 +75,7 @@ def save_masks(
     """
     safetensors = _safetensors()
     found = masks(source) if isinstance(source, nn.Module) else _given(source)
+    found = {name: whole_of(mask) for name, mask in found.items()}
     if not found:
         raise ValueError("source: expected a pruned model or its masks, got none; prune first")
     weights = _fingerprints(source, found) if isinstance(source, nn.Module) else None
@@ -212,7 +215,8 @@ def _fingerprints(model: nn.Module, found: Mapping[str, Tensor]) -> dict[str, st
 
 
 def _fingerprint(parameter: Tensor, mask: Tensor) -> str:
-    return hashlib.sha256(f"{parameter.dtype} ".encode() + weight_bits(parameter, mask)).hexdigest()
+    bits = weight_bits(whole_of(parameter), whole_of(mask))
+    return hashlib.sha256(f"{parameter.dtype} ".encode() + bits).hexdigest()
 
 
 def _same_weights(model: nn.Module, found: Mapping[str, Tensor], weights: Mapping[str, str] | None) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torch_synflow.model.layout import as_shown_by
 from torch_synflow.model.masks import put_mask, unwrapped_module
 from torch_synflow.model.parameters import Pair, held_parameters
 from torch_synflow.model.places import hook_of, is_binary, pruned_tensors
@@ -55,7 +56,8 @@ def apply_masks(model: nn.Module, masks: Mapping[str, Tensor]) -> None:
     Args:
         model: a model, pruned or not. An error leaves it unchanged.
         masks: masks by the qualified names of their parameters, with the shapes of these, boolean or of zeros and ones;
-            1 keeps. A tied tensor gets the mask in all its places.
+            1 keeps. A tied tensor gets the mask in all its places. A sharded tensor gets its part of a whole mask,
+            which must be the same on all ranks.
 
     Raises:
         TypeError, ValueError: if a mask is invalid. The message names it, and the expected and the actual value.
@@ -152,4 +154,4 @@ def _kept(label: str, mask: Any, parameter: nn.Parameter) -> Tensor:
         )
     if not is_binary(mask):
         raise ValueError(f"{label}: expected a mask of zeros and ones, got other values; pass mask != 0")
-    return mask.detach().to(parameter.device) != 0
+    return as_shown_by(parameter, mask.detach().to(parameter.device) != 0)

@@ -23,6 +23,7 @@ from torch_synflow.compact.trace import check_paths, follow
 from torch_synflow.compact.tracer import Tracer
 from torch_synflow.model.masks import pruned_parameters
 from torch_synflow.model.parameters import ExampleInputs, unwrap
+from torch_synflow.model.prunable import refuse_sharded
 from torch_synflow.model.threads import ONE_AT_A_TIME
 
 #: the largest number of operations that may have sizes in their code
@@ -61,9 +62,9 @@ def shrink(
 
     Raises:
         TypeError: if ``model`` is not a module, or ``optimizer`` is not an optimizer.
-        ValueError: if the model does not run on ``example_inputs``, has operations other than torch's between its
-            layers, has no path from the input to an output, or a state of the optimizer cannot be cut. Nothing is
-            changed.
+        ValueError: if the model is sharded, does not run on ``example_inputs``, has operations other than torch's
+            between its layers, has no path from the input to an output, or a state of the optimizer cannot be cut.
+            Nothing is changed.
 
     Source: Frankle et al. 2021, section 5, on how many neurons SynFlow empties.
 
@@ -87,6 +88,7 @@ def shrink(
     if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {type(optimizer).__name__}")
     model = unwrap(model)
+    refuse_sharded(model, "to shrink")
     if not pruned_parameters(model):
         warn_user("shrink: the model has no masks, and is returned unchanged; prune it first")
         return model

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch_synflow._drawing import axes
 from torch_synflow._reporting import Report, Table
 from torch_synflow._torch.classes import TransposedConvolution
+from torch_synflow.model.layout import whole_of
 from torch_synflow.model.masks import entries_of
 from torch_synflow.model.parameters import Parameters
 
@@ -143,7 +144,7 @@ def neuron_collapse(model: nn.Module, parameters: Parameters | None = None) -> N
     entries = entries_of(model, parameters)
     layers = []
     for entry in entries:
-        rows = by_output(entry.locations[0][0], entry.mask)
+        rows = by_output(entry.locations[0][0], whole_of(entry.mask))
         layers.append(LayerNeurons(entry.label, tuple(rows.double().mean(1).tolist())))
     return NeuronCollapse(tuple(layers))
 

@@ -29,8 +29,14 @@ def part_of(tensor: Tensor) -> Tensor:
 
 def sum_of(tensor: Tensor) -> int:
     """The sum of the elements of a tensor of integers or booleans, over all processes that hold a part of it."""
-    total: Any = tensor.sum()
-    return int(total.full_tensor() if is_sharded(total) else total)
+    return int(whole_of(tensor.sum()))
+
+
+def whole_of(tensor: Tensor) -> Tensor:
+    """The whole of a tensor; all processes that hold a part of it call this together."""
+    held: Any = tensor.detach()
+    whole: Tensor = held.full_tensor() if is_sharded(tensor) else tensor
+    return whole
 
 
 def as_shown_by(like: Tensor, tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import custom_from_mask
 
+from torch_synflow._torch.fully_sharded import reshard
 from torch_synflow.model.layout import is_sharded
 from torch_synflow.model.listing import weights_of
 from torch_synflow.model.parameters import (
@@ -129,10 +130,12 @@ def masked_entries_of(model: nn.Module, parameters: Parameters | None = None) ->
 
 
 def unwrapped_module(model: object) -> nn.Module:
-    """The result of :func:`unwrap` for a user's argument, checked to be a module."""
+    """The result of :func:`unwrap` for a user's argument, checked to be a module; FSDP2 holds parts again."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
-    return unwrap(model)
+    model = unwrap(model)
+    reshard(model)
+    return model
 
 
 def report_of(entries: list[Entry]) -> PruningReport:

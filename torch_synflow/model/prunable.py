@@ -8,6 +8,7 @@ from torch.nn.utils import parametrize
 
 from torch_synflow._torch.classes import AttentionOutput
 from torch_synflow._torch.flat_shards import is_flat_shard, wrapped_in_fsdp1
+from torch_synflow.model.layout import is_sharded
 
 Pair = tuple[nn.Module, str]
 
@@ -55,6 +56,18 @@ def refuse_flat_shards(model: nn.Module) -> None:
     where = wrapped_in_fsdp1(model)
     if where is not None:
         raise ValueError(f"model: expected whole parameters, got {where or 'a model'} wrapped in {_FSDP1}")
+
+
+def refuse_sharded(model: nn.Module, purpose: str) -> None:
+    """Raise a ``ValueError`` if a parameter of a model is a ``DTensor``, with what to do, for what reads whole ones."""
+    for name, parameter in model.named_parameters():
+        if is_sharded(parameter):
+            raise ValueError(
+                f"{name.removesuffix('_orig')}: expected a whole parameter {purpose}, got a sharded one (DTensor); "
+                "gather the state by torch.distributed.checkpoint.state_dict.get_model_state_dict(model, "
+                "options=StateDictOptions(full_state_dict=True)) and pass a model that is not sharded, into which "
+                "prune.load_pruned has loaded it"
+            )
 
 
 def obstacle(pair: Pair) -> str:

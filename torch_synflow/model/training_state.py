@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from torch_synflow.model.masks import overwriting, pruned_parameters, refresh
+from torch_synflow.model.masks import overwriting, pruned_parameters, refresh, unwrapped_module
 from torch_synflow.model.parameters import held_parameters, unwrap
 from torch_synflow.model.transaction import all_or_nothing
 
@@ -109,9 +109,7 @@ def rewind(model: nn.Module, snapshot: TrainingSnapshot, optimizer: torch.optim.
 
 def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The parameters and buffers of a model by unpruned name, without masks, with tied tensors once."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: expected an nn.Module, got {type(model).__name__}")
-    model = unwrap(model)
+    model = unwrapped_module(model)
     seen: set[int] = set()
     for module, name, key, parameter in held_parameters(model):
         if id(parameter) not in seen:

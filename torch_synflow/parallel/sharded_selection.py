@@ -97,6 +97,11 @@ class ShardedSurvivors(Survivors):
             self._of_all = found.tolist()
         return self._of_all
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing is pruned of any whole tensor."""
+        return self.total == self._places[-1]
+
     def keep_highest_of(self, scores: Sequence[Tensor], quota: Quota) -> None:
         """Keep the highest scores; of equal ones those of the earlier tensor, then of the lower index in the whole one.
 

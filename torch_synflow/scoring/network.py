@@ -15,6 +15,7 @@ from torch_synflow._torch.checkpointing import NoCheckpoints
 from torch_synflow._torch.pytree import tree_map
 from torch_synflow.model.layout import is_sharded
 from torch_synflow.model.parameters import Entry, unwrap
+from torch_synflow.model.prunable import refuse_sharded
 from torch_synflow.model.randomness import Draws
 from torch_synflow.scoring.data import loss_of_batch
 from torch_synflow.scoring.gradients import as_leaves, as_scalar, gradients, mean_over_examples
@@ -64,6 +65,8 @@ class Network:
         assert task.model is not None  # checked by SaliencyUnstructured.require
         self.task = task
         self.model = unwrap(task.model)
+        if task.shards is None:
+            refuse_sharded(self.model, "to score, count or follow")
         self._counted = None if task.outputs is None else CountedOutputs(self.model, task.outputs)
         self.device = entries[0].parameter.device
         self.masks = {entry.key: mask for entry, mask in zip(entries, masks, strict=True)}

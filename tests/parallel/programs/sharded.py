@@ -29,6 +29,12 @@ METHODS: dict[str, dict[str, Any]] = {
 LAYOUTS = ("fsdp", "mixed", "hybrid", "tensor")
 
 
+class KeepingLayers(prune.SynFlowUnstructured):
+    """A method that is refused in parts."""
+
+    keep_layers = True
+
+
 def net(width: int = 17) -> nn.Sequential:
     """Rows that two and four ranks do not divide evenly, and one row, of which most ranks have nothing."""
     torch.manual_seed(0)
@@ -180,6 +186,10 @@ def lifecycle(rank: int, ranks: int, folder: Path) -> dict[str, Any]:
     prune.remove_all(model)
     found["removed"] = (outputs, model(data[0][0]).detach(), [name for name, _ in model.named_parameters()])
     trained(model, data[:1])
+    x = torch.rand(1, 6).double()
+    refused(lambda: prune.global_iterative_unstructured(model, KeepingLayers, 0.5, model=model, example_inputs=x))
+    recurrent = fully_shard(nn.LSTM(6, 4))
+    refused(lambda: prune.global_iterative_unstructured(recurrent, prune.SynFlow, 0.5, example_inputs=x.float()))
     return {**found, "errors": errors}
 
 

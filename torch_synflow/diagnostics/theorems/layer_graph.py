@@ -15,6 +15,7 @@ from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatte
 from torch_synflow.diagnostics.theorems.forward_pass import ForwardPass, TracedLayer
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.model.parameters import Entry, ExampleInputs, Pair, held_parameters, resolve, unwrap
+from torch_synflow.model.prunable import refuse_sharded
 from torch_synflow.reachability.from_inputs import Inspection
 from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.opening import opened
@@ -54,6 +55,7 @@ def layer_graph(
 ) -> LayerGraph:
     """Run a model and compute the saliency of each parameter; see :func:`torch_synflow.diagnostics.conservation`."""
     inner = unwrap(model)
+    refuse_sharded(inner, "to follow what is conserved")
     entries = resolve(list(_resolvable(inner)), inner)
     if objective is None:
         positive = _AllParameters.positive_network_of(model, example_inputs, entries)

@@ -1,0 +1,27 @@
+"""Which course a call takes: that of one process, of ranks with the same model, or of ranks with parts of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from torch_synflow.methods.rounds import Rounds
+from torch_synflow.model.layout import is_sharded
+from torch_synflow.model.parameters import Entry
+from torch_synflow.parallel.course import Course
+from torch_synflow.parallel.ranks.agreement import require_same
+from torch_synflow.parallel.ranks.meeting import Meeting
+from torch_synflow.parallel.replicas_course import ReplicasCourse
+from torch_synflow.parallel.sharded_course import ShardedCourse
+
+
+def course_of(
+    meeting: Meeting | None, rounds: Rounds, entries: Sequence[Entry], description: Callable[[], Mapping[str, str]]
+) -> Course:
+    """How the rounds of a call are run; before them, ranks that differ in what the call is about end with an error."""
+    if meeting is not None:
+        require_same(meeting, description())
+    if any(is_sharded(entry.parameter) for entry in entries):
+        return ShardedCourse(meeting, rounds, entries)
+    if meeting is None:
+        return Course(rounds, entries)
+    return ReplicasCourse(meeting, rounds, entries)
