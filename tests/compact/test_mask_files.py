@@ -89,7 +89,7 @@ def test_tied_tensors_and_the_root(path: Path) -> None:
 
 def test_masks_of_another_model_and_of_another_shape_are_refused_by_name(path: Path) -> None:
     prune.save_masks(pruned(), path)
-    with pytest.raises(ValueError, match=r"got '0\.weight', which is none; the nearest is '0\.\d\.weight'"):
+    with pytest.raises(ValueError, match=r"got '0\.weight', which does not exist; the nearest is '0\.\d\.weight'"):
         prune.load_masks(path, nn.Sequential(Net()))
     with pytest.raises(ValueError, match=r"0\.weight: expected a mask of shape \(7, 6\).*got \(7, 5\)"):
         prune.load_masks(path, nn.Sequential(nn.Linear(6, 7)))

@@ -88,10 +88,10 @@ def test_masks_of_any_dtype(dtype: torch.dtype) -> None:
 GOOD = torch.ones(7, 5)
 BAD: list[tuple[Any, type[Exception], str]] = [
     ([GOOD], TypeError, "masks: expected a mapping from names to masks.*got list"),
-    ({"0.wieght": GOOD}, ValueError, r"got '0\.wieght', which is none; the nearest is '0\.weight'"),
-    ({"0": GOOD}, ValueError, "got '0', which is none"),
-    ({3: GOOD}, ValueError, "got 3, which is none"),
-    ({"2.weight": GOOD}, ValueError, "got '2.weight', which is none"),
+    ({"0.wieght": GOOD}, ValueError, r"got '0\.wieght', which does not exist; the nearest is '0\.weight'"),
+    ({"0": GOOD}, ValueError, "got '0', which does not exist"),
+    ({3: GOOD}, ValueError, "got 3, which does not exist"),
+    ({"2.weight": GOOD}, ValueError, "got '2.weight', which does not exist"),
     ({"3.weight": GOOD}, ValueError, r"3\.weight: expected a mask of shape \(3, 7\).*got \(7, 5\)"),
     ({"0.weight": [1, 0]}, TypeError, r"0\.weight: expected a mask tensor, got list"),
     ({"0.weight": GOOD / 2}, ValueError, r"0\.weight: expected a mask of zeros and ones"),
