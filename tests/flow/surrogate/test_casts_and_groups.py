@@ -175,7 +175,7 @@ def test_a_transform_of_torch_func_within_a_model_is_refused_by_name() -> None:
             return self.last(torch.vmap(lambda row: row * torch.sigmoid(row))(x))  # type: ignore[no-any-return]
 
     model = Mapped()
-    message = r"model: expected operations on whole tensors, got '\w+' within .* torch\.vmap"
+    message = r"model: expected operations on whole tensors, got '\w+' inside .* torch\.vmap"
     with pytest.raises(ValueError, match=message):
         prune.global_iterative_unstructured(model, prune.SynFlow, 0.5, example_inputs=torch.ones(1, 4))
     assert not hasattr(model.first, "weight_mask")
