@@ -233,9 +233,13 @@ def test_what_is_no_list_of_pairs_is_said_before_what_a_method_needs(listed: Any
         prune.global_iterative_unstructured(listed(Net()), prune.SynFlow, 0.5)  # type: ignore[arg-type]
 
 
-def test_the_name_of_a_method_is_no_method() -> None:
-    with pytest.raises(TypeError, match=r"pruning_method: .* got 'SynFlow', a name; pass the class itself"):
-        prune.global_iterative_unstructured(Net(), "SynFlow", 0.5)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("method", "seen"),
+    [("SynFlow", "'SynFlow', a name"), (prune.SynFlow(0.5), "an instance"), (prune.synflow_unstructured, "a function")],
+)
+def test_what_is_no_class_is_no_method(method: Any, seen: str) -> None:
+    with pytest.raises(TypeError, match=rf"pruning_method: .*{seen}; pass the class itself"):
+        prune.global_iterative_unstructured(Net(), method, 0.5)
 
 
 def test_a_count_that_looks_like_per_cent_is_pointed_out() -> None:

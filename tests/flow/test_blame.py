@@ -31,18 +31,18 @@ def test_an_unknown_operation_that_spoils_the_scores_is_named(operation: Callabl
 
 
 def test_a_layer_at_which_no_flow_arrives_is_named() -> None:
-    class ReadsTheToken(nn.Module):
+    class ReadsZeros(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.first, self.query, self.last = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
-            self.cls_token = nn.Parameter(torch.rand(1, 8))
 
         def forward(self, x: Tensor) -> Tensor:
-            tokens = torch.cat([self.cls_token, self.first(x)])
+            x = self.first(x)
+            tokens = torch.cat([torch.zeros_like(x[:1]), x])
             rows = (self.query(tokens[:1]) @ tokens.T).softmax(-1)
             return self.last(rows @ tokens)  # type: ignore[no-any-return]
 
-    model = ReadsTheToken()
+    model = ReadsZeros()
     nn.init.zeros_(model.query.bias)
     message = r"query\.weight: expected positive and finite .* got all zeros; no flow arrives at module 'query "
     with pytest.raises(ValueError, match=message + r".*exclude="):

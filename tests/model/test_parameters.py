@@ -37,6 +37,8 @@ def test_an_empty_list_and_things_that_are_no_list() -> None:
             model,
             lambda w=wrong: run(w, prune.L1Unstructured, 0.5),
         )
+    message = "parameters: expected a model .* got the class Net, of which a model is an instance"
+    refuses(TypeError, message, model, lambda: run(Net, prune.L1Unstructured, 0.5))  # type: ignore[arg-type]
     for wrong, seen in (
         (model.parameters(), r"got Parameter, as returned by model\.parameters\(\)"),
         (model.named_parameters(), r"got str, Parameter, as returned by model\.named_parameters\(\)"),

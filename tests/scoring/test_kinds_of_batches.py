@@ -99,6 +99,7 @@ def test_nested_targets_and_none() -> None:
             r"and targets float32 \(6,\); classes are integers: targets",
         ),
         (Y[:4], F.cross_entropy, r"targets int64 \(4,\); expected a target for each of 6 examples, got 4"),
+        (Y[:, None], F.cross_entropy, r"targets int64 \(6, 1\); .* one number per example: targets\.squeeze\(1\)"),
         (Y + 1, F.cross_entropy, r"targets int64 \(6,\); expected classes from 0 to 2, got 1 to 3"),
     ],
 )
@@ -107,6 +108,11 @@ def test_targets_that_do_not_fit_are_noted_beside_the_error(targets: Tensor, los
     with pytest.raises((RuntimeError, ValueError, IndexError), match=f"loss_fn: called with .*{note}"):
         prune.SNIP.scores(model, data=(X, targets), loss_fn=loss_fn)
     assert not any(hasattr(module, "weight_mask") for module in model)
+
+
+def test_inputs_alone_are_no_batch() -> None:
+    with pytest.raises(TypeError, match=r"data: expected a batch .* got Tensor float32 \(6, 4\); \(x, y\) is a batch"):
+        prune.SNIP.scores(net(), data=X, loss_fn=F.cross_entropy)
 
 
 def test_a_class_of_losses_is_no_loss() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from torch_synflow import prune
 from torch_synflow.scoring.inputs import called_with, one_example
@@ -100,6 +101,8 @@ def test_inputs_without_values_are_ones_of_their_shape() -> None:
         (torch.ones(0, 4), ValueError, r"example_inputs: expected at least one example, got none .* shape \(0, 4\)"),
         (torch.ones(2, 4, device="meta").long(), ValueError, r"example_inputs: expected values, .* meta device"),
         ("x", TypeError, r"example_inputs: expected a tensor"),
+        (torch.ones(2, 4).numpy(), TypeError, r"got ndarray without a tensor; torch\.from_numpy\(x\) makes one"),
+        (DataLoader(TensorDataset(torch.ones(2, 4))), TypeError, r"got DataLoader .*: next\(iter\(loader\)\)\[0\]"),
         (torch.ones(4), RuntimeError, r"called with float64 \(1,\), made from float32 \(4,\); .* pass x\[None\]"),
         ((torch.ones(2, 4), torch.ones(2)), TypeError, r"called with .*of a batch \(x, y\) pass x"),
         (torch.ones(2, 5), RuntimeError, r"called with float64 \(1, 5\), made from float32 \(2, 5\)"),
@@ -128,6 +131,15 @@ def test_images_that_do_not_fit_are_described(image: Tensor, message: str) -> No
 def test_features_that_do_not_fit_are_described() -> None:
     with pytest.raises(RuntimeError, match="the first layer, '0', takes 4 in dimension -1, got 5"):
         prune.synflow_scores(net(), torch.ones(2, 5))
+
+
+def test_the_module_that_failed_is_named() -> None:
+    model = nn.Sequential(nn.Linear(4, 6), nn.Sequential(nn.ReLU(), nn.Linear(5, 2)))
+    with pytest.raises(RuntimeError, match=r"; it failed in module '1\.1' \(Linear\)"):
+        prune.synflow_scores(model, torch.ones(2, 4))
+    data = (torch.ones(2, 4), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(RuntimeError, match=r"data: the model was called with .*; it failed in module '1\.1'"):
+        prune.SNIP.scores(model, data=data, loss_fn=nn.functional.cross_entropy)
 
 
 def test_a_batch_without_values_is_refused() -> None:

@@ -65,8 +65,8 @@ def explain(network: Network, weights: Weights, inputs: Any) -> str:
         return f"the flow first goes wrong at {last.wrong[0]}"
     if last.without_flow:
         return (
-            f"no flow arrives at module {last.without_flow[0]!r}, for example because it reads only a class token, "
-            "which starts no flow; leave it out of the parameters (prune.prunable_parameters(model, exclude=...)), or "
+            f"no flow arrives at module {last.without_flow[0]!r}, for example because it reads only zeros, "
+            "which start no flow; leave it out of the parameters (prune.prunable_parameters(model, exclude=...)), or "
             "use prune.SNIP"
         )
     return (

@@ -33,10 +33,12 @@ class Read:
     Attributes:
         used: the names of the weights that R depends on.
         without_surrogate: the names of the operations on the flow that ran unchanged, without a surrogate.
+        given: the constants that stand for the input: tokens and positions.
     """
 
     used: frozenset[str]
     without_surrogate: tuple[str, ...]
+    given: tuple[Tensor, ...]
 
 
 def flow_of(network: Network, inputs: Any, mode: Callable[[Plan], Flow] = Flow) -> Scalar:
@@ -104,7 +106,8 @@ def _read(
         recorder.broken = f"the forward pass draws random numbers ({', '.join(sources)})"
     used = frozenset(name for name, tensor in weights.items() if surrogate.reached(tensor))
     with recorder if recording else nullcontext():
-        return surrogate.total(outputs), Read(used, tuple(surrogate.without_surrogate)), recorder
+        found = Read(used, tuple(surrogate.without_surrogate), tuple(surrogate.trace.given))
+        return surrogate.total(outputs), found, recorder
 
 
 def refuse_other_threads(model: nn.Module) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from torch_synflow._torch.classes import BatchNorm
 from torch_synflow.flow.engine.replay import Replay
-from torch_synflow.flow.passes import record, synflow_by_definition, synflow_of_parts
+from torch_synflow.flow.passes import Read, record, synflow_by_definition, synflow_of_parts
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.model.parameters import Entry
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Mode = Callable[[Plan], Flow]
-
-#: words in the names of parameters
-_TOKENS = {"token", "tokens", "pos", "position", "positions", "positional"}
-_FACTORS = {"weight", "scale", "gamma"}
 
 
 class PositiveNetwork(Network):
@@ -85,9 +81,8 @@ class PositiveNetwork(Network):
             return self._of_parts(self.task.shards.leaves(self.weights, self._floor), mode)
         if mode is not self.mode:
             tape, expected, found = opened(self, lambda: record(self, self.whole(), self.inputs, mode), training=False)
-            self.mode, self._replay = mode, None
-            self.unused = set(self.weights) - found.used if found.used else set()
-            self.without_surrogate = found.without_surrogate
+            self._replay = None
+            self._note_found(mode, found)
             if tape is not None:
                 self._replay = Replay(self.whole(), tape)
                 scores = self._replayed(self._replay)
@@ -105,12 +100,19 @@ class PositiveNetwork(Network):
 
     def _of_parts(self, leaves: Weights, mode: Mode) -> ScoreStream:
         scores, result, found = opened(self, lambda: synflow_of_parts(self, leaves, self.inputs, mode), training=False)
-        self.mode = mode
-        self.unused = set(self.weights) - found.used if found.used else set()
-        self.without_surrogate = found.without_surrogate
+        self._note_found(mode, found)
         self.result = float(result)
         self.vanishing = self._vanishes(self.result)
         return ScoreStream([scores[name] for name in self.weights])
+
+    def _note_found(self, mode: Mode, found: Read) -> None:
+        self.mode, self.without_surrogate = mode, found.without_surrogate
+        self.unused = set(self.weights) - found.used if found.used else set()
+        self.read_as_ones = [
+            name
+            for name in self.read_as_ones
+            if name in self.weights or not any(self._others[name] is constant for constant in found.given)
+        ]
 
     def _replayed(self, replay: Replay) -> ScoreStream:
         scores = replay.scores(self.weights, self.channels)
@@ -133,12 +135,9 @@ class PositiveNetwork(Network):
         """Take absolute values, and return the names of the tensors that count as ones.
 
         A tensor that is all zero, such as a head or a gamma with that initialisation, cuts every path through it. It
-        counts as ones, under its mask. Biases, which are added, stay zero. Learned tokens and positions become zero
-        unless they are scored. They stand for the input, and flow that starts there passes no weight before them.
+        counts as ones, under its mask. Biases, which are added, stay zero.
         """
         zeros = self._zero_factors()
-        for name in filter(_is_given, self._others):
-            self._others[name].zero_()
         for name in zeros:
             if name in self.weights:
                 self.weights[name].copy_(self.masks[name])
@@ -210,16 +209,9 @@ def positive_input(example_inputs: Any) -> Any:
     return one_example(example_inputs)
 
 
-def _is_given(name: str) -> bool:
-    """Whether a parameter of this name is a learned token or position."""
-    last = name.rpartition(".")[2]
-    words = set(last.split("_"))
-    return bool(words & _TOKENS) and not words & _FACTORS and "bias" not in last
-
-
 def _scales(name: str) -> bool:
-    """Whether a parameter of this name is a factor, like weights and gammas, rather than a term."""
-    return not _is_given(name) and "bias" not in name.rpartition(".")[2]
+    """Whether a parameter of this name may be a factor, like weights and gammas; a bias is only a term."""
+    return "bias" not in name.rpartition(".")[2]
 
 
 def _is_zero(tensor: Tensor) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -62,10 +63,10 @@ def rounds_of(method: Any, given: Task, remembered: Task) -> Rounds:
         TypeError, ValueError: if ``method`` is not the class of an unstructured method, or an argument is missing.
     """
     if not (isinstance(method, type) and issubclass(method, BasePruningMethod)):
-        named = ", a name; pass the class itself" if isinstance(method, str) else ""
-        raise TypeError(
-            f"pruning_method: expected a BasePruningMethod class such as prune.SynFlow, got {method!r}{named}"
-        )
+        kinds = {str: "a name", BasePruningMethod: "an instance", FunctionType: "a function"}
+        instead = [f", {said}; pass the class itself" for kind, said in kinds.items() if isinstance(method, kind)]
+        got = f"{method!r}{''.join(instead)}"
+        raise TypeError(f"pruning_method: expected a BasePruningMethod class such as prune.SynFlow, got {got}")
     if getattr(method, "PRUNING_TYPE", None) != "unstructured":
         raise TypeError(
             f"pruning_method: expected a class whose PRUNING_TYPE is 'unstructured', got {method.__name__} with "

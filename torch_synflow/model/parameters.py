@@ -73,9 +73,12 @@ def as_pairs(parameters: Parameters) -> list[Pair]:
     if isinstance(parameters, nn.Module):
         parameters = prunable_parameters(parameters)
     if isinstance(parameters, (str, Mapping, Tensor)) or not isinstance(parameters, Iterable):
+        got = type(parameters).__name__
+        if isinstance(parameters, type):
+            got = f"the class {parameters.__name__}, of which a model is an instance"
         raise TypeError(
             "parameters: expected a model or an iterable of (module, name) pairs, "
-            f"got {type(parameters).__name__}; prune.prunable_parameters(model) returns such a list"
+            f"got {got}; prune.prunable_parameters(model) returns such a list"
         )
     pairs = list(parameters)
     if not pairs:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from torch_synflow._torch.pytree import tree_flatten, tree_unflatten
-from torch_synflow.scoring.inputs import as_dicts, is_list_of_images, note_on_loss, noting
+from torch_synflow.scoring.inputs import as_dicts, described, is_list_of_images, note_on_loss, noting
 from torch_synflow.scoring.task import Batch, LossFunction
 
 EXPECTED = "expected a batch (inputs, targets), a batch as a mapping, or an iterable of batches such as a DataLoader"
@@ -50,7 +50,8 @@ def rereadable(data: Any, at_most: int | None = None) -> Iterable[Any]:
             "prune.class_balanced_batch(dataset) makes one batch with examples of each class"
         )
     elif isinstance(data, (str, Tensor)) or not isinstance(data, Iterable):
-        raise TypeError(f"data: {EXPECTED}, got {type(data).__name__}")
+        inputs = f" {described(data)}; (x, y) is a batch of inputs x and targets y" if isinstance(data, Tensor) else ""
+        raise TypeError(f"data: {EXPECTED}, got {type(data).__name__}{inputs}")
     elif isinstance(data, Iterator):
         data = list(data)
     return data if at_most is None or isinstance(data, Rebatched) else Rebatched(data, at_most)
@@ -91,7 +92,7 @@ def loss_of_batch(loss_fn: LossFunction | None, outputs: Any, targets: Any) -> A
     given = (targets,)
     if isinstance(targets, Targets):
         given = targets.parts[: max(_required(loss_fn) - 1, 1)]
-    return noting(lambda: note_on_loss(outputs, given[0]), lambda: loss_fn(outputs, *given))
+    return noting(lambda _: note_on_loss(outputs, given[0]), lambda: loss_fn(outputs, *given))
 
 
 def _required(function: Callable[..., Any]) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -107,7 +108,7 @@ def check_example(inputs: Any) -> None:
     if not tensors:
         raise TypeError(
             "example_inputs: expected a tensor, or a tuple or mapping of the model's inputs, got "
-            "{type(inputs).__name__} without a tensor; pass for example torch.ones(1, 3, 32, 32)"
+            f"{type(inputs).__name__} without a tensor; {_instead(inputs)}"
         )
     for tensor in tensors:
         if tensor.dim() and not len(tensor):
@@ -120,6 +121,14 @@ def check_example(inputs: Any) -> None:
                 f"example_inputs: expected values, got a tensor of shape {tuple(tensor.shape)} on the meta device; "
                 "floating-point inputs need only a shape, but integers need values"
             )
+
+
+def _instead(inputs: Any) -> str:
+    """What to pass in the place of inputs that hold no tensor."""
+    if isinstance(inputs, Iterable) and hasattr(inputs, "dataset"):
+        return "pass the inputs of one batch: next(iter(loader))[0]"
+    array = hasattr(inputs, "__array__")
+    return "torch.from_numpy(x) makes one" if array else "pass for example torch.ones(1, 3, 32, 32)"
 
 
 def moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -148,12 +157,12 @@ def described(value: Any) -> str:
     return type(value).__name__
 
 
-def noting(note: Callable[[], str], work: Callable[[], Returned]) -> Returned:
+def noting(note: Callable[[Exception], str], work: Callable[[], Returned]) -> Returned:
     """The result of ``work``; its errors keep their type and get a note on the cause."""
     try:
         return work()
     except Exception as error:
-        text = note()
+        text = note(error)
         if text and text not in getattr(error, "__notes__", ()):
             if hasattr(error, "add_note"):
                 error.add_note(text)
@@ -162,8 +171,8 @@ def noting(note: Callable[[], str], work: Callable[[], Returned]) -> Returned:
         raise
 
 
-def note_on_call(model: nn.Module, argument: str, given: Any, seen: Any) -> str:
-    """The note on a failed call of a model: its inputs, and possible mistakes."""
+def note_on_call(model: nn.Module, argument: str, given: Any, seen: Any, error: Exception) -> str:
+    """The note on a failed call of a model: its inputs, possible mistakes, and the module that failed."""
     floating = [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
     hints = []
     if isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, Tensor) for part in given):
@@ -177,7 +186,15 @@ def note_on_call(model: nn.Module, argument: str, given: Any, seen: Any) -> str:
     if isinstance(given, Mapping):
         hints.append("a mapping holds keyword arguments: if the argument is itself a mapping d, pass (d,)")
     said = f"{argument}: the model was called with {described(seen)}, made from {described(given)}"
-    return "; ".join([said, *hints])
+    return "; ".join([said, *hints, *_where(model, error)])
+
+
+def _where(model: nn.Module, error: Exception) -> list[str]:
+    """The innermost module that was running when an error was raised, if it is not the model itself."""
+    names = {id(module): name for name, module in model.named_modules()}
+    running = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inside = [module for module in running if names.get(id(module))]
+    return [f"it failed in module {names[id(inside[-1])]!r} ({type(inside[-1]).__name__})"] if inside else []
 
 
 def _wrong_channels(model: nn.Module, given: Tensor) -> list[str]:
@@ -199,9 +216,11 @@ def note_on_loss(outputs: Any, targets: Any) -> str:
             hints.append("classes are integers: targets.long()")
         elif len(targets) != len(outputs):
             hints.append(f"expected a target for each of {len(outputs)} examples, got {len(targets)}")
-        elif targets.numel() and not targets.is_floating_point() and targets.dim() < outputs.dim():
+        elif targets.numel() and not targets.is_floating_point() and targets.dim() <= outputs.dim():
             low, high = int(targets.min()), int(targets.max())
-            if low < 0 or high >= outputs.shape[1]:
+            if targets.dim() == outputs.dim() == 2 and targets.shape[1] == 1:
+                hints.append("classes are one number per example: targets.squeeze(1)")
+            elif targets.dim() < outputs.dim() and (low < 0 or high >= outputs.shape[1]):
                 hints.append(f"expected classes from 0 to {outputs.shape[1] - 1}, got {low} to {high}")
     said = f"loss_fn: called with outputs {described(outputs)} and targets {described(targets)}"
     return "; ".join([said, *hints])

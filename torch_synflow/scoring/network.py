@@ -116,13 +116,13 @@ class Network:
             module.__dict__[name] = constant.clone()
         state = {**self._others, **{name: buffer.clone() for name, buffer in self._buffers.items()}, **weights}
         args, kwargs = called_with(self.model, inputs)
-        return noting(lambda: self._note(inputs), lambda: self._call(self.model, state, args, kwargs))
+        return noting(lambda error: self._note(inputs, error), lambda: self._call(self.model, state, args, kwargs))
 
-    def _note(self, inputs: Any) -> str:
+    def _note(self, inputs: Any, error: Exception) -> str:
         """The note that is added to an error of the model."""
         if self.task.data is None:
-            return note_on_call(self.model, "example_inputs", self.task.example_inputs, inputs)
-        return note_on_call(self.model, "data", inputs, inputs)
+            return note_on_call(self.model, "example_inputs", self.task.example_inputs, inputs, error)
+        return note_on_call(self.model, "data", inputs, inputs, error)
 
     def copy(self) -> Self:
         """The same network with its own copy of the weights."""

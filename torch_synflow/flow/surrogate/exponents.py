@@ -18,6 +18,10 @@ from torch_synflow.flow.surrogate.call import BLOCKED, REVERSED, Call, in_place,
 from torch_synflow.flow.surrogate.mode import Flow, Surrogate
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.flow.surrogate.operations import CONVOLUTIONS, NORMALISED, PRODUCTS
+from torch_synflow.flow.surrogate.products import bias_of
+
+#: products of two flows of which one counts over its own size
+_OVER_THE_GATE = ("mul", "matmul", "mm", "bmm", "mv")
 
 
 class ScaledFlow(Flow):
@@ -47,11 +51,13 @@ class ScaledFlow(Flow):
             call.args = (_shifted(first, exponent - exponent.clamp(-bound, bound)), *call.args[1:])
         if name in ("add", "sub") and len(flows) == 1 and exponent is not None:
             flow, offset = (first, second) if is_flow(first) else (second, first)
+            offset = bias_of(call, flow, offset) if name == "add" else offset
             alike = isinstance(offset, Tensor) and offset.is_floating_point()
             offset = offset if alike else torch.full_like(exponent, float(offset))
             blocked = offset <= BLOCKED
             top = torch.where((offset.abs() * ~blocked).any(), exponent.clamp(min=0), exponent)
-            args = [_shifted(flow, top), torch.where(blocked, offset, times_power(offset, -top))]
+            as_it_is = blocked | (offset == 0)  # zero times an infinite power is none
+            args = [_shifted(flow, top), torch.where(as_it_is, offset, times_power(offset, -top))]
             operands = args if flow is first else args[::-1]
             shifted = Call(call.func, (*operands, *call.args[2:]), call.kwargs, call.trace)
             result = super().run_operation(name, surrogate, shifted)
@@ -68,7 +74,7 @@ class ScaledFlow(Flow):
             call.exponent = None if exponent is None else -exponent
         elif name == "div" and is_flow(second):
             call.exponent = exponent_of(first) - exponent_of(second)
-        elif name == "mul" and len(flows) == 2:
+        elif name in _OVER_THE_GATE and len(flows) == 2:
             call.exponent = exponent_of(next((v for v in flows if v is not call.gates[0]), flows[0]))
         elif name in PRODUCTS and flows:
             call.exponent = torch.stack([exponent_of(v) for v in flows]).sum()

@@ -20,6 +20,9 @@ from torch_synflow.flow.surrogate.call import (
     relu,
 )
 
+#: a token beside the greatest element of the flow that it is joined to: less than what rounding takes from that
+_TOKEN = 2.0**-50
+
 
 def add(call: Call) -> Any:
     """A sum. An offset is a bias and therefore positive; an offset that blocks elements sets them to zero."""
@@ -27,8 +30,7 @@ def add(call: Call) -> Any:
     if is_flow(first) and is_flow(second):
         return call.run()
     flow, offset = (first, second) if is_flow(first) else (second, first)
-    if getattr(offset, "_synaptic_zero", False):  # and read as ones elsewhere, where it multiplies
-        offset = 0.0
+    offset = bias_of(call, flow, offset)
     if isinstance(offset, Tensor) and offset.is_floating_point() and bool((offset <= BLOCKED).any()):
         blocked = offset <= BLOCKED
         return torch.where(blocked, 0.0, flow + torch.where(blocked, 0.0, offset).abs())
@@ -37,11 +39,43 @@ def add(call: Call) -> Any:
     return call.run(flow, magnitude(offset)) if flow is first else call.run(magnitude(offset), flow)
 
 
+def bias_of(call: Call, flow: Tensor, offset: Any) -> Any:
+    """What of an offset starts flow: a bias, and not a position or a token, which stand for the input.
+
+    Positions differ along more dimensions than one. So do the biases of several matrices, which are added to their
+    products. A token is joined to a flow elsewhere in the pass. What blocks elements of attention stays.
+    """
+    if label_of(offset) is not None or not isinstance(offset, Tensor) or not offset.is_floating_point():
+        return offset
+    read_as_ones = getattr(offset, "_synaptic_zero", False)  # elsewhere, where it multiplies
+    if not (read_as_ones or call.trace.is_given(offset)):
+        differs = sum(size > 1 and stride != 0 for size, stride in zip(offset.shape, offset.stride(), strict=True))
+        label = label_of(flow)
+        assert label is not None
+        if differs < 2 or call.trace.is_product_by_weights(label.node):
+            return offset
+    call.trace.note_given(offset)
+    if bool((offset <= BLOCKED).any()):
+        return torch.where(offset <= BLOCKED, offset, 0.0)
+    changes_nothing = flow is call.get(0, "input") and torch.broadcast_shapes(flow.shape, offset.shape) == flow.shape
+    return 0.0 if changes_nothing else torch.zeros_like(offset)
+
+
 def join(call: Call) -> Any:
-    """A concatenation of flows; a constant among them is a token and carries no flow."""
-    parts = call.get(0, "tensors")
-    joined = [torch.zeros_like(part) if label_of(part) is None and part.is_floating_point() else part for part in parts]
-    return call.func(joined, *call.args[1:], **{key: value for key, value in call.kwargs.items() if key != "tensors"})
+    """A concatenation of flows; a constant among them is a token and starts a flow too small to count beside them.
+
+    Where a layer reads a token alone, such as the queries of class attention, nothing else arrives there. A softmax,
+    which divides by its sum, restores the size.
+    """
+    parts = list(call.get(0, "tensors"))
+    tokens = [k for k, part in enumerate(parts) if label_of(part) is None and part.is_floating_point() and part.numel()]
+    if tokens:
+        flows = [part.detach().amax() for part in parts if is_flow(part) and part.numel()]
+        least = torch.stack(flows).amax() * _TOKEN if flows else 0.0
+        for k in tokens:
+            call.trace.note_given(parts[k])
+            parts[k] = (parts[k] != 0) * least
+    return call.func(parts, *call.args[1:], **{key: value for key, value in call.kwargs.items() if key != "tensors"})
 
 
 def log_of_sum(call: Call) -> Any:
@@ -176,13 +210,21 @@ def power(call: Call) -> Tensor:
 
 
 def matmul(call: Call) -> Any:
-    """A linear map; for two flows, the values weighted by rows of attention."""
+    """A linear map; for two flows, the second weighted by rows of the first, each divided by its detached sum.
+
+    Where the second is more of a gate, its columns weight the first.
+    """
     first, second = call.get(0, "input"), call.get(1, "mat2" if "mm" in call.func.__name__ else "other")
     if not (is_flow(first) and is_flow(second)):
         return call.func(plain(first), plain(second))
     a, b = label_of(first), label_of(second)
-    gate = second if a is not None and b is not None and b.gate > a.gate else first
+    assert a is not None
+    assert b is not None
+    gate, dim = (second, -min(2, second.dim())) if b.gate > a.gate else (first, -1)
     call.gates.append(gate)
+    if max(a.gate, b.gate) < 2:  # else a softmax, which adds up to one
+        over = filled(gate, 0.0, gate.sum(dim, keepdim=True).expand_as(gate))
+        first, second = (over, second) if gate is first else (first, over)
     return call.func(first, second)
 
 

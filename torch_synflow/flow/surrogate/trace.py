@@ -84,6 +84,7 @@ _BETWEEN = frozenset((
     "relu", "gelu", "silu", "hardswish", "cat", "concat", "stack",
 ))  # fmt: skip
 _JOINS = ("cat", "concat", "stack")
+_MATRICES = ("matmul", "mm", "bmm", "mv", "einsum")
 
 
 class Trace:
@@ -92,11 +93,29 @@ class Trace:
     Attributes:
         nodes: by place.
         grouped: the outputs of convolutions by groups, which keep parts of what they read apart.
+        given: the constants that stand for the input: tokens that a flow is joined to, and positions.
     """
 
     def __init__(self) -> None:
         self.nodes: dict[Place, Node] = {}
         self.grouped: set[Place] = set()
+        self.given: list[Tensor] = []
+
+    def note_given(self, constant: Tensor) -> None:
+        """Remember a constant that stands for the input, or what it is a view of."""
+        if not self.is_given(constant):
+            self.given.append(constant if constant._base is None else constant._base)
+
+    def is_given(self, constant: Tensor) -> bool:
+        """Whether the constant, or what it is a view of, has been found to stand for the input."""
+        return any(known is constant or known is constant._base for known in self.given)
+
+    def is_product_by_weights(self, place: Place) -> bool:
+        """Whether a tensor is a product by matrices, perhaps of another shape, of which one factor alone is a flow."""
+        node = self.nodes[place]
+        if node.kind == "shape":
+            return self.is_product_by_weights(node.inputs[0])
+        return node.name in _MATRICES and sum(self.nodes[source].flow for source in node.inputs) == 1
 
     def descends(self, place: Place, ancestor: Place) -> bool:
         """Whether the tensor made at ``place`` was computed from the one made at ``ancestor``."""
