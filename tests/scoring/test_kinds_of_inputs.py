@@ -101,7 +101,7 @@ def test_inputs_without_values_are_ones_of_their_shape() -> None:
         (torch.ones(2, 4, device="meta").long(), ValueError, r"example_inputs: expected values, .* meta device"),
         ("x", TypeError, r"example_inputs: expected a tensor"),
         (torch.ones(4), RuntimeError, r"called with float64 \(1,\), made from float32 \(4,\); .* pass x\[None\]"),
-        ((torch.ones(2, 4), torch.ones(2)), TypeError, r"called with .*of a batch \(x, y\) pass x"),
+        ((torch.ones(2, 4), torch.ones(2)), TypeError, r"called with .*for a batch \(x, y\), pass x"),
         (torch.ones(2, 5), RuntimeError, r"called with float64 \(1, 5\), made from float32 \(2, 5\)"),
     ],
 )

@@ -92,7 +92,7 @@ class ShardedRounds(Rounds):
         return [drawn(entry, mask, layout, self._shards.gather) for entry, mask, layout in triples]
 
     def _with_one_source_of_randomness(self, work: Callable[[], list[Tensor]]) -> list[Tensor]:
-        """The result of ``work``, with the random numbers of the first rank on all ranks; only its generator advances."""
+        """The result of ``work``, with the first rank's random numbers on all ranks; only its generator advances."""
         if self._meeting is None:
             return work()
         device = self._entries[0].parameter.device
