@@ -3,7 +3,8 @@ Did my network collapse, and what now?
 ======================================
 
 Training stays at chance after pruning. This tutorial prunes a network too hard, finds out what is wrong with it, shows
-why it happened, and compares the remedies. The diagnostics work on any model with torch's masks, whoever pruned it.
+why it happened, and compares the remedies. The diagnostics work on any model with torch's masks, whichever library
+pruned it.
 
 .. code-block:: sh
 

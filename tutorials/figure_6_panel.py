@@ -57,8 +57,8 @@ print(f"81 trials of 160 epochs would take {days:.0f} days there")
 
 # %%
 # A GPU is needed for the whole panel. No GPU has been timed yet: ``--dry-run`` estimates the time on your device from a
-# few training steps, and ``--epochs-scale 0.1`` shortens the schedule. Results are files, so an interrupted run goes
-# on where it stopped.
+# few training steps, and ``--epochs-scale 0.1`` shortens the schedule. Results are files, so an interrupted run resumes
+# where it stopped.
 #
 # The shortened panel
 # -------------------
@@ -103,7 +103,7 @@ show(folder / "digits.png")
 
 # %%
 # Next: :doc:`/reproducing` lists the figures of both papers and all options, :doc:`/cluster` runs thousands of trials,
-# and :doc:`/reproduced` says what came out.
+# and :doc:`/reproduced` has the results.
 
 assert len(list((folder / "trials").glob("*.json"))) == 15
 assert days > 1

@@ -116,8 +116,7 @@ assert all(
 # Save and load
 # -------------
 #
-# ``from_pretrained`` does not know the names ``weight_orig`` and ``weight_mask``. Save a plain model and, beside it,
-# the masks.
+# ``from_pretrained`` does not know the names ``weight_orig`` and ``weight_mask``. Save a plain model and its masks.
 
 folder = Path(tempfile.mkdtemp())
 prune.save_masks(model, folder / "masks.safetensors")

@@ -61,7 +61,7 @@ report = prune.global_iterative_unstructured(
 print(report)
 
 # %%
-# The mask of the first layer: nothing is kept of the inputs that carry nothing.
+# The picture shows the mask of the first layer. Inputs that carry nothing keep no weight.
 
 figure, axes = plt.subplots(figsize=(4, 6), layout="constrained")
 axes.imshow(model[0].weight_mask, cmap="Blues", aspect="auto", interpolation="nearest")

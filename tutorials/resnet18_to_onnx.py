@@ -42,8 +42,8 @@ train, test = order[:1400], order[1400:]
 # ---------------------
 #
 # ``amount=0.98`` removes 98 % of the weights. ResNet-18 has shortcuts, so the method is ``BalancedSynFlow``, which
-# keeps every branch. It needs an example of the input, of which only the shape matters. The default is 100 iterations;
-# 20 keep this page quick.
+# keeps every branch. It needs an example input; only its shape matters. The default is 100 iterations; 20 iterations
+# keep this page quick.
 
 model = resnet18(num_classes=10)
 x = torch.rand(2, 3, 32, 32)
@@ -123,7 +123,7 @@ path = folder / "small.onnx"
 torch.onnx.export(loaded, (x,), path, dynamo=True, external_data=False, verbose=False)
 
 # %%
-# ONNX Runtime computes what torch computes, to rounding.
+# ONNX Runtime gives the same outputs as torch, up to rounding.
 
 import onnxruntime
 
@@ -137,7 +137,7 @@ print(f"weights of the dense network: {dense_bytes / 1e6:.1f} MB")
 print(f"ONNX file: {path.stat().st_size / 1e6:.1f} MB")
 
 # %%
-# Next: :doc:`/smaller` says which channels go and which stay, and :doc:`/choosing` compares the methods.
+# Next: :doc:`/smaller` explains which channels are removed, and :doc:`/choosing` compares the methods.
 
 assert report.kept == report.total - round(0.98 * report.total)
 assert not report.empty_layers

@@ -73,8 +73,8 @@ plt.show()
 # ----------------
 #
 # ``data`` is also any iterable of batches. The score is the gradient of the mean loss over all of them, and the size of
-# the batches does not matter except to BatchNorm. Here both networks start with the same weights. How many of the
-# weights that one keeps does the other keep too?
+# the batches does not matter except to BatchNorm. Here both networks start with the same weights, and the code
+# counts the weights that both keep.
 
 other = network()
 other.load_state_dict(initial)

@@ -38,7 +38,7 @@ print(f"{len(params)} layers, the first one is {params[0][0]}")
 # -----
 #
 # Two methods, each on the same weights. EdgeNeXt has a shortcut around every block. SynFlow empties layers that a
-# shortcut goes round, and says so in a warning. ``BalancedSynFlow`` gives every branch its share and keeps them.
+# shortcut bypasses, and a warning names them. ``BalancedSynFlow`` gives every branch its share and keeps them.
 
 import copy
 

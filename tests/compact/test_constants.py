@@ -111,7 +111,7 @@ def trained_bias() -> nn.Sequential:
         (trained_bias, "0.bias, that is trained"),
         (lambda: convolutions(nn.AvgPool2d(3, 1, 1)), "0.bias, that is frozen, but differs"),
         (lambda: convolutions(nn.Dropout(0.5)), "0.bias, that is frozen, but differs"),
-        (lambda: convolutions(nn.BatchNorm2d(8).requires_grad_(False).double()), "0.bias, that is frozen, but makes"),
+        (lambda: convolutions(nn.BatchNorm2d(8).requires_grad_(False).double()), "0.bias, that is frozen, but differs"),
         (lambda: normed(0.5, affine=False), "1.0.running_mean, that training changes"),
     ],
 )  # fmt: skip

@@ -104,7 +104,7 @@ def test_inputs_without_values_are_ones_of_their_shape() -> None:
         (torch.ones(2, 4).numpy(), TypeError, r"got ndarray without a tensor; torch\.from_numpy\(x\) makes one"),
         (DataLoader(TensorDataset(torch.ones(2, 4))), TypeError, r"got DataLoader .*: next\(iter\(loader\)\)\[0\]"),
         (torch.ones(4), RuntimeError, r"called with float64 \(1,\), made from float32 \(4,\); .* pass x\[None\]"),
-        ((torch.ones(2, 4), torch.ones(2)), TypeError, r"called with .*of a batch \(x, y\) pass x"),
+        ((torch.ones(2, 4), torch.ones(2)), TypeError, r"called with .*for a batch \(x, y\), pass x"),
         (torch.ones(2, 5), RuntimeError, r"called with float64 \(1, 5\), made from float32 \(2, 5\)"),
     ],
 )

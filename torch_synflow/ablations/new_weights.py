@@ -54,7 +54,7 @@ def reinitialise(
     draws = checked_generator(generator)
     if init is not None and not callable(init):
         raise TypeError(f"init: expected a function that changes a tensor in place, got {init!r}")
-    refuse_sharded(unwrapped_module(model), "to draw from scratch")
+    refuse_sharded(unwrapped_module(model), "to draw new values")
     entries = entries_of(model, parameters)
 
     def work() -> None:

@@ -187,8 +187,8 @@ def passes(
         iterations: the number of iterations; by default the method's own.
 
     Returns:
-        The number of examples that pass forward and backward: 100 for SynFlow, 1,000 for SNIP and GraSP on CIFAR-100,
-        and 10,000 on ImageNet.
+        The number of examples that pass forward and backward. It is 100 for SynFlow, and for SNIP and GraSP 1,000 on
+        CIFAR-100 and 10,000 on ImageNet.
 
     Raises:
         TypeError, ValueError: if ``pruning_method`` is not a method, or reads data and ``examples`` is missing.

@@ -33,7 +33,7 @@ def sum_of(tensor: Tensor) -> int:
 
 
 def whole_of(tensor: Tensor) -> Tensor:
-    """The whole of a tensor; all processes that hold a part of it call this together."""
+    """The whole tensor; all processes that hold a part of it must call this together."""
     held: Any = tensor.detach()
     whole: Tensor = held.full_tensor() if is_sharded(tensor) else tensor
     return whole

@@ -1,4 +1,4 @@
-"""Which course a call takes: that of one process, of ranks with the same model, or of ranks with parts of one."""
+"""The choice of a course: one process, ranks with the same model, or ranks with parts of one model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch_synflow.parallel.sharded_course import ShardedCourse
 def course_of(
     meeting: Meeting | None, rounds: Rounds, entries: Sequence[Entry], description: Callable[[], Mapping[str, str]]
 ) -> Course:
-    """How the rounds of a call are run; before them, ranks that differ in what the call is about end with an error."""
+    """The course of a call. Before it, ranks whose calls differ end with an error."""
     if meeting is not None:
         require_same(meeting, description())
     if any(is_sharded(entry.parameter) for entry in entries):

@@ -1,4 +1,4 @@
-"""The rounds of one call: in this process alone, and what the rounds of several processes have in common."""
+"""The rounds of one call in this process, and the common part of rounds of several processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Course:
 
     @property
     def counts(self) -> Sequence[int]:
-        """How many elements are left of each tensor."""
+        """The number of elements left of each tensor."""
         return self._survivors.counts
 
     def start(self, last: Quota) -> None:

@@ -34,7 +34,7 @@ class ReplicasCourse(Course):
 
     @property
     def counts(self) -> Sequence[int]:
-        """How many elements are left of each tensor."""
+        """The number of elements left of each tensor."""
         return self._counts
 
     def start(self, last: Quota) -> None:
@@ -43,7 +43,7 @@ class ReplicasCourse(Course):
             super().start(last)
 
     def prune(self, quota: Quota) -> None:
-        """One iteration, of which every rank learns how many elements it has left."""
+        """One iteration, after which every rank knows the number of elements left."""
         if not self._all_score:
             if self._meeting.first:
                 super().prune(quota)

@@ -1,4 +1,4 @@
-"""A method at work on parts of tensors: every rank scores the whole model, and ranks and masks its own parts."""
+"""A method on parts of tensors: every rank scores the whole model, and ranks and masks its own parts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from torch_synflow.selection.survivors import Survivors
 
 
 class ShardedRounds(Rounds):
-    """The rounds of a method whose scores of an element depend on no other element but through the model.
+    """The rounds of a method whose element scores depend on other elements only through the model.
 
     Args:
         meeting: the ranks, ``None`` for a mesh of one.
@@ -59,7 +59,7 @@ class ShardedRounds(Rounds):
         self._network = self.method.network(task, entries, [entry.mask for entry in entries])
 
     def select(self, survivors: Survivors, quota: Quota) -> Survivors:
-        """What is left after an iteration, on all ranks together."""
+        """The elements left after an iteration, on all ranks together."""
         assert isinstance(survivors, ShardedSurvivors)  # of a sharded course
         if survivors.meets(quota):
             return survivors
@@ -72,7 +72,7 @@ class ShardedRounds(Rounds):
         return survivors
 
     def apply(self, survivors: Survivors) -> None:
-        """Set the weights to zero that are no survivors."""
+        """Set the weights to zero that are not survivors."""
         if self._network is not None:
             with torch.inference_mode(False):
                 self._network.apply_masks(survivors)
@@ -92,7 +92,7 @@ class ShardedRounds(Rounds):
         return [drawn(entry, mask, layout, self._shards.gather) for entry, mask, layout in triples]
 
     def _with_one_source_of_randomness(self, work: Callable[[], list[Tensor]]) -> list[Tensor]:
-        """The result of ``work``, every rank drawing the numbers that the first draws; only that one's are used up."""
+        """The result of ``work``, with the first rank's random numbers on all ranks; only its generator advances."""
         if self._meeting is None:
             return work()
         device = self._entries[0].parameter.device

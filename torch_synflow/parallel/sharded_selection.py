@@ -99,7 +99,7 @@ class ShardedSurvivors(Survivors):
 
     @property
     def untouched(self) -> bool:
-        """Whether nothing is pruned of any whole tensor."""
+        """Whether no whole tensor has pruned elements."""
         return self.total == self._places[-1]
 
     def keep_highest_of(self, scores: Sequence[Tensor], quota: Quota) -> None:

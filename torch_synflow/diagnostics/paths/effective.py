@@ -173,7 +173,7 @@ def effective_masks(
         outputs: which of the model's outputs count, as for ``prune.global_iterative_unstructured``; all by default.
 
     Returns:
-        A boolean tensor per pair, of its parameter's shape: true where a path leads through a kept weight.
+        A boolean tensor per pair, of its parameter's shape, which is true where a path leads through a kept weight.
 
     Raises:
         TypeError, ValueError: as :func:`effective_sparsity`.
