@@ -9,10 +9,10 @@ from statistics import median
 from typing import Any
 
 import reproduced
+import shared
 import shrunk
 import surveyed
 from docutils import nodes
-from shared import parallel, sharded
 from sphinx.util.docutils import SphinxDirective
 from trained import accuracies
 
@@ -198,8 +198,7 @@ TABLES = {
     **surveyed.TABLES,
     **shrunk.TABLES,
     **reproduced.TABLES,
-    "parallel": (parallel, "parallel"),
-    "sharded": (sharded, "sharded"),
+    **shared.TABLES,
 }
 
 

@@ -38,3 +38,21 @@ def sharded(found: dict[str, Any]) -> tuple[Rows, str]:
         f"{model['iterations']} iterations of SynFlow; one run each, of the slowest and the largest process; "
         f"{found['device']}, one thread per process, gloo, torch {found['versions']['torch']}"
     )
+
+
+def projected(found: dict[str, Any]) -> tuple[Rows, str]:
+    """Memory, traffic and time of models that are too large to be measured."""
+    rows: Rows = [
+        ["weights", "method", "processes", "one at its peak, GiB", "received by it, GB", "seconds of that", "hours"]
+    ]
+    for row in found["rows"]:
+        numbers = [row["peak"] / 2**30, row["received"] / 1e9, row["seconds_received"]]
+        hours = f"{row['seconds_on_a_thread'] / 3600:.1f}"
+        rows.append([row["model"], row["method"], str(row["ranks"]), *(f"{number:.0f}" for number in numbers), hours])
+    return rows, (
+        f"one iteration, or one batch of SNIP; {found['link'] / 1e9:g} GB/s to each process; hours of one CPU thread "
+        f"per process; computed from ``benchmarks/results/sharded.json`` of {found['of']}"
+    )
+
+
+TABLES = {name.__name__: (name, name.__name__) for name in (parallel, sharded, projected)}
