@@ -198,6 +198,38 @@ def test_torchs_encoder_layer_takes_it(training: bool) -> None:
         torch.testing.assert_close(small(x), model.train(training)(x), rtol=1e-12, atol=1e-12)
 
 
+class _Encoded(nn.Module):
+    """Torch's encoder, which makes nested tensors of padded batches in evaluation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        layer = nn.TransformerEncoderLayer(WIDTH, 2, 16, dropout=0.0, batch_first=True)
+        self.into, self.encoder, self.head = nn.Linear(6, WIDTH), nn.TransformerEncoder(layer, 1), nn.Linear(WIDTH, 4)
+
+    def forward(self, x: Tensor, padding: Tensor | None = None) -> Tensor:
+        return self.head(self.encoder(self.into(x), src_key_padding_mask=padding))
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("padded", [False, True])
+def test_torchs_encoder_with_padding_keeps_its_attention(padded: bool) -> None:
+    model, x = _Encoded().double(), torch.randn(3, 5, 6, dtype=torch.float64)
+    emptied(model.encoder.layers[0].self_attn, [0, 1, 2], [0, 2], [0, 1, 2])
+    padding = torch.arange(5).expand(3, 5) >= torch.tensor([[2], [5], [3]])
+    small = prune.shrink(model, (x, padding) if padded else x).eval()
+    assert isinstance(small.encoder.layers[0].self_attn, NarrowAttention) != padded
+    assert ("makes nested tensors of padded batches" in str(small.shrink_report)) == padded
+    model.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(small(x), model(x), rtol=1e-12, atol=1e-12)
+        found, expected = small(x, padding), model(x, padding)
+    there = ~padding
+    torch.testing.assert_close(found[there], expected[there], rtol=1e-12, atol=1e-12)
+    if padded:
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
 def test_what_is_left_is_saved_copied_pruned_and_shrunk_again() -> None:
     model, x = made("no weights")
     small = prune.shrink(model, x).eval()

@@ -125,6 +125,11 @@ def multi_head(tracer: Tracer, call: Operation) -> bool:
         plain = type(module) is nn.MultiheadAttention
         tracer.whole[name] = "it attends to a key of its own" if plain else f"{type(module).__name__} may do more"
         return False
+    if given["key_padding_mask"] is not None and any(
+        isinstance(around, nn.TransformerEncoder) and around.use_nested_tensor for _, around in tracer.modules
+    ):
+        tracer.whole[name] = "nn.TransformerEncoder makes nested tensors of padded batches, which torch's own takes"
+        return False
     query, key, rows = _projected(tracer, weights, inputs)
     value, sums = rows, _sums_to_one(tracer, given)
     unshifted = torch.cat([query, key, rows])

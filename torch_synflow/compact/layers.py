@@ -45,10 +45,16 @@ def weighted(
 ) -> Tensor:
     """The cells of what a weight makes of others; ``seen`` of a weight whose second axis has the source's channels."""
     target = tracer.cells.new(kept.shape[0] * kept.shape[1])
-    frozen = not weight.trained and seen is not None
-    seen = seen.detach().double().cpu() if frozen and seen is not None else None
-    tracer.add(Weighted(source, target, kept, weight.name, frozen, padded, seen))
+    tracer.add(Weighted(source, target, kept, weight.name, seen is not None, padded, seen))
     return _biased(tracer, target, bias)
+
+
+def _seen(source: Tensor, weight: Held, axis: int) -> Tensor | None:
+    """What a frozen weight reads at one place."""
+    if weight.trained:
+        return None
+    places = source.detach().movedim(axis, -1).reshape(-1, source.shape[axis])
+    return places[0].double().cpu() if len(places) else None
 
 
 def linear(tracer: Tracer, call: Operation) -> bool:
@@ -62,7 +68,7 @@ def linear(tracer: Tracer, call: Operation) -> bool:
         return False
     inputs = columns.reshape(-1)
     tracer.index_of(weight, 1, inputs)
-    outputs = weighted(tracer, inputs, held, held.kept[None], bias, source.reshape(-1, source.shape[-1])[0])
+    outputs = weighted(tracer, inputs, held, held.kept[None], bias, _seen(source, held, -1))
     tracer.index_of(weight, 0, outputs)
     tracer.put(call.result, outputs)
     return True
@@ -104,7 +110,7 @@ def convolution(tracer: Tracer, call: Operation) -> bool:
     padding = call.get(4, "padding", 0)
     padded = transposed or any(padding if isinstance(padding, (tuple, list)) else [padding != "valid" and padding])
     outputs = weighted(tracer, inputs, held, kept.reshape(groups, -1, kept.shape[1]), bias,
-                       source[0].flatten(1)[:, 0] if groups == 1 and not transposed else None,
+                       _seen(source, held, 1) if groups == 1 and not transposed else None,
                        padded=padded)  # fmt: skip
     tracer.index_of(weight, 1 if transposed else 0, outputs)
     if groups > 1:

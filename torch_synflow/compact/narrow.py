@@ -128,3 +128,6 @@ def narrow(model: nn.Module, tracer: Tracer, choice: Choice) -> None:
             value_channels=int(rows[left[0]].sum()),
         )  # fmt: skip
         module._qkv_same_embed_dim = False  # nn.TransformerEncoderLayer asks that before it reads the parameters itself
+        for around in model.modules():
+            if isinstance(around, nn.TransformerEncoder) and module in around.modules():
+                around.use_nested_tensor = False  # which torch's own attention alone takes
