@@ -85,6 +85,7 @@ sphinx_gallery_conf = {
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
     "capture_repr": ("_repr_html_",),
+    "copyfile_regex": r"index\.rst",  # the cards of the tutorials
     "download_all_examples": False,
     "remove_config_comments": True,
     "reset_modules": ("matplotlib",),
