@@ -67,7 +67,7 @@ def folds(tracer: Tracer, flags: Flags, once: set[str]) -> dict[int, list[Fold]]
 
 
 def _other_readers(tracer: Tracer, flags: Flags, once: set[str]) -> list[Tensor]:
-    """Cells that something reads beside frozen weights, or that are not always the same."""
+    """Cells that something reads in addition to frozen weights, or that are not always the same."""
     found = [torch.tensor([INPUT]), (flags.used & ~flags.fixed).nonzero()[:, 0]]
     found += [cells for cells, _ in tracer.cells.pins]
     for node in tracer.cells.nodes:
