@@ -47,7 +47,7 @@ def projection(found: dict[str, Any], gathers: dict[str, int]) -> list[dict[str,
     """
     rows = []
     measured_matrix = 4 * found["model"]["width"] ** 2
-    for method, times in gathers.items():
+    for method in dict.fromkeys(row["method"] for row in found["rows"]):
         runs = [row for row in found["rows"] if row["method"] == method]
         weights = runs[0]["of_ranks"][0]["weights"]
         parts = [weights / row["ranks"] for row in runs]
@@ -57,7 +57,7 @@ def projection(found: dict[str, Any], gathers: dict[str, int]) -> list[dict[str,
             alone /= found["model"]["iterations"]
         for model, (size, matrix) in MODELS.items():
             for ranks in RANKS:
-                received = times * GATHERED * size * (ranks - 1) / ranks
+                received = gathers[method] * GATHERED * size * (ranks - 1) / ranks
                 rows.append(
                     {
                         "model": model, "method": method, "ranks": ranks, "bytes_a_weight": slope, "constant": constant,
