@@ -10,8 +10,8 @@ positively homogeneous surrogate:
   constant, and do not centre;
 * gates (squeeze-and-excitation) and attention are divided by their own value or row sum, which is a constant. The main
   flow enters a gate as a constant, so it counts once, and the gate's own weights carry the flow that they gate;
-* embeddings become ones, because embedded values are the network's input; learned positions become zero, and tokens a
-  flow too small to count compared with that of the input.
+* embeddings become ones, because embedded values are the network's input; learned positions become zero, and tokens
+  become a flow that is negligible compared with that of the input.
 
 :func:`register` adds a surrogate for your own operation.
 """

@@ -20,7 +20,7 @@ from torch_synflow.flow.surrogate.call import (
     relu,
 )
 
-#: a token relative to the greatest element of the flow that it is joined to: less than what rounding takes from that
+#: a token relative to the greatest element of the flow that it is joined to: less than its rounding error
 _TOKEN = 2.0**-50
 
 
@@ -62,7 +62,7 @@ def bias_of(call: Call, flow: Tensor, offset: Any) -> Any:
 
 
 def join(call: Call) -> Any:
-    """A concatenation of flows; a constant among them is a token and starts a flow too small to count.
+    """A concatenation of flows; a constant among them is a token and starts a negligibly small flow.
 
     Where a layer reads a token alone, such as the queries of class attention, nothing else arrives there. A softmax,
     which divides by its sum, restores the size.
