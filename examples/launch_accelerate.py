@@ -71,7 +71,8 @@ def main() -> None:
             .mean()
         )
     print(
-        f"rank {accelerator.process_index}: masks {masks}, weights {weights!r}, accuracy {right:.3f}",
+        f"rank {accelerator.process_index}: masks {masks}, "
+        f"weights {weights!r}, accuracy {right:.3f}",
         flush=True,
     )
     accelerator.end_training()

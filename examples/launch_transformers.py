@@ -33,13 +33,15 @@ def main() -> None:
     ]
     torch.manual_seed(0)
     config = ViTConfig(
-        hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128, image_size=8, patch_size=2,
-        num_channels=1, num_labels=10, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+        hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=128, image_size=8, patch_size=2, num_channels=1, num_labels=10,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
     )  # fmt: skip
     model = ViTForImageClassification(config)
     arguments = TrainingArguments(
-        output_dir=tempfile.mkdtemp(), use_cpu=not torch.cuda.is_available(), num_train_epochs=8, learning_rate=2e-3,
-        per_device_train_batch_size=32, save_strategy="no", report_to=[], disable_tqdm=True,
+        output_dir=tempfile.mkdtemp(), use_cpu=not torch.cuda.is_available(),
+        num_train_epochs=8, learning_rate=2e-3, per_device_train_batch_size=32,
+        save_strategy="no", report_to=[], disable_tqdm=True,
     )  # fmt: skip
     trainer = Trainer(model=model, args=arguments, train_dataset=data)
 
@@ -70,7 +72,8 @@ def main() -> None:
             .mean()
         )
     print(
-        f"rank {arguments.process_index}: masks {masks}, weights {weights!r}, accuracy {right:.3f}",
+        f"rank {arguments.process_index}: masks {masks}, "
+        f"weights {weights!r}, accuracy {right:.3f}",
         flush=True,
     )
 

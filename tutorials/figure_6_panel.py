@@ -94,8 +94,8 @@ show(folder / "vgg11.png")
 # after ``plot`` draw them.
 
 choice = (
-    "synflow-6 --pair digits/vgg_small --seeds 1 --log10-compressions 0.5 1 2 --epochs-scale 0.5 "
-    f"--results {folder}/trials"
+    "synflow-6 --pair digits/vgg_small --seeds 1 --log10-compressions 0.5 1 2 "
+    f"--epochs-scale 0.5 --results {folder}/trials"
 )
 benchmarks(f"run {choice} --device cpu")
 benchmarks(f"plot {choice} --out {folder}/digits.png")
