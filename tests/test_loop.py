@@ -208,7 +208,7 @@ def test_the_methods_own_iterations_are_the_default(method: Any, iterations: int
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"sparsity": 0.9}, TypeError, r"unexpected keyword argument 'sparsity'; amount is the fraction to remove"),
+        ({"sparsity": 0.9}, TypeError, r"unexpected keyword argument 'sparsity'; amount is the fraction or the number"),
         ({"densty": 0.9}, TypeError, r"unexpected keyword argument 'densty'$"),
         ({"callback": "print"}, TypeError, r"callback: expected a function callback\(step, report\), got 'print'"),
     ],
@@ -221,7 +221,7 @@ def test_arguments_that_are_none(arguments: Any, error: type[Exception], message
 
 
 def test_sparsity_in_the_place_of_amount_gets_the_hint() -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'sparsity'; amount is the fraction to remove"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sparsity'; amount is the fraction or the number"):
         prune.global_iterative_unstructured(Net(), prune.L1Unstructured, sparsity=0.9)
 
 

@@ -70,7 +70,7 @@ SUMS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     ),
     "what is joined with a constant": (
         lambda x, a, b, c: torch.cat([a[:, :3], torch.ones(1, 1).double()], 1),
-        lambda x, a, b, c: torch.cat([a[:, :3], torch.zeros(1, 1).double()], 1),  # a token, which starts no flow
+        lambda x, a, b, c: torch.cat([a[:, :3], 2.0**-50 * a[:, :3].detach().amax(1, keepdim=True)], 1),  # a token
     ),
     "a bias is no branch": (lambda x, a, b, c: a + 0.5, lambda x, a, b, c: a + 0.5),
 }  # fmt: skip

@@ -58,6 +58,7 @@ class ScaledFlow(Flow):
             top = torch.where((offset.abs() * ~blocked).any(), exponent.clamp(min=0), exponent)
             as_it_is = blocked | (offset == 0)  # zero times an infinite power is none
             args = [_shifted(flow, top), torch.where(as_it_is, offset, times_power(offset, -top))]
+            args[1]._synaptic_bias = True  # type: ignore[attr-defined]
             operands = args if flow is first else args[::-1]
             shifted = Call(call.func, (*operands, *call.args[2:]), call.kwargs, call.trace)
             result = super().run_operation(name, surrogate, shifted)

@@ -23,7 +23,9 @@ def plus_product(names: tuple[str, str], product: Callable[[Tensor, Tensor], Ten
         result = product(*factors)
         result = result if alpha == 1 else result * alpha
         if beta != 0:
-            result = (first if beta == 1 else first * beta) + result
+            offset = first.view_as(first) if beta == 1 else first * beta
+            offset._synaptic_bias = True  # of the product, of whatever shape
+            result = offset + result
         return first.copy_(result) if in_place(call.func) else result
 
     return run

@@ -47,6 +47,8 @@ def bias_of(call: Call, flow: Tensor, offset: Any) -> Any:
     """
     if label_of(offset) is not None or not isinstance(offset, Tensor) or not offset.is_floating_point():
         return offset
+    if getattr(offset, "_synaptic_bias", False):  # found to be one before
+        return offset
     read_as_ones = getattr(offset, "_synaptic_zero", False)  # elsewhere, where it multiplies
     if not (read_as_ones or call.trace.is_given(offset)):
         differs = sum(size > 1 and stride != 0 for size, stride in zip(offset.shape, offset.stride(), strict=True))
