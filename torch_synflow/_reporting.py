@@ -48,7 +48,7 @@ class Report:
         return "".join([_paragraph(self.verdict), shown, *map(_paragraph, self._notes())])
 
     def to_dict(self) -> dict[str, Any]:
-        """All attributes as numbers, strings, lists, dictionaries and ``None``, ready for JSON, loggers and pandas.
+        """All attributes as numbers, strings, lists, dictionaries and ``None``, ready for JSON.
 
         Returns:
             The attributes by name, computed ones such as ``verdict`` included. A number that is not finite is ``None``.
