@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from torch_synflow._torch.views import base_of
+
 #: An output of an operation: the index of the call in the pass, and of the output in what it returned.
 Place = tuple[int, int]
 
@@ -104,11 +106,11 @@ class Trace:
     def note_given(self, constant: Tensor) -> None:
         """Remember a constant that stands for the input, or what it is a view of."""
         if not self.is_given(constant):
-            self.given.append(constant if constant._base is None else constant._base)
+            self.given.append(base_of(constant))
 
     def is_given(self, constant: Tensor) -> bool:
         """Whether the constant, or what it is a view of, has been found to stand for the input."""
-        return any(known is constant or known is constant._base for known in self.given)
+        return any(known is base_of(constant) for known in self.given)
 
     def is_product_by_weights(self, place: Place) -> bool:
         """Whether a tensor is a product by matrices, perhaps of another shape, of which one factor alone is a flow."""
