@@ -156,7 +156,7 @@ def test_attention_with_another_key_stays_whole_and_the_report_says_why(given: d
     emptied(model.attention, [0, 1], [1, 2], [0, 1])
     small = prune.shrink(model, x)
     assert type(small.attention) is nn.MultiheadAttention
-    assert "stays whole, as it attends to a key of its own" in str(small.shrink_report)
+    assert "stays whole, because it attends to a key of its own" in str(small.shrink_report)
 
 
 def test_values_without_weights_stay_where_dropout_or_padding_makes_weights_sum_to_less() -> None:
