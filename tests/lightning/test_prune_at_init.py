@@ -183,7 +183,7 @@ def test_arguments_are_checked_when_it_is_made() -> None:
         (TypeError, "at_step: expected an int", {"at_step": 0.5}),
         (ValueError, "at_step: expected at least 0", {"at_step": -1}),
         (ValueError, "rewind: expected a step before at_step=3, got 3", {"at_step": 3, "rewind": 3}),
-        (ValueError, "keep_weights: expected the step", {"at_step": 3, "keep_weights": True}),
+        (ValueError, "keep_weights: expected rewind, the step", {"at_step": 3, "keep_weights": True}),
         (TypeError, r"parameters\[0\]: expected a \(module, name\) pair", {"parameters": ["weight"]}),
     ):
         with pytest.raises(error, match=message):
