@@ -21,7 +21,7 @@ UNSTABLE = {"custom_function_call", "_orig_mod", "fp32_precision", "NonDynamical
 #: private attributes of torch's objects that the package reads; ``torch_synflow/_torch/__init__.py`` says why
 CONTAINERS = {
     "_parameters", "_buffers", "_modules", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
-    "_pruning_methods",
+    "_pruning_methods", "_tensor_name",
 }  # fmt: skip
 #: of Lightning, which one file reads: the launcher whose processes end with ``fit``
 OF_LIGHTNING = {"torch_synflow/lightning/installed.py": ["part('.strategies.launchers')._MultiProcessingLauncher"]}
@@ -52,14 +52,14 @@ def names_of_torch(tree: ast.AST) -> set[str]:
 
 
 def own_attributes() -> set[str]:
-    """The private attributes, methods and functions that the package itself defines."""
-    found = {"_synaptic_label"}  # of tensors, put there by the flow
+    """The private attributes, methods and functions that the package itself defines; of objects those of ``self``."""
+    found = {"_synaptic_label", "_synaptic_bias"}  # of tensors, put there by the flow
     for node in (node for tree in FILES.values() for node in ast.walk(tree)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found.add(node.name)
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             found.add(node.target.id)
-        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self":
             found.add(node.attr)
     return found
 

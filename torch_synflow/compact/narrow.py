@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from torch_synflow._torch.attention import call_in_encoder_layers
 from torch_synflow.compact.choice import Choice
 from torch_synflow.compact.tracer import Tracer
 
@@ -127,7 +128,7 @@ def narrow(model: nn.Module, tracer: Tracer, choice: Choice) -> None:
             num_heads=len(left), heads_left=(left, len(rows)), query_channels=int(query[left[0]].sum()),
             value_channels=int(rows[left[0]].sum()),
         )  # fmt: skip
-        module._qkv_same_embed_dim = False  # nn.TransformerEncoderLayer asks that before it reads the parameters itself
+        call_in_encoder_layers(module)
         for around in model.modules():
             if isinstance(around, nn.TransformerEncoder) and module in around.modules():
                 around.use_nested_tensor = False  # which torch's own attention alone takes
