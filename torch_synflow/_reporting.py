@@ -75,7 +75,7 @@ class Report:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lines of columns that are as wide as they need to be: the first and the last are flush left, others right.
+    """Format rows in columns. The first and the last column are left-aligned, all others right-aligned.
 
     Example:
         >>> rows = [["conv.weight", "3", ""], ["fc.weight", "10", "empty"]]

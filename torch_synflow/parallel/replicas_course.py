@@ -19,8 +19,8 @@ from torch_synflow.selection.survivors import Survivors
 class ReplicasCourse(Course):
     """The rounds of a call on ranks that hold the same model, as under ``DistributedDataParallel``.
 
-    A method that reads data is scored by all ranks, each with its own, and their sums are added up. Any other is
-    scored by the first rank alone. Masks are always those of the first rank, so they are the same bit for bit.
+    If a method reads data, all ranks score it with their own data, and their sums are added. The first rank alone
+    scores any other method. Masks are always those of the first rank, so they are equal bit for bit.
     """
 
     def __init__(self, meeting: Meeting, rounds: Rounds, entries: Sequence[Entry]) -> None:

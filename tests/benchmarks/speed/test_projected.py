@@ -34,7 +34,7 @@ def test_a_rank_needs_a_constant_and_so_much_for_each_weight_that_it_holds() -> 
 def test_the_file_is_what_follows_from_the_measured_one() -> None:
     found = json.loads((RESULTS / "projected.json").read_text())
     measured = json.loads((RESULTS / "sharded.json").read_text())
-    assert found["of"] == measured["git"], "measured anew: run python -m benchmarks.speed.projected"
+    assert found["of"] == measured["git"], "sharded.json is newer: run python -m benchmarks.speed.projected"
     assert json.loads(json.dumps(projection(measured, found["gathers"]))) == found["rows"]
 
 
