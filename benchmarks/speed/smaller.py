@@ -28,12 +28,16 @@ from tqdm import tqdm
 from benchmarks.arguments import positive
 from benchmarks.origin import RESULTS, device_name, revision, save
 from benchmarks.speed.pruned import AMOUNTS, CLASSES, METHODS, SHOWN, network, pruned
+from benchmarks.sweep import methods
 from benchmarks.sweep.where import default_device
 from torch_synflow import prune
 
 KINDS = ("dense", "masked", "small")
 #: how empty a layer has to be for a sparse format to be tried
 EMPTY = 0.95
+#: networks side by side in the picture, and how methods are drawn
+COLUMNS = 4
+DRAWN = dict(zip(METHODS, (methods.METHODS[key] for key in ("synflow", "balanced", "snip", "magnitude")), strict=True))
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -146,36 +150,56 @@ def measure(
     return row
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """The speed-up of a training step and the parameters that are left, over the amount, a column a network."""
+def draw(timed: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path) -> None:
+    """The speed-up of a training step over the parameters that are left, both against the compression ratio."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    rows = [row for row in rows if "refused" not in row]
     names = [name for name in SHOWN if any(row["network"] == name for row in rows)]
-    if not names:
-        return
-    figure, grid = plt.subplots(2, len(names), figsize=(2.4 * len(names) + 1, 5), squeeze=False, layout="constrained")
-    colours = dict(zip(METHODS, ("#0072B2", "#009E73", "#D55E00", "0.5"), strict=True))
-    for column, name in enumerate(names):
-        grid[0, column].set(title=name, xscale="log", xlim=(7, 1400))
-        grid[1, column].set(xscale="log", yscale="log", xlim=(7, 1400), ylim=(1e-4, 1.5), xlabel="compression ratio")
-        for method, colour in colours.items():
-            line = sorted((r for r in rows if (r["network"], r["method"]) == (name, method)), key=lambda r: r["amount"])
-            x = [1 / (1 - row["amount"]) for row in line]
-            steps = [row["speed_up"]["training_step"] for row in line]
-            errors = [[s["median"] - s["lowest"] for s in steps], [s["highest"] - s["median"] for s in steps]]
-            if line:
-                grid[0, column].errorbar(x, [s["median"] for s in steps], errors, fmt="o-", color=colour, label=method)
-                left = [row["parameters"]["small"] / row["parameters"]["dense"] for row in line]
-                grid[1, column].plot(x, left, "o-", color=colour)
-        grid[0, column].axhline(1, color="0.7", linewidth=1)
-    grid[0, 0].set_ylabel("training step, dense / shrunk")
-    grid[1, 0].set_ylabel("parameters, shrunk / dense")
-    grid[0, 0].legend(fontsize=7)
+    lines = -(-len(names) // COLUMNS)
+    figure, axes = plt.subplots(2 * lines, COLUMNS, figsize=(10, 5 * lines), squeeze=False, layout="constrained")
+    for ax in axes.flat[:]:
+        ax.set_axis_off()
+    for index, name in enumerate(names):
+        line, column = divmod(index, COLUMNS)
+        speed, left = axes[2 * line, column], axes[2 * line + 1, column]
+        for number, (method, drawn) in enumerate(DRAWN.items()):
+            style = {"color": drawn.colour, "marker": drawn.marker, "markersize": 5, "label": drawn.title}
+            # next to each other where methods are equal
+            x = {amount: 1.05 ** (number - 1.5) / (1 - amount) for amount in AMOUNTS}
+            ratios = of_method(timed, name, method, lambda row: row["speed_up"]["training_step"])
+            middles = [ratio["median"] for ratio in ratios.values()]
+            errors = [
+                [ratio["median"] - ratio["lowest"] for ratio in ratios.values()],
+                [ratio["highest"] - ratio["median"] for ratio in ratios.values()],
+            ]
+            speed.errorbar([x[amount] for amount in ratios], middles, errors, linewidth=1, **style)
+            shares = of_method(rows, name, method, lambda row: row["parameters"]["small"] / row["parameters"]["dense"])
+            left.plot([x[amount] for amount in shares], [100 * share for share in shares.values()], **style)
+        for ax in (speed, left):
+            ax.set_axis_on()
+            ax.set(xscale="log", xlim=(7, 1400))
+            ax.grid(alpha=0.3)
+        speed.axhline(1, color="0.5", linewidth=1)
+        speed.set(title=name, ylim=(0, None))
+        left.set(xlabel="compression ratio", yscale="log", ylim=(0.05, 150))
+        if column == 0:
+            speed.set_ylabel("training step, dense / shrunk")
+            left.set_ylabel("parameters left (%)")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False)
     figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def of_method(
+    rows: list[dict[str, Any]], name: str, method: str, value: Callable[[dict[str, Any]], Any]
+) -> dict[float, Any]:
+    """A value of the rows of a network and a method, by amount; rows without a path have none."""
+    kept = [row for row in rows if (row["network"], row["method"]) == (name, method) and "refused" not in row]
+    return {row["amount"]: value(row) for row in sorted(kept, key=lambda row: row["amount"])}
 
 
 def shown(row: dict[str, Any]) -> str:
@@ -210,7 +234,8 @@ def main() -> None:
     parser.add_argument("--device", default=default_device())
     parser.add_argument("--out", type=Path, help="default smaller.json or smaller_untimed.json of the results")
     options = parser.parse_args()
-    options.out = options.out or RESULTS / ("smaller_untimed.json" if options.untimed else "smaller.json")
+    untimed = RESULTS / "smaller_untimed.json"
+    options.out = options.out or (untimed if options.untimed else RESULTS / "smaller.json")
     device = torch.device(options.device)
     rows: list[dict[str, Any]] = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
     keys = ("network", "method", "amount", "compiled", "device")
@@ -231,7 +256,9 @@ def main() -> None:
         tqdm.write(shown(rows[-1]))
         save(options.out, {"rows": rows}, parser.prog, options.device)
     if not options.untimed:
-        draw([row for row in rows if row["compiled"] == options.compiled], options.out.with_suffix(".png"))
+        timed = [row for row in rows if row["compiled"] == options.compiled]
+        sizes = json.loads(untimed.read_text())["rows"] if untimed.exists() else []
+        draw(timed, [*sizes, *timed], options.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

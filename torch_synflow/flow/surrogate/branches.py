@@ -67,7 +67,8 @@ class _Balanced(Flow):
         if len(parts) < 2 or call.get(1, "dim", 0) in (0, -parts[0].dim()) or not all(map(is_flow, parts)):
             super().align_exponents(name, parts, list(range(len(parts))))
             return super().run_operation(name, surrogate, call)
-        shared, call.exponent, _ = _shared(parts, totals=(torch.sum,) * len(parts))
+        factors, call.exponent, _ = _factors(parts, totals=(torch.sum,) * len(parts))
+        shared = [part * factor for part, factor in zip(parts, factors, strict=True)]
         return call.func(shared, *call.args[1:], **call.kwargs)
 
     def total(self, outputs: Any) -> Tensor:
@@ -131,18 +132,19 @@ def _terms(call: Call, first: Tensor, second: Tensor) -> list[Tensor]:
 
 def _sum(branches: Sequence[Tensor], numbers: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor | None, Tensor]:
     """The balanced sum, its exponent if values have one, and the number of branches with flow."""
-    (result, *others), top, living = _shared(branches, numbers)
-    for other in others:
-        result = result + other
+    factors, top, living = _factors(branches, numbers)
+    result = branches[0] * factors[0]
+    for branch, factor in zip(branches[1:], factors[1:], strict=True):
+        result = torch.addcmul(result, branch, factor)
     return result, top, living
 
 
-def _shared(
+def _factors(
     branches: Sequence[Tensor],
     numbers: Sequence[Tensor | None] = (),
     totals: Sequence[Callable[[Tensor], Tensor]] = (),
 ) -> tuple[list[Tensor], Tensor | None, Tensor]:
-    """Branches times their factors, their common exponent if values have one, and the number with flow.
+    """The factors of branches, their common exponent if values have one, and the number with flow.
 
     Args:
         branches: the flows.
@@ -155,7 +157,7 @@ def _shared(
         top = torch.stack([exponent_of(branch) for branch in branches]).amax()
         exponents = tuple(exponent_of(branch) - top for branch in branches)
     *factors, living = branch_factors(*branches, numbers=tuple(numbers), exponents=exponents, totals=totals)
-    return [branch * factor for branch, factor in zip(branches, factors, strict=True)], top, living
+    return factors, top, living
 
 
 def branch_factors(
@@ -181,20 +183,20 @@ def branch_factors(
     with torch.no_grad():
         if totals:
             sums = torch.stack([total(branch) for total, branch in zip(totals, branches, strict=True)])
+        elif len({branch.shape for branch in branches}) == 1:
+            sums = torch.stack([branch.sum() for branch in branches])
         else:
             size = torch.broadcast_shapes(*[branch.shape for branch in branches]).numel()
             sums = torch.stack([_sum_in(branch, size) for branch in branches])
-        living = sums > 0
-        at_top = times_power(sums, torch.stack(exponents)) if exponents else sums
+        whole = (times_power(sums, torch.stack(exponents)) if exponents else sums).sum()
         if any(number is not None for number in numbers):
-            one = sums.new_ones(())
-            shares = living * torch.stack([one if number is None else number for number in numbers])
+            shares = (sums > 0) * torch.stack([sums.new_ones(()) if one is None else one for one in numbers])
             count = shares.sum()
-            factors = shares * (at_top.sum() / count) / sums
+            factors = shares * (whole / count) / sums
         else:
-            count = living.sum(dtype=sums.dtype)
-            factors = at_top.sum() / count / sums
-        return *torch.where(living, factors, 0.0).unbind(), count
+            count = torch.count_nonzero(sums).to(sums.dtype)
+            factors = whole / count / sums
+        return *factors.masked_fill_(sums == 0, 0.0).unbind(), count
 
 
 def _sum_in(branch: Tensor, size: int) -> Tensor:
