@@ -39,7 +39,7 @@ test: $(VENV)/test.installed
 	@echo "== Types"
 	@$(BIN)/mypy
 	@echo "== Tests and examples: some minutes"
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/test.installed
 	@echo "== Slow tests: about half an hour on 2 cores"
