@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from torch_synflow._torch.pytree import tree_flatten, tree_unflatten
-from torch_synflow.scoring.inputs import as_dicts, described, is_list_of_images, note_on_loss, noting
+from torch_synflow.scoring.inputs import as_dicts, described, is_list_of_images
+from torch_synflow.scoring.notes import note_on_loss, noting
 from torch_synflow.scoring.task import Batch, LossFunction
 
 EXPECTED = "expected a batch (inputs, targets), a batch as a mapping, or an iterable of batches such as a DataLoader"

@@ -1,19 +1,15 @@
-"""The inputs of a model, and notes on failed calls."""
+"""The inputs of a model."""
 
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from torch_synflow._torch.classes import Convolution
 from torch_synflow._torch.pytree import tree_leaves, tree_map
-
-Returned = TypeVar("Returned")
 
 
 def as_dicts(tree: Any) -> Any:
@@ -47,11 +43,15 @@ def called_with(model: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], dict[st
 
 def _takes_one(model: nn.Module) -> bool:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in arguments(model)) == 1
+
+
+def arguments(model: nn.Module) -> list[inspect.Parameter]:
+    """The arguments of a model's ``forward``, as far as Python can tell."""
     try:
-        parameters = inspect.signature(model.forward).parameters.values()
+        return list(inspect.signature(model.forward).parameters.values())
     except (TypeError, ValueError):
-        return False
-    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters) == 1
+        return []
 
 
 def one_example(inputs: Any) -> Any:
@@ -125,10 +125,18 @@ def check_example(inputs: Any) -> None:
 
 def _instead(inputs: Any) -> str:
     """What to pass in the place of inputs that hold no tensor."""
+    leaves = tree_leaves(inputs)
     if isinstance(inputs, Iterable) and hasattr(inputs, "dataset"):
         return "pass the inputs of one batch: next(iter(loader))[0]"
-    array = hasattr(inputs, "__array__")
-    return "torch.from_numpy(x) makes one" if array else "pass for example torch.ones(1, 3, 32, 32)"
+    if hasattr(inputs, "__array__"):
+        return "torch.from_numpy(x) makes one"
+    if leaves and all(isinstance(leaf, str) for leaf in leaves):
+        return "pass what a tokenizer returns: tokenizer(text, return_tensors='pt')"
+    if isinstance(inputs, tuple) and inputs and all(isinstance(size, int) for size in inputs):
+        return f"if this is a shape, pass torch.ones{tuple(inputs)}"
+    if isinstance(inputs, list) and leaves and all(isinstance(leaf, (int, float)) for leaf in leaves):
+        return "torch.tensor(x) makes one"
+    return "pass for example torch.ones(1, 3, 32, 32)"
 
 
 def moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
@@ -155,72 +163,3 @@ def described(value: Any) -> str:
         few = [described(part) for part in value[:4]] + ["..."] * (len(value) > 4)
         return f"[{', '.join(few)}]" if isinstance(value, list) else f"({', '.join(few)})"
     return type(value).__name__
-
-
-def noting(note: Callable[[Exception], str], work: Callable[[], Returned]) -> Returned:
-    """The result of ``work``; its errors keep their type and get a note on the cause."""
-    try:
-        return work()
-    except Exception as error:
-        text = note(error)
-        if text and text not in getattr(error, "__notes__", ()):
-            if hasattr(error, "add_note"):
-                error.add_note(text)
-            elif len(error.args) == 1 and isinstance(error.args[0], str):  # before Python 3.11
-                error.args = (f"{error.args[0]}\n{text}",)
-        raise
-
-
-def note_on_call(model: nn.Module, argument: str, given: Any, seen: Any, error: Exception) -> str:
-    """The note on a failed call of a model: its inputs, possible mistakes, and the module that failed."""
-    floating = [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
-    hints = []
-    if isinstance(given, tuple) and len(given) == 2 and all(isinstance(part, Tensor) for part in given):
-        hints.append("a tuple holds the arguments of the model: for a batch (x, y), pass x")
-    if any(leaf.dtype == torch.uint8 and leaf.dim() > 2 for leaf in floating):
-        hints.append("integer images are not converted: pass x.float() / 255")
-    if isinstance(given, Tensor) and given.dim() in (1, 3):
-        hints.append("the first dimension is the batch: if this is one example, pass x[None]")
-    elif isinstance(given, Tensor):
-        hints += _wrong_channels(model, given)
-    if isinstance(given, Mapping):
-        hints.append("a mapping holds keyword arguments: if the argument is itself a mapping d, pass (d,)")
-    said = f"{argument}: the model was called with {described(seen)}, made from {described(given)}"
-    return "; ".join([said, *hints, *_where(model, error)])
-
-
-def _where(model: nn.Module, error: Exception) -> list[str]:
-    """The innermost module that was running when an error was raised, if it is not the model itself."""
-    names = {id(module): name for name, module in model.named_modules()}
-    running = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    inside = [module for module in running if names.get(id(module))]
-    return [f"it failed in module {names[id(inside[-1])]!r} ({type(inside[-1]).__name__})"] if inside else []
-
-
-def _wrong_channels(model: nn.Module, given: Tensor) -> list[str]:
-    """The size that the first convolution or linear layer takes, if the input has a different one."""
-    for name, module in model.named_modules():
-        if isinstance(module, Convolution) or type(module) is nn.Linear:
-            dim, takes = (1, module.in_channels) if isinstance(module, Convolution) else (-1, module.in_features)
-            if given.dim() < 2 or given.shape[dim] == takes:
-                return []
-            return [f"the first layer, {name!r}, takes {takes} in dimension {dim}, got {given.shape[dim]}"]
-    return []
-
-
-def note_on_loss(outputs: Any, targets: Any) -> str:
-    """The note on a failed loss: its arguments, and possible mistakes."""
-    hints = []
-    if isinstance(outputs, Tensor) and isinstance(targets, Tensor) and outputs.dim() > 1:
-        if targets.is_floating_point() and targets.dim() < outputs.dim():
-            hints.append("classes are integers: targets.long()")
-        elif len(targets) != len(outputs):
-            hints.append(f"expected a target for each of {len(outputs)} examples, got {len(targets)}")
-        elif targets.numel() and not targets.is_floating_point() and targets.dim() <= outputs.dim():
-            low, high = int(targets.min()), int(targets.max())
-            if targets.dim() == outputs.dim() == 2 and targets.shape[1] == 1:
-                hints.append("classes are one number per example: targets.squeeze(1)")
-            elif targets.dim() < outputs.dim() and (low < 0 or high >= outputs.shape[1]):
-                hints.append(f"expected classes from 0 to {outputs.shape[1] - 1}, got {low} to {high}")
-    said = f"loss_fn: called with outputs {described(outputs)} and targets {described(targets)}"
-    return "; ".join([said, *hints])

@@ -19,7 +19,8 @@ from torch_synflow.model.prunable import refuse_sharded
 from torch_synflow.model.randomness import Draws
 from torch_synflow.scoring.data import loss_of_batch
 from torch_synflow.scoring.gradients import as_leaves, as_scalar, gradients, mean_over_examples
-from torch_synflow.scoring.inputs import as_dicts, called_with, moved, note_on_call, noting
+from torch_synflow.scoring.inputs import as_dicts, called_with, moved
+from torch_synflow.scoring.notes import note_on_call, noting
 from torch_synflow.scoring.outputs import CountedOutputs
 from torch_synflow.scoring.precision import materialised, widened
 from torch_synflow.scoring.second_derivatives import TwiceDifferentiable, without_second_derivative
