@@ -2,14 +2,14 @@
 Two processes with accelerate
 =============================
 
-``prepare`` first, then prune: the process group is there by then, so one call prunes on all ranks together, each with a
-batch of its own. The parameters stay the same objects, which the prepared optimizer goes on training. Run it by
+Call ``prepare`` first, then prune. ``prepare`` starts the process group, so one call prunes on all ranks together, each
+with its own batch. The parameters stay the same objects, so the prepared optimizer keeps training them. Run it with
 
 .. code-block:: sh
 
    accelerate launch --multi_gpu --num_processes 2 examples/launch_accelerate.py
 
-Without GPUs the same command starts two processes on the CPU, as the script asks accelerate for it.
+Without GPUs, the same command starts two processes on the CPU, because the script passes ``cpu=True`` to accelerate.
 """
 
 import torch

@@ -2,8 +2,8 @@
 Two processes with torchrun
 ===========================
 
-Every rank reads its own part of the data. Under an initialised process group one call prunes on all ranks together:
-SNIP's gradient is that of all their data, and all end with the same masks. Run it by
+Each rank reads its own part of the data. If a process group is initialised, one call prunes on all ranks together.
+SNIP's gradient is the mean over the data of all ranks, and all ranks get the same masks. Run it with
 
 .. code-block:: sh
 

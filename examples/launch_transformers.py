@@ -2,8 +2,8 @@
 Two processes with transformers.Trainer
 =======================================
 
-The ``Trainer`` sets up the process group when it is made. Prune after that and before ``train``: all ranks prune
-together, each with a batch of its own, by the loss that the model computes itself. Run it by
+The ``Trainer`` sets up the process group when it is created. Prune after that and before ``train``. All ranks prune
+together, each with its own batch, using the loss that the model computes. Run it with
 
 .. code-block:: sh
 

@@ -23,7 +23,7 @@ model = nn.Sequential(
 inputs, targets = torch.randn(20, 3, 16, 16), torch.arange(20) % 10
 
 # %%
-# SynFlow's scalar, and the cross entropy of a batch. Each dot is a hidden neuron.
+# The panels show SynFlow's scalar and the cross entropy of a batch. Each dot is a hidden neuron.
 
 synflow = diagnostics.conservation(model, inputs)
 loss = diagnostics.conservation(
@@ -40,7 +40,7 @@ plt.show()
 print(loss)
 
 # %%
-# Theorem 2: what crosses any cut of the network is the same. Here at the weights of each layer, biases counted.
+# Theorem 2: every cut of the network has the same total. The code checks the weights of each layer, with the biases.
 
 for layer in ("0", "4", "9", "11"):
     cut = loss.cut([layer])
@@ -48,8 +48,8 @@ for layer in ("0", "4", "9", "11"):
     assert cut.error < 1e-9
 
 # %%
-# A consequence, and the reason why scoring once empties the largest layer: the average score of a layer is in
-# inverse proportion to its size. The dotted line is exact proportion.
+# The average score of a layer is therefore inversely proportional to its size, so scoring once empties the largest
+# layer. The dotted line shows exact proportion.
 
 chain = nn.Sequential(
     *[

@@ -2,9 +2,9 @@
 Does it matter which weights? Shuffling on digits
 =================================================
 
-Frankle et al. 2021 (section 5) shuffle the masks within each layer: if accuracy stays, the method has found how much
-to keep of each layer, not which weights. Here on scikit-learn's handwritten digits, with SNIP, a small network and a
-few epochs, so the picture is that of this network and no more.
+Frankle et al. 2021 (section 5) shuffle the masks within each layer. If accuracy stays the same, only the number of
+weights in each layer matters, not the choice of weights. This example repeats the test with SNIP on scikit-learn's
+handwritten digits, with a small network and a few epochs. The result does not carry over to other networks.
 """
 
 import copy
@@ -42,7 +42,7 @@ def trained(model, seed, epochs=12):
 
 
 # %%
-# SNIP at four densities; then the same masks shuffled within their layers, and the same masks on new weights.
+# SNIP prunes to four densities. The same masks are then shuffled within their layers, or put on new weights.
 
 densities = [0.3, 0.1, 0.05, 0.02]
 batch = (images[train[:100]], labels[train[:100]])
@@ -94,9 +94,9 @@ for name, values in accuracy.items():
     print(f"{name:<12}", *(f"{value:6.1f}" for value in values))
 
 # %%
-# At a third of the weights none of this matters here, as in the paper. At the lowest density shuffling does harm, as
-# appendix K.2 of the paper reports of a fully connected network on MNIST: some pixels are always black, so it
-# matters which inputs are left. New weights change little, and random pruning of the whole network is worst.
+# At a density of 0.3, the choice of weights does not matter here, as in the paper. At the lowest density, shuffling
+# does harm, as appendix K.2 of the paper reports for a fully connected network on MNIST. Some pixels are always black,
+# so the choice of inputs matters. New weights change little, and random pruning of the whole network is worst.
 
 assert accuracy["SNIP"][0] - accuracy["shuffled"][0] < 3
 assert accuracy["SNIP"][0] - accuracy["new weights"][0] < 3

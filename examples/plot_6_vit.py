@@ -27,8 +27,8 @@ vit = VisionTransformer(
 x = torch.rand(2, 3, 32, 32)
 
 # %%
-# torchvision starts the head at zero, where no path would lead to an output: it counts as ones, and a warning says
-# so.
+# torchvision initialises the head with zeros, so no path would lead to an output. SynFlow counts such a layer as ones,
+# and issues a warning.
 
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -36,9 +36,8 @@ with warnings.catch_warnings(record=True) as caught:
 print(*(warning.message for warning in caught), sep="\n")
 
 # %%
-# What flows through each layer, over what flows through the head, which all of it passes. Attention and MLP are
-# branches of a residual stream, so each carries a part, and biases and the class token add to what the patches
-# bring.
+# The plot shows the flow through each layer relative to the flow through the head, which receives all of it. Attention
+# and MLP are branches of a residual stream, so each carries a part. Biases add flow on the way.
 
 names = {module: name for name, module in vit.named_modules()}
 flows = {names[module]: float(score.sum()) for (module, _), score in scores.items()}
@@ -50,10 +49,10 @@ axes.set(xlabel="flow through the layer / flow through the head")
 plt.show()
 
 # %%
-# Queries, keys and values are one projection, ``in_proj_weight``, and each third of it carries what its block does.
+# Queries, keys and values share one projection, ``in_proj_weight``, and each third of it carries the flow of its block.
 # ``prunable_parameters`` leaves out attention's output projections, which ``nn.MultiheadAttention`` reads without
-# calling a module. Where SynFlow has to choose it empties branches rather than the stream: at higher amounts the later
-# MLPs go whole. ``prune.BalancedSynFlow`` keeps them.
+# calling a module. SynFlow empties branches before the stream: at higher amounts, the later MLPs lose all weights.
+# ``prune.BalancedSynFlow`` keeps them.
 
 params = prune.prunable_parameters(vit, example_inputs=x)
 with warnings.catch_warnings():

@@ -86,7 +86,7 @@ print(f"accuracy after training: {accuracy(model):.2f}; chance is 0.10")
 # The diagnosis
 # -------------
 #
-# ``trainability`` says whether the input reaches the outputs, and where it stops.
+# ``trainability`` reports whether the input reaches the outputs, and otherwise where it stops.
 
 print(diagnostics.trainability(model, x))
 
@@ -100,9 +100,9 @@ print(diagnostics.effective_sparsity(model, x))
 # Why
 # ---
 #
-# Methods that score once give each layer an average score that is inversely proportional to its size
-# (:doc:`/theory`). The largest layer is emptied first, while others keep weights: this is layer collapse. The picture
-# shows densities of the layers, one line per compression ratio, without training. A cross marks an empty layer.
+# Methods that score once give each layer an average score that is inversely proportional to its size (:doc:`/theory`).
+# The largest layer becomes empty first, while others keep weights. This is layer collapse. The picture shows the
+# densities of the layers before training, with one line per compression ratio. A cross marks an empty layer.
 
 methods = {
     "random": (prune.RandomUnstructured, {}),
@@ -187,8 +187,8 @@ for name in ("magnitude", "SynFlow"):
     print(f"{name}: {limits[name].verdict}")
 
 # %%
-# In your own code, turn the warning into an error: nothing is pruned then. Or check before you train with
-# ``diagnostics.warn_if_untrainable(model, x)``. Next: :doc:`/diagnostics` has the other checks.
+# In your own code, turn the warning into an error, and the call leaves the model unpruned. Or check before you train
+# with ``diagnostics.warn_if_untrainable(model, x)``. Next: :doc:`/diagnostics` has the other checks.
 
 assert report.empty_layers
 assert results["SNIP, as above"] == (False, results["SNIP, as above"][1])

@@ -41,9 +41,9 @@ def benchmarks(command):
 # How long does it take?
 # ----------------------
 #
-# The panel is five methods at 16 compression ratios and the unpruned network: 81 trials of 160 epochs. Every result in
-# ``benchmarks/results/trials`` holds the seconds that it took, so the time can be read from trials of the same network
-# that were run for fewer epochs.
+# The panel has five methods at 16 compression ratios and the unpruned network: 81 trials of 160 epochs. Every result in
+# ``benchmarks/results/trials`` holds the seconds that it took. Shorter trials of the same network therefore give an
+# estimate.
 
 lines = (RESULTS / "trials" / "synflow-1.jsonl").read_text().splitlines()
 short = [record for record in map(json.loads, lines)
@@ -64,7 +64,7 @@ print(f"81 trials of 160 epochs would take {days:.0f} days there")
 # -------------------
 #
 # These are the trials above: 2 of 160 epochs, one seed, three compression ratios. To run them yourself, replace
-# ``plot`` by ``run`` and add ``--download``.
+# ``plot`` with ``run`` and add ``--download``.
 
 benchmarks(
     "plot synflow-6 --pair cifar10/vgg11_bn --seeds 1 --precision bfloat16 "

@@ -95,15 +95,15 @@ print(f"accuracy {right:.3f}")
 # Lightning's own callback
 # ------------------------
 #
-# ``ModelPruning`` of Lightning prunes after each epoch. It takes a class and no model. ``bind`` makes a class that
-# carries its model, so the callback ranks SynFlow's scores of the network as it stands each time it prunes. Half of
-# what is left goes after each of four epochs.
+# Lightning's ``ModelPruning`` prunes after each epoch. It takes a class but no model. ``bind`` makes a class that
+# carries its model, so the callback ranks SynFlow's current scores each time that it prunes. Here it removes half of
+# the remaining weights after each of four epochs.
 
 from lightning.pytorch.callbacks import ModelPruning
 
 
 class Densities(lightning.Callback):
-    """Notes what is kept after each epoch."""
+    """Records the number of weights that are kept after each epoch."""
 
     def __init__(self):
         self.kept = []

@@ -2,8 +2,9 @@
 A criterion of your own
 =======================
 
-A pruning method is one function from a network to scores, and higher means keep. This tutorial writes one: SynFlow's
-idea on real data, how much of the outputs' power flows through a weight, without a loss and without labels.
+A pruning method is a function from a network to scores. Higher means keep. This tutorial writes one that applies
+SynFlow's idea to real data: it scores each weight by the power of the outputs that flows through it, without a loss or
+labels.
 
 .. code-block:: sh
 
@@ -20,9 +21,9 @@ from torch_synflow import prune
 # The class
 # ---------
 #
-# ``needs`` says which arguments a call must have, and ``iterations`` how often the weights that are left are scored
-# again. ``saliency`` returns a tensor of scores for each weight. ``network`` runs the model at other weights and
-# differentiates it.
+# ``needs`` names the arguments that a call requires. ``iterations`` is the number of rounds, each of which scores the
+# remaining weights again. ``saliency`` returns a tensor of scores for each weight. ``network`` runs the model at other
+# weights and differentiates it.
 
 
 class OutputPower(prune.SaliencyUnstructured):
@@ -45,8 +46,8 @@ class OutputPower(prune.SaliencyUnstructured):
 # Prune with it
 # -------------
 #
-# Everything else comes with the base class: exact counts, iterations, binding, errors that name a layer, and a model
-# that stays unchanged if anything fails.
+# The base class provides the rest: exact counts, iterations, ``bind``, errors that name a layer, and a model that stays
+# unchanged if anything fails.
 
 torch.manual_seed(0)
 model = nn.Sequential(
@@ -74,7 +75,7 @@ plt.show()
 # Test it
 # -------
 #
-# The scores are what the formula says: compare with autograd, on a model that is not pruned.
+# Compare the scores with autograd, on a model that is not pruned.
 
 dense = nn.Sequential(nn.Linear(20, 8), nn.Tanh(), nn.Linear(8, 4))
 scores = OutputPower.scores(dense, example_inputs=x)
@@ -84,8 +85,9 @@ expected = (gradient * dense[0].weight).detach().abs()
 torch.testing.assert_close(
     scores[dense[0], "weight"].as_subclass(torch.Tensor), expected
 )
+
 # %%
-# If your criterion is the saliency of a loss, you need no class: pass the loss as ``loss_fn`` of
+# If your criterion is the saliency of a loss, you do not need a class. Pass the loss as ``loss_fn`` to
 # ``prune.SynapticSaliency``. Next: :doc:`/methods` has methods that read data, and :doc:`/adding` lists what a method
 # receives and what it may set.
 

@@ -37,7 +37,7 @@ print(f"{len(params)} layers, the first one is {params[0][0]}")
 # Prune
 # -----
 #
-# Two methods, each on the same weights. EdgeNeXt has a shortcut around every block. SynFlow empties layers that a
+# Compare two methods on the same weights. EdgeNeXt has a shortcut around every block. SynFlow empties layers that a
 # shortcut bypasses, and a warning names them. ``BalancedSynFlow`` gives every branch its share and keeps them.
 
 import copy
@@ -63,7 +63,7 @@ for name, network, method in (
             print("  warning:", str(warning.message)[:70], "...")
 
 # %%
-# The densities of the layers, from input to output.
+# The plot shows the densities of the layers, from input to output.
 
 figure, axes = plt.subplots(2, figsize=(9, 7), sharex=True, layout="constrained")
 for ax, (name, report) in zip(axes, reports.items()):
@@ -95,7 +95,7 @@ for _ in range(10):
 print(f"loss of a batch of random images: {losses[0]:.2f}, then {losses[-1]:.2f}")
 
 # %%
-# Next: :doc:`/networks` has a table of the timm families that were tried, and what does not work.
+# Next: :doc:`/networks` has a table of the timm families that were tried, and the limits.
 
 assert reports["SynFlow"].empty_layers
 assert not reports["BalancedSynFlow"].empty_layers
