@@ -173,7 +173,7 @@ def emptied(model: nn.Module, seed: int, part: float = 0.4) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     pairs = [(module, name) for module, name in prune.prunable_parameters(model)]
     pairs += [
-        (module, name)
+        (module, name.removesuffix("_orig"))
         for module in model.modules()
         if isinstance(module, nn.LSTM)
         for name, _ in list(module.named_parameters())
@@ -193,11 +193,11 @@ def emptied(model: nn.Module, seed: int, part: float = 0.4) -> nn.Module:
     return model
 
 
-def made(name: str, seed: int = 0, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Tensor]:
+def made(name: str, seed: int = 0, dtype: torch.dtype = torch.float64, part: float = 0.4) -> tuple[nn.Module, Tensor]:
     """A pruned network of the table, and an input of six examples."""
     torch.manual_seed(seed)
     build, inputs = NETS[name]
     model = build().to(dtype)
     x = inputs()
-    emptied(model, seed)
+    emptied(model, seed, part)
     return model, x.to(dtype) if x.is_floating_point() else x

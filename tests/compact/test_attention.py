@@ -125,7 +125,7 @@ def test_a_head_whose_values_are_biases_passes_them_on() -> None:
     assert len(small.attention.in_proj_bias) == 2 * (2 * 3 + 3) + WIDTH - 2 * 3
     assert small.attention.out_proj.weight.shape == (WIDTH, WIDTH)
     notes = next(layer.notes for layer in small.shrink_report.layers if layer.name == "attention")
-    assert "2 of 3 heads, with 3 of 4 channels of queries and 3 of values" in notes
+    assert "2 of 3 heads, with 3 of 4 channels of queries and 3 of 4 of values" in notes
     assert "6 values pass on a constant, attention.in_proj_bias, that is trained" in notes
     assert "6 stay so that all heads have the same number of channels" in notes
 

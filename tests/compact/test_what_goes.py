@@ -155,6 +155,24 @@ def test_channels_stay_where_code_has_their_number_and_others_go() -> None:
     assert "view in the model keeps" in str(small.shrink_report)
 
 
+class _AttentionFirst(_WidthInCode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(3, 3, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.attention(x, x, x)[0])
+
+
+def test_they_are_found_behind_a_module_that_runs_other_operations_once_it_is_smaller() -> None:
+    model = _AttentionFirst()
+    prune.custom_from_mask(model.attention, "in_proj_weight", torch.tensor([1, 0, 0] * 3)[:, None].expand(9, 3))
+    keep(model.second, columns=[0, 1])
+    small = prune.shrink(model, torch.rand(2, 4, 3))
+    assert (small.attention.num_heads, small.first.out_features) == (1, 6)
+    assert small.shrink_report.notes[0].startswith("view in the model keeps its channels")
+
+
 class _InTraining(nn.Module):
     """A channel that only the second output reads, which there is in training alone."""
 

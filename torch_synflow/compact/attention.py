@@ -12,6 +12,7 @@ from torch_synflow._torch.signatures import attention_arguments
 from torch_synflow.compact.cells import INPUT
 from torch_synflow.compact.held import Heads, Held
 from torch_synflow.compact.layers import shift, weighted
+from torch_synflow.compact.narrow import NarrowAttention
 from torch_synflow.compact.nodes import Derivation, Flags, Weighted
 from torch_synflow.compact.tracer import Operation, Rule, Tracer
 
@@ -113,14 +114,6 @@ def multi_head(tracer: Tracer, call: Operation) -> bool:
     """The call of ``nn.MultiheadAttention``: heads can be removed, and equally many channels of the other heads."""
     name, module = tracer.modules[-1] if tracer.modules else ("", None)
     given = attention_arguments(call.args, call.kwargs)
-    apart = [given[f"{part}_proj_weight"] for part in ("q", "k", "v")]
-    weights = _held(tracer, apart if given["use_separate_proj_weight"] else [given["in_proj_weight"]])
-    inputs = [_columns(tracer, given[part]) for part in ("query", "key", "value")]
-    biases = [] if given["in_proj_bias"] is None else _held(tracer, [given["in_proj_bias"]])
-    out = _held(tracer, [given["out_proj_weight"]])
-    if weights is None or biases is None or out is None:
-        tracer.whole[name] = "its weights are computed"
-        return False
     if type(module) is not nn.MultiheadAttention or given["bias_k"] is not None or given["add_zero_attn"]:
         plain = type(module) is nn.MultiheadAttention
         tracer.whole[name] = "it attends to a key of its own" if plain else f"{type(module).__name__} may do more"
@@ -130,13 +123,38 @@ def multi_head(tracer: Tracer, call: Operation) -> bool:
     ):
         tracer.whole[name] = "nn.TransformerEncoder makes nested tensors of padded batches, which torch's own takes"
         return False
-    query, key, rows = _projected(tracer, weights, inputs)
-    value, sums = rows, _sums_to_one(tracer, given)
-    unshifted = torch.cat([query, key, rows])
+    return _with_projections(tracer, call, given, [module.embed_dim] * 3)
+
+
+def narrow_attention(tracer: Tracer, call: Operation) -> bool:
+    """The same in a module that is narrow already, where values without weights lie behind the others."""
+    module = tracer.modules[-1][1]
+    assert isinstance(module, NarrowAttention)
+    return _with_projections(tracer, call, module.arguments(*call.args, **call.kwargs), module.sizes())
+
+
+def _with_projections(tracer: Tracer, call: Operation, given: dict[str, Any], sizes: list[int]) -> bool:
+    """Attention with these numbers of queries, keys and values; further columns of the output read a bias alone."""
+    apart = [given[f"{part}_proj_weight"] for part in ("q", "k", "v")]
+    weights = _held(tracer, apart if given["use_separate_proj_weight"] else [given["in_proj_weight"]])
+    inputs = [_columns(tracer, given[part]) for part in ("query", "key", "value")]
+    biases = [] if given["in_proj_bias"] is None else _held(tracer, [given["in_proj_bias"]])
+    out = _held(tracer, [given["out_proj_weight"]])
+    if weights is None or biases is None or out is None:
+        tracer.whole[tracer.module] = "its weights are computed"
+        return False
+    query, key, rows = _projected(tracer, weights, inputs, sizes)
+    alone = tracer.cells.new(out[0].tensor.shape[1] - sizes[2])
+    tracer.cells.always_zero(alone)
+    value, passed, sums = rows, alone, _sums_to_one(tracer, given)
+    unshifted = torch.cat([query, key, rows, alone])
     if biases:
-        first, value = _shifted(tracer, query, biases[0], 0), _shifted(tracer, rows, biases[0], 2)
+        first = _shifted(tracer, query, biases[0], 0)
+        value, passed = (
+            _shifted(tracer, cells, biases[0], begin) for cells, begin in ((rows, 2 * sizes[0]), (alone, sum(sizes)))
+        )
         tracer.cells.tie(query, first)
-        tracer.index_of(biases[0].tensor, 0, torch.cat([first, key, value]))
+        tracer.index_of(biases[0].tensor, 0, torch.cat([first, key, value, passed]))
         query = first
     target = tracer.cells.new(len(value))
     for one, other in ((query, key), (value, target), *([] if sums else [(rows, value)])):
@@ -145,14 +163,15 @@ def multi_head(tracer: Tracer, call: Operation) -> bool:
         cells.view(given["num_heads"], -1) for cells in (query, key, rows, value, target)
     )
     tracer.add(ProjectedAttention(query, key, rows, value, by_head, sums))
-    outputs = weighted(tracer, target, out[0], out[0].kept[None], given["out_proj_bias"])
-    for axis, cells in enumerate((outputs, target)):
+    columns = torch.cat([target, passed])
+    outputs = weighted(tracer, columns, out[0], out[0].kept[None], given["out_proj_bias"])
+    for axis, cells in enumerate((outputs, columns)):
         tracer.index_of(out[0].tensor, axis, cells)
-    for held, axis, cells in (*((bias, 0, unshifted) for bias in biases), (out[0], 1, rows.reshape(-1))):
+    for held, axis, cells in (*((bias, 0, unshifted) for bias in biases), (out[0], 1, unshifted[-len(columns) :])):
         held.behind[axis] = cells
     result, attention_weights = call.result
     tracer.put(result, outputs)
-    heads = Heads(name, query, rows, value)
+    heads = Heads(tracer.module, query, rows, value)
     if attention_weights is not None:
         heads.weights = tracer.cells.new(1)
         tracer.cells.follow_input(heads.weights)
@@ -184,18 +203,17 @@ def _sums_to_one(tracer: Tracer, given: dict[str, Any]) -> bool:
     return bool((tracer.of(mask) != INPUT).all()) and bool(allowed.any(-1).all())
 
 
-def _projected(tracer: Tracer, weights: list[Held], inputs: list[Tensor]) -> list[Tensor]:
+def _projected(tracer: Tracer, weights: list[Held], inputs: list[Tensor], sizes: list[int]) -> list[Tensor]:
     """The cells of queries, keys and values before their biases."""
-    size = sum(len(held.tensor) for held in weights) // 3
-    rows = tracer.cells.new(3 * size)
-    parts = list(rows.split(size))
+    rows = tracer.cells.new(sum(sizes))
+    parts = list(rows.split(sizes))
+    one = weights[0]
     if len(weights) == 1 and all(torch.equal(inputs[0], source) for source in inputs):
-        tracer.add(Weighted(inputs[0], rows, weights[0].kept[None], weights[0].name))
+        tracer.add(Weighted(inputs[0], rows, one.kept[None], one.name))
     else:
+        kept = one.kept.split(sizes) if len(weights) == 1 else [held.kept for held in weights]
         for place, (source, part) in enumerate(zip(inputs, parts, strict=True)):
-            held = weights[place % len(weights)]
-            kept = held.kept if len(weights) == 3 else held.kept[place * size : (place + 1) * size]
-            tracer.add(Weighted(source, part, kept[None], held.name))
+            tracer.add(Weighted(source, part, kept[place][None], weights[place % len(weights)].name))
     for place, source in enumerate(inputs):
         tracer.index_of(weights[place % len(weights)].tensor, 1, source)
     for held, cells in zip(weights, [rows] if len(weights) == 1 else parts, strict=True):
@@ -203,13 +221,15 @@ def _projected(tracer: Tracer, weights: list[Held], inputs: list[Tensor]) -> lis
     return parts
 
 
-def _shifted(tracer: Tracer, cells: Tensor, bias: Held, part: int) -> Tensor:
+def _shifted(tracer: Tracer, cells: Tensor, bias: Held, begin: int) -> Tensor:
+    """The cells behind the part of a bias that begins there."""
     target = tracer.cells.new(len(cells))
-    shift(tracer, cells, target, bias, slice(part * len(cells), (part + 1) * len(cells)))
+    shift(tracer, cells, target, bias, slice(begin, begin + len(cells)))
     return target
 
 
 RULES: dict[str, Rule] = {
     "scaled_dot_product_attention": scaled_dot_product,
     "multi_head_attention_forward": multi_head,
+    "narrow_attention": narrow_attention,
 }

@@ -170,12 +170,12 @@ def _of_heads(heads: Heads, choice: Choice, constant: dict[int, str]) -> list[st
     query, rows, value = (~choice.removed[cells] for cells in (heads.query, heads.rows, heads.value))
     if bool(query.all()) and bool(rows.all()):
         return []
-    left, channels = int(rows.any(1).sum()), rows.shape[1]
-    widths = [int(kept.sum(1).max()) for kept in (query, rows)]
+    left = int(rows.any(1).sum())
+    queries, values = (f"{int(kept.sum(1).max())} of {kept.shape[1]}" for kept in (query, rows))
     passed = heads.value[value & ~rows]
     labels = Counter(constant[one] for one in choice.classes[passed].tolist() if one in constant)
     return [
-        f"{left} of {len(rows)} heads, with {widths[0]} of {channels} channels of queries and {widths[1]} of values",
+        f"{left} of {len(rows)} heads, with {queries} channels of queries and {values} of values",
         *(f"{count} values pass on a constant, {label}" for label, count in labels.items()),
     ]
 

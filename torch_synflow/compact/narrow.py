@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import wrap_torch_function
 
 from torch_synflow._torch.attention import call_in_encoder_layers
 from torch_synflow.compact.choice import Choice
@@ -71,21 +76,33 @@ class NarrowAttention(nn.MultiheadAttention):
             return output.squeeze(0), None if weights is None else weights.squeeze(0)
         return output if self.batch_first else output.transpose(0, 1), weights
 
-    def _sizes(self) -> list[int]:
+    def arguments(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Those of a call, with what ``multi_head_attention_forward`` would be given besides."""
+        given = inspect.signature(NarrowAttention.forward).bind(self, *args, **kwargs)
+        given.apply_defaults()
+        own = ("num_heads", "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias")
+        return {
+            **given.arguments, **{name: getattr(self, name) for name in own}, "dropout_p": self.dropout,
+            "use_separate_proj_weight": self.in_proj_weight is None, "out_proj_weight": self.out_proj.weight,
+            "out_proj_bias": self.out_proj.bias,
+        }  # fmt: skip
+
+    def sizes(self) -> list[int]:
+        """The numbers of queries, keys and values of all heads together."""
         queries = self.num_heads * self.query_channels
         return [queries, queries, self.num_heads * self.value_channels]
 
     def _weights(self) -> tuple[Tensor, ...]:
         if self.in_proj_weight is None:
             return self.q_proj_weight, self.k_proj_weight, self.v_proj_weight
-        found: tuple[Tensor, ...] = self.in_proj_weight.split(self._sizes())
+        found: tuple[Tensor, ...] = self.in_proj_weight.split(self.sizes())
         return found
 
     def _biases(self) -> tuple[tuple[Tensor | None, ...], Tensor | None]:
         """Those of queries, keys and values, and the values that are a bias alone."""
         if self.in_proj_bias is None:
             return (None, None, None), None
-        sizes = self._sizes()
+        sizes = self.sizes()
         *biases, constant = self.in_proj_bias.split([*sizes, len(self.in_proj_bias) - sum(sizes)])
         return tuple(biases), constant
 
@@ -114,6 +131,21 @@ def _added(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros_like(mask, dtype=dtype).masked_fill(mask, float("-inf"))
 
 
+def as_one_operation(model: nn.Module) -> None:
+    """Have modes see a call of a narrow attention of a copy as one operation, as they see that of torch's own."""
+    for module in model.modules():
+        if isinstance(module, NarrowAttention):
+            vars(module)["forward"] = _one_operation(module.forward)
+
+
+def _one_operation(forward: Callable[..., Any]) -> Callable[..., Any]:
+    @wrap_torch_function(lambda *args, **kwargs: (*args, *kwargs.values()))
+    def narrow_attention(*args: Any, **kwargs: Any) -> Any:
+        return forward(*args, **kwargs)
+
+    return narrow_attention
+
+
 def narrow(model: nn.Module, tracer: Tracer, choice: Choice) -> None:
     """Have each ``nn.MultiheadAttention`` that lost channels compute with those that are left."""
     for heads in {heads.name: heads for heads in tracer.attentions}.values():
@@ -123,10 +155,11 @@ def narrow(model: nn.Module, tracer: Tracer, choice: Choice) -> None:
         module = model.get_submodule(heads.name)
         assert isinstance(module, nn.MultiheadAttention)
         left = rows.any(1).nonzero()[:, 0].tolist()
+        before = module.heads_left if isinstance(module, NarrowAttention) else (list(range(len(rows))), len(rows))
         module.__class__ = NarrowAttention
         vars(module).update(
-            num_heads=len(left), heads_left=(left, len(rows)), query_channels=int(query[left[0]].sum()),
-            value_channels=int(rows[left[0]].sum()),
+            num_heads=len(left), heads_left=([before[0][head] for head in left], before[1]),
+            query_channels=int(query[left[0]].sum()), value_channels=int(rows[left[0]].sum()),
         )  # fmt: skip
         call_in_encoder_layers(module)
         for around in model.modules():

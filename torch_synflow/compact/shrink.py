@@ -15,7 +15,7 @@ from torch_synflow.compact.constants import fold, folds
 from torch_synflow.compact.copies import cloned, copied, dense, own_random_numbers
 from torch_synflow.compact.costs import report_of_shrinking
 from torch_synflow.compact.empty import may_be_empty
-from torch_synflow.compact.narrow import narrow
+from torch_synflow.compact.narrow import as_one_operation, narrow
 from torch_synflow.compact.optimizer import at_rest, carried
 from torch_synflow.compact.probe import failing_operation
 from torch_synflow.compact.slicing import cut, indices_by_name, set_heads
@@ -103,6 +103,7 @@ def _shrunk(
 ) -> tuple[nn.Module, Callable[[], None]]:
     plain = copied(model)
     masks = dense(plain)
+    as_one_operation(plain)
     with torch.no_grad():
         for parameter in plain.parameters():
             if id(parameter) in masks:
@@ -143,11 +144,11 @@ def _shrunk(
     return small, put
 
 
-def _note(failed: tuple[int, Exception], tracer: Tracer, choice: Choice, fixed: list[Tensor]) -> str:
+def _note(failed: tuple[str, int, Exception], tracer: Tracer, choice: Choice, fixed: list[Tensor]) -> str:
     """Note the operation of the smaller network that does not run, and keep its channels."""
-    number, error = failed
-    name, cells = tracer.touched[min(number, len(tracer.touched) - 1)]
-    removed = [part[choice.removed[part]] for part in cells]
+    name, number, error = failed
+    found = [cells for operation, cells in tracer.touched if operation == name][number : number + 1]
+    removed = [part[choice.removed[part]] for cells in found for part in cells]
     if not any(map(len, removed)):
         raise ValueError(
             f"{name}: expected it to run with fewer channels, got {type(error).__name__}: {error}; nothing was changed"

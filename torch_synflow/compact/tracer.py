@@ -42,6 +42,11 @@ class Operation:
 Rule = Callable[["Tracer", Operation], bool]
 
 
+def operation_in(name: str, module: str) -> str:
+    """An operation and where it runs, in words."""
+    return f"{name} in {module or 'the model'}"
+
+
 def narrowed(cells: Tensor) -> Tensor:
     """Cells with one index for each axis along which they are the same."""
     for axis, size in enumerate(cells.shape):
@@ -87,7 +92,7 @@ class Tracer(FunctionMode):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "?")
         touched: list[Tensor] = []
-        self.touched.append((f"{name} in {self.module or 'the model'}", touched))
+        self.touched.append((operation_in(name, self.module), touched))
         before = {id(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
         result = func(*args, **kwargs)
         call = Operation(name, tuple(args), kwargs, result)
@@ -114,7 +119,7 @@ class Tracer(FunctionMode):
                 continue
             cells = self.of(tensor)
             moving |= bool((cells != CONSTANT).any() and (cells != ZERO).any())
-            self.sink(cells, f"{call.name} in {self.module or 'the model'}")
+            self.sink(cells, operation_in(call.name, self.module))
         if results is None:
             results = [leaf for leaf in tree_leaves(call.result) if isinstance(leaf, Tensor)]
         zero = call.name in _ZEROS and not moving
