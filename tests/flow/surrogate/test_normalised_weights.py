@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -84,3 +85,15 @@ def test_what_normed_weights_are_computed_of_conserves_the_flow(norm: Any, name:
     assert len(totals) == 3
     assert totals == pytest.approx([totals[-1]] * 3, rel=1e-9)
     assert all(bool((score > 0).all()) for score in scores.values())
+
+
+@pytest.mark.parametrize("layer", [Standardised, ByHand, InOne, OverItsLength])
+def test_a_pass_with_normalised_weights_is_recorded(layer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    model = nn.Sequential(
+        layer(3, 6, 3, bias=False), nn.ReLU(), layer(6, 6, 3, bias=False), nn.Flatten(), nn.LazyLinear(2)
+    )
+    x = torch.ones(1, 3, 4, 4)
+    model(x)
+    with caplog.at_level(logging.INFO, "torch_synflow"):
+        prune.global_iterative_unstructured(model, prune.SynFlow, 0.5, example_inputs=x, iterations=3)
+    assert "own code in each iteration" not in caplog.text

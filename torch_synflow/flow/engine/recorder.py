@@ -23,6 +23,8 @@ _READ_BY_PYTHON = frozenset(
 )  # fmt: skip
 #: operations whose output size depends on the values of their input
 _OF_ANY_SIZE = frozenset(("nonzero", "argwhere", "masked_select", "unique", "unique_consecutive", "bincount"))
+#: operations that take a precision and a device, and no value or shape, from tensors after the first
+_CASTS = frozenset(("to", "type_as"))
 
 
 class Recorder(FunctionMode):
@@ -54,8 +56,8 @@ class Recorder(FunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run ``func``, and record it if its arguments depend on the weights."""
         kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         name, writes = str(getattr(func, "__name__", func)), in_place(func)
+        tensors = _tensors(args[:1] if name in _CASTS else (args, kwargs))
         if writes and not args:  # torch.relu_(input=x)
             first, *others = kwargs
             args, kwargs = (kwargs[first],), {key: kwargs[key] for key in others}

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from torch_synflow._torch.pytree import tree_leaves, tree_map
-from torch_synflow.flow.surrogate.call import BLOCKED, REVERSED, Call, in_place, is_flow, label_of
+from torch_synflow.flow.surrogate.call import REVERSED, Call, in_place, is_flow, label_of
 from torch_synflow.flow.surrogate.mode import Flow, Surrogate
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.flow.surrogate.operations import CONVOLUTIONS, NORMALISED, PRODUCTS
-from torch_synflow.flow.surrogate.products import bias_of
+from torch_synflow.flow.surrogate.sums import bias_of, blocked_by, subtracted_mask
 
 #: products of two flows of which one counts over its own size
 _OVER_THE_GATE = ("mul", "matmul", "mm", "bmm", "mv")
@@ -54,11 +54,13 @@ class ScaledFlow(Flow):
             offset = bias_of(call, flow, offset) if name == "add" else offset
             alike = isinstance(offset, Tensor) and offset.is_floating_point()
             offset = offset if alike else torch.full_like(exponent, float(offset))
-            blocked = offset <= BLOCKED
+            minuend = name == "sub" and flow is first and "rsub" not in call.func.__name__
+            found = subtracted_mask(offset) if minuend else blocked_by(offset)
+            blocked = torch.zeros_like(offset, dtype=torch.bool) if found is None else found
             top = torch.where((offset.abs() * ~blocked).any(), exponent.clamp(min=0), exponent)
             as_it_is = blocked | (offset == 0)  # zero times an infinite power is none
             args = [_shifted(flow, top), torch.where(as_it_is, offset, times_power(offset, -top))]
-            args[1]._synaptic_bias = True  # type: ignore[attr-defined]
+            args[1]._synaptic_bias, args[1]._synaptic_blocked = True, blocked  # type: ignore[attr-defined]
             operands = args if flow is first else args[::-1]
             shifted = Call(call.func, (*operands, *call.args[2:]), call.kwargs, call.trace)
             result = super().run_operation(name, surrogate, shifted)

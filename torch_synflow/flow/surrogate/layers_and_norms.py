@@ -118,8 +118,10 @@ def cast(call: Call) -> Any:
 def of_weights(call: Call) -> Any:
     """Weights that a normalisation standardises: divided by a constant size, not centred."""
     x = call.get(0, "input")
+    label = label_of(x)
+    positive = (label is not None and call.trace.is_weight(label.node)) or bool((x >= 0).all())
     norms = {"batch_norm": batch_norm, "normalize": normalize}
-    return norms.get(call.func.__name__, layer_norm)(call) if bool((x >= 0).all()) else call.run()
+    return norms.get(call.func.__name__, layer_norm)(call) if positive else call.run()
 
 
 def weight_norm(call: Call) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torch_synflow.flow.surrogate import attention, choices, layers_and_norms, linear_algebra, products, recurrent
+from torch_synflow.flow.surrogate import attention, choices, layers_and_norms, linear_algebra, products, recurrent, sums
 from torch_synflow.flow.surrogate.call import Call
 from torch_synflow.flow.surrogate.trace import Label
 
@@ -81,14 +81,14 @@ SURROGATES: dict[str, Callable[[Call], Any]] = {
     "group_norm": layers_and_norms.group_norm,
     "instance_norm": layers_and_norms.instance_norm,
     "batch_norm": layers_and_norms.batch_norm,
-    "add": products.add,
-    "sub": products.subtract,
+    "add": sums.add,
+    "sub": sums.subtract,
     "neg": layers_and_norms.identity,
     "mul": products.multiply,
     "div": products.divide,
-    **dict.fromkeys(words("cat concat concatenate hstack vstack dstack stack"), products.join),
+    **dict.fromkeys(words("cat concat concatenate hstack vstack dstack stack"), sums.join),
     **dict.fromkeys(words("float double half bfloat16 to type type_as"), layers_and_norms.cast),
-    **dict.fromkeys(("logsumexp", "logcumsumexp"), products.log_of_sum),
+    **dict.fromkeys(("logsumexp", "logcumsumexp"), sums.log_of_sum),
     "where": products.where,
     "masked_fill": products.masked_fill,
     "einsum": products.einsum,
@@ -100,7 +100,7 @@ SURROGATES: dict[str, Callable[[Call], Any]] = {
 OF_WEIGHTS: dict[str, Callable[[Call], Any]] = {
     **dict.fromkeys(("batch_norm", "layer_norm", "rms_norm", "normalize"), layers_and_norms.of_weights),
     "weight_norm": layers_and_norms.weight_norm,
-    "sub": products.centred_weights,
+    "sub": sums.centred_weights,
     "div": products.weights_over,
 }
 

@@ -119,6 +119,11 @@ class Trace:
             return self.is_product_by_weights(node.inputs[0])
         return node.name in _MATRICES and sum(self.nodes[source].flow for source in node.inputs) == 1
 
+    def is_weight(self, place: Place) -> bool:
+        """Whether a tensor is a scored weight, perhaps of another shape, which no iteration makes negative."""
+        node = self.nodes[place]
+        return node.name == "weight" or (node.kind in ("select", "shape") and self.is_weight(node.inputs[0]))
+
     def descends(self, place: Place, ancestor: Place) -> bool:
         """Whether the tensor made at ``place`` was computed from the one made at ``ancestor``."""
         seen, waiting = {place}, [place]
