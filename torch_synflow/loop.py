@@ -19,7 +19,6 @@ from torch_synflow.budget.counts import check_amount
 from torch_synflow.budget.patterns import Pattern
 from torch_synflow.budget.quotas import quotas_of
 from torch_synflow.methods.rounds import rounds_of
-from torch_synflow.model.layout import is_sharded
 from torch_synflow.model.masks import put_mask
 from torch_synflow.model.parameters import (
     Entry,
@@ -33,7 +32,7 @@ from torch_synflow.model.parameters import (
 )
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.model.zeros import warn_of_zeros
-from torch_synflow.parallel.choosing import course_of
+from torch_synflow.parallel.choosing import agree_on_parts, course_of
 from torch_synflow.parallel.ranks.description import described, digest
 from torch_synflow.parallel.ranks.meeting import Meeting, together
 from torch_synflow.reachability.emptied import warn_of_emptied
@@ -173,8 +172,7 @@ def _pruned(
     inner = unwrap(model) if model is not None else None
     reshard(inner)
     entries = resolve(pairs, inner)
-    if pattern is not None and any(is_sharded(entry.parameter) for entry in entries):
-        raise ValueError("pattern: expected none for sharded parameters; prune before fully_shard")
+    agree_on_parts(meeting, entries)
     warn_of_zeros(entries)
     steps = _checked_iterations(rounds.iterations if iterations is None else iterations)
     alive = sum(entry.alive for entry in entries)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.parallel.launching import torchrun
-from tests.parallel.programs.sharded import METHODS
+from tests.parallel.programs.sharded import METHODS, PATTERNS
 
 
 def same(pair: Any) -> bool:
@@ -19,7 +19,7 @@ def same(pair: Any) -> bool:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    return torchrun("sharded", 2, tmp_path_factory.mktemp("two"), "methods", "layouts", "lifecycle")
+    return torchrun("sharded", 2, tmp_path_factory.mktemp("two"), "methods", "layouts", "patterns", "lifecycle")
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -47,6 +47,22 @@ def test_layouts_give_the_masks_of_one_process_and_ties_go_to_the_lower_index(tw
     check_layouts(two, {"fsdp", "mixed", "tensor"})
 
 
+@pytest.mark.parametrize("name", PATTERNS)
+@pytest.mark.parametrize("layout", ["fsdp", "tensor"])
+def test_patterns_give_the_masks_of_one_process(two: list[Any], layout: str, name: str) -> None:
+    for rank in two:
+        masks = rank["patterns"][layout, name]
+        assert same(masks)
+        assert all(bool((mask.reshape(-1, 2).sum(1) == 1).all()) for mask in masks[1])
+
+
+def test_each_layer_stays_if_layers_are_kept(two: list[Any]) -> None:
+    for rank in two:
+        _, masks = rank["methods"]["KeepingLayers"]["masks"]
+        assert sum(int(mask.sum()) for mask in masks) == 12
+        assert all(bool(mask.any()) for mask in masks)
+
+
 @pytest.mark.slow
 def test_layouts_of_four_ranks(tmp_path: Path) -> None:
     check_layouts(torchrun("sharded", 4, tmp_path, "layouts"), {"fsdp", "mixed", "hybrid", "tensor"})
@@ -63,14 +79,18 @@ def test_a_model_pruned_before_it_is_sharded_keeps_its_zeros(two: list[Any]) -> 
 def test_what_is_refused_leaves_all_as_it_was(two: list[Any]) -> None:
     for rank in two:
         errors = rank["lifecycle"]["errors"]
-        starts = ("ValueError: pruning_method: FORCE", "ValueError: pattern", "ValueError: model: expected the model")
-        assert len(errors) == 7
+        starts = (
+            "ValueError: pruning_method: OptimalBrainDamage", "ValueError: 0.weight: expected parts that hold whole",
+            "ValueError: global_iterative_unstructured: expected the same on all ranks, got parameters: 0.weight",
+            "ValueError: model: expected the model",
+        )  # fmt: skip
+        assert len(errors) == 8
         assert all(error.startswith(start) for error, start in zip(errors, starts, strict=False))
-        assert "stop" in errors[3]
-        assert "remove_all" in errors[4]
-        assert "keep_layers is set; prune before fully_shard" in errors[5]
-        assert "LSTM: a recurrent layer" in errors[6]
-        assert "prune before fully_shard" in errors[6]
+        assert "stop" in errors[4]
+        assert "remove_all" in errors[5]
+        assert "expected to leave at least 1 weights, one per layer" in errors[6]
+        assert "LSTM: a recurrent layer" in errors[7]
+        assert "prune before fully_shard" in errors[7]
         assert rank["lifecycle"]["same"]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch_synflow._torch.classes import TransposedConvolution
 from torch_synflow.budget.counts import to_remove
+from torch_synflow.model.layout import Layout, is_sharded, kept_of_groups
 from torch_synflow.model.parameters import Entry
 
 
@@ -83,7 +84,7 @@ def check_pattern(pattern: Any, entries: Sequence[Entry], amount: float) -> Patt
     for entry in entries:
         _check_rows(entry, pattern)
     alive = sum(entry.alive for entry in entries)
-    kept = sum(int(e.mask.reshape(-1, pattern.m).sum(1).clamp_(max=pattern.n).sum()) for e in entries)
+    kept = sum(kept_of_groups(entry.mask, pattern.n, pattern.m) for entry in entries)
     left = alive - to_remove(amount, alive)
     if left != kept:
         share = f"{1 - pattern.n / pattern.m:g}"
@@ -110,4 +111,9 @@ def _check_rows(entry: Entry, pattern: Pattern) -> None:
         raise ValueError(
             f"{entry.label}: expected rows with a multiple of {pattern.m} elements, got {row} elements in shape "
             f"{shape}; {advice}"
+        )
+    if is_sharded(entry.parameter) and not (layout := Layout.of(entry.parameter)).holds_groups(pattern.m):
+        raise ValueError(
+            f"{entry.label}: expected parts that hold whole groups of {pattern.m} elements of a row, got shape {shape} "
+            f"as {layout.placements} over {tuple(layout.mesh.shape)}; prune before the model is sharded"
         )

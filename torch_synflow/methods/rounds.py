@@ -16,6 +16,7 @@ from torch_synflow.methods.base import SaliencyUnstructured
 from torch_synflow.model.parameters import Entry
 from torch_synflow.schedules import Schedule, exponential
 from torch_synflow.scoring.marked import require_finite
+from torch_synflow.scoring.network import Network
 from torch_synflow.scoring.task import Task
 from torch_synflow.selection.quotas import InGroups, Quota, Together
 from torch_synflow.selection.stream import RankedFirst, ScoreStream
@@ -79,33 +80,42 @@ def rounds_of(method: Any, given: Task, remembered: Task) -> Rounds:
             f"pruning_method: expected a class that supports {method.__name__}(amount=...), got: {error}"
         ) from error
     if issubclass(method, SaliencyUnstructured):
-        kind = _KeepingLayers if getattr(method, "keep_layers", False) else _ByScores
+        kind = _KeepingLayers if getattr(method, "keep_layers", False) else ByScores
         return kind(method, given.or_else(method._task).or_else(remembered))
     return _ByMasks(method, given.or_else(remembered))
 
 
-class _ByScores(Rounds):
-    """A method that scores a model: score the remaining weights, keep the highest, and apply the masks."""
+class ByScores(Rounds):
+    """A method that scores a model: score the remaining weights, keep the highest, and apply the masks.
+
+    Attributes:
+        score: the scores of entries in a network, by default those of the method.
+    """
 
     def __init__(self, method: type[SaliencyUnstructured], task: Task) -> None:
         self.task = method.require(task)
         self.iterations, self.schedule = method.iterations, method.schedule
         self.reads_data = self.task.data is not None
         self.method = self._method = method
+        self.score: Callable[[Sequence[Entry], Network], ScoreStream] = method.score_entries
 
     def start(self, entries: Sequence[Entry], last: Quota) -> None:
-        self._entries = entries
+        """Begin with a network of the current weights."""
+        self._entries, self._has_pruned = entries, False
         self._network = self._method.network(self.task, entries, [entry.mask for entry in entries])
 
     def select(self, survivors: Survivors, quota: Quota) -> Survivors:
+        """The elements with the highest scores."""
         if self._method.pruned_may_return:
-            survivors = Survivors([entry.mask for entry in self._entries])
+            survivors = survivors.with_masks([entry.mask for entry in self._entries])
         if not survivors.meets(quota):
-            survivors.keep_highest(self._method.score_entries(self._entries, self._network), quota)
+            survivors.keep_highest(self.score(self._entries, self._network), quota)
+            self._has_pruned = True
         return survivors
 
     def apply(self, survivors: Survivors) -> None:
-        if survivors.total == sum(entry.alive for entry in self._entries):
+        """Set the weights to zero that are not survivors."""
+        if not self._has_pruned:
             return
         with torch.inference_mode(False):  # autograd saves no tensor made in that mode
             if self._method.pruned_may_return:
@@ -114,7 +124,7 @@ class _ByScores(Rounds):
                 self._network.apply_masks(survivors)
 
 
-class _KeepingLayers(_ByScores):
+class _KeepingLayers(ByScores):
     """A method that undoes and divides an iteration that would leave a layer without flow.
 
     The scores of the remaining weights show whether flow reaches each layer. The next step uses the same scores, so
@@ -134,7 +144,7 @@ class _KeepingLayers(_ByScores):
                 f"layer_densities: expected none, because {self._method.__name__}.keep_layers is set; leave out one of "
                 "the two, because both set the density of layers"
             )
-        self._scores = self._method.score_entries(entries, self._network)
+        self._scores = self.score(entries, self._network)
         self._reached = [number for number in range(len(entries)) if self._scores.is_positive(number)]
         if last.keep < len(self._reached):
             raise ValueError(
@@ -158,7 +168,7 @@ class _KeepingLayers(_ByScores):
             network = self._network.copy()
             with torch.inference_mode(False):
                 network.apply_masks(trial)
-            scores = self._method.score_entries(self._entries, network)
+            scores = self.score(self._entries, network)
             if not self._on_paths or all(scores.is_positive(number) for number in self._reached):
                 survivors, self._network, self._scores = trial, network, scores
                 step *= 2

@@ -32,6 +32,12 @@ def sum_of(tensor: Tensor) -> int:
     return int(whole_of(tensor.sum()))
 
 
+def kept_of_groups(mask: Tensor, n: int, m: int) -> int:
+    """The number of elements that a mask keeps, of each ``m`` consecutive ones at most ``n``, over all processes."""
+    own = part_of(mask).reshape(-1, m).sum(1).clamp_(max=n).sum()
+    return int(own if not is_sharded(mask) else Layout.of(mask).sum(own))
+
+
 def whole_of(tensor: Tensor) -> Tensor:
     """The whole tensor; all processes that hold a part of it must call this together."""
     held: Any = tensor.detach()
@@ -90,6 +96,28 @@ class Layout:
         made: Any = DTensor.from_local(whole, self.mesh, replicated, run_check=False)
         found: Tensor = made.redistribute(placements=self.placements).to_local()
         return found
+
+    def sum(self, own: Tensor) -> Tensor:
+        """The sum of one number of each part."""
+        from torch.distributed.tensor import DTensor, Partial, Replicate
+
+        placements = [Replicate() if each.is_replicate() else Partial() for each in self.placements]
+        summed: Any = DTensor.from_local(own, self.mesh, placements, run_check=False)
+        found: Tensor = summed.full_tensor()
+        return found
+
+    def holds_groups(self, m: int) -> bool:
+        """Whether groups of ``m`` consecutive elements of a row, whose length ``m`` divides, lie in one part each."""
+        split = [
+            (placement.dim, size)
+            for placement, size in zip(self.placements, self.mesh.shape, strict=True)
+            if not placement.is_replicate() and size > 1 and placement.dim != 0
+        ]
+        if not split:
+            return True
+        (dimension, size), *more = split
+        columns = -(-self.shape[1] // size)
+        return not more and dimension == 1 and columns * self.shape[2:].numel() % m == 0
 
     @property
     def counted(self) -> bool:

@@ -9,9 +9,16 @@ from torch_synflow.model.layout import is_sharded
 from torch_synflow.model.parameters import Entry
 from torch_synflow.parallel.course import Course
 from torch_synflow.parallel.ranks.agreement import require_same
+from torch_synflow.parallel.ranks.description import listed_in_words
 from torch_synflow.parallel.ranks.meeting import Meeting
 from torch_synflow.parallel.replicas_course import ReplicasCourse
 from torch_synflow.parallel.sharded_course import ShardedCourse
+
+
+def agree_on_parts(meeting: Meeting | None, entries: Sequence[Entry]) -> None:
+    """End ranks that list different sharded tensors with an error, before they count the elements of these together."""
+    if meeting is not None and any(is_sharded(entry.parameter) for entry in entries):
+        require_same(meeting, listed_in_words(entries))
 
 
 def course_of(

@@ -41,7 +41,7 @@ class ShardedCourse(Course):
             raise ValueError(
                 f"pruning_method: {rounds.method.__name__} does not prune sharded parameters such as "
                 f"{entries[0].label}, because {reason}; prune before fully_shard, or use SynFlow, BalancedSynFlow, "
-                "SNIP, GraSP, L1Unstructured or RandomUnstructured"
+                "SNIP, GraSP, FORCE, L1Unstructured or RandomUnstructured"
             )
         self.speaks = meeting is None or meeting.first
         self._meeting = meeting

@@ -9,25 +9,27 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.prune import L1Unstructured, RandomUnstructured
+from torch.nn.utils.prune import L1Unstructured
 
-from torch_synflow.methods.base import SaliencyUnstructured
-from torch_synflow.methods.rounds import Rounds
+from torch_synflow.methods.rounds import ByScores, Rounds
 from torch_synflow.model.layout import Layout
 from torch_synflow.model.parameters import Entry
+from torch_synflow.model.transaction import Result
 from torch_synflow.parallel.ranks.exchange import greatest
 from torch_synflow.parallel.ranks.meeting import Meeting
 from torch_synflow.parallel.sharded_data import BatchesOfAllRanks
-from torch_synflow.parallel.sharded_scores import drawn, scores_of_network
-from torch_synflow.parallel.sharded_selection import ShardedSurvivors
+from torch_synflow.parallel.sharded_scores import drawn, drawn_of_survivors, scores_of_network
 from torch_synflow.parallel.sharded_weights import ShardedWeights
 from torch_synflow.scoring.network import Network
 from torch_synflow.selection.quotas import InGroups, Quota
+from torch_synflow.selection.stream import ScoreStream
 from torch_synflow.selection.survivors import Survivors
 
 
 class ShardedRounds(Rounds):
     """The rounds of a method whose element scores depend on other elements only through the model.
+
+    A method that scores a model keeps its own rounds, which get the scores of this rank's parts.
 
     Args:
         meeting: the ranks, ``None`` for a mesh of one.
@@ -42,44 +44,41 @@ class ShardedRounds(Rounds):
         self.method: Any = rounds.method
         self.task, self.reads_data = rounds.task, rounds.reads_data
         self._meeting, self._shards, self._layouts = meeting, shards, layouts
-        self._network: Network | None = None
+        self._of_scores = rounds if isinstance(rounds, ByScores) else None
 
     def start(self, entries: Sequence[Entry], last: Quota) -> None:
         """Begin with the parts of this rank."""
         self._entries = entries
-        if isinstance(last, InGroups):
-            raise ValueError("pattern: expected none for sharded parameters; prune before fully_shard")
-        if not issubclass(self.method, SaliencyUnstructured):
+        if self._of_scores is None:
             return
         data = self.task.data
         if data is not None and self._meeting is not None:
             data = BatchesOfAllRanks(self._meeting, data)
-        task = replace(self.task, data=data, shards=self._shards)
-        self._meet()
-        self._network = self.method.network(task, entries, [entry.mask for entry in entries])
+        self._of_scores.task = replace(self.task, data=data, shards=self._shards)
+        self._of_scores.score = self._scores
+        self._of_scores.start(entries, last)
 
     def select(self, survivors: Survivors, quota: Quota) -> Survivors:
         """The elements left after an iteration, on all ranks together."""
-        assert isinstance(survivors, ShardedSurvivors)  # of a sharded course
-        if survivors.meets(quota):
-            return survivors
-        self._meet()
-        if self._network is not None:
-            self._network.unpruned = survivors.untouched
-        draws = self.task.data is not None or self.method is RandomUnstructured
-        scored = partial(self._scored, survivors)
-        survivors.keep_highest_of(self._with_one_source_of_randomness(scored) if draws else scored(), quota)
+        if self._of_scores is not None:
+            return self._of_scores.select(survivors, quota)
+        if not survivors.meets(quota):
+            survivors.keep_highest(ScoreStream(self._values(survivors, quota)), quota)
         return survivors
 
     def apply(self, survivors: Survivors) -> None:
-        """Set the weights to zero that are not survivors."""
-        if self._network is not None:
-            with torch.inference_mode(False):
-                self._network.apply_masks(survivors)
+        """Continue with the elements that :meth:`select` has left."""
+        if self._of_scores is not None:
+            self._of_scores.apply(survivors)
 
-    def _scored(self, survivors: Survivors) -> list[Tensor]:
-        if self._network is not None:
-            return scores_of_network(self.method, self._network, self._entries, self._greatest)
+    def _scores(self, entries: Sequence[Entry], network: Network) -> ScoreStream:
+        self._meet()
+        scored = partial(scores_of_network, self.method, network, entries, self._greatest)
+        return scored() if self.task.data is None else self._with_one_source_of_randomness(scored)
+
+    def _values(self, survivors: Survivors, quota: Quota) -> list[Tensor]:
+        """What torch's own methods rank."""
+        self._meet()
         if self.method is L1Unstructured:
             weights = [entry.parameter.detach() for entry in self._entries]
             unusable = torch.tensor([float(not bool(weight.isfinite().all())) for weight in weights])
@@ -88,10 +87,14 @@ class ShardedRounds(Rounds):
                 if bad:
                     raise ValueError(f"{entry.label}: expected finite weights, got NaN or infinity")
             return [weight.abs() for weight in weights]
-        triples = zip(self._entries, survivors.masks, self._layouts, strict=True)
-        return [drawn(entry, mask, layout, self._shards.gather) for entry, mask, layout in triples]
+        triples = list(zip(self._entries, survivors.masks, self._layouts, strict=True))
+        if isinstance(quota, InGroups):
+            return self._with_one_source_of_randomness(lambda: [drawn(entry, where) for entry, _, where in triples])
+        return self._with_one_source_of_randomness(
+            lambda: [drawn_of_survivors(*triple, self._shards.gather) for triple in triples]
+        )
 
-    def _with_one_source_of_randomness(self, work: Callable[[], list[Tensor]]) -> list[Tensor]:
+    def _with_one_source_of_randomness(self, work: Callable[[], Result]) -> Result:
         """The result of ``work``, with the first rank's random numbers on all ranks; only its generator advances."""
         if self._meeting is None:
             return work()

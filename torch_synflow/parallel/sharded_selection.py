@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor
 
 from torch_synflow.model.layout import Layout
 from torch_synflow.selection.histogram import keys_of
-from torch_synflow.selection.quotas import Quota, Together
-from torch_synflow.selection.survivors import Survivors
+from torch_synflow.selection.quotas import Quota
+from torch_synflow.selection.stream import ScoreStream
+from torch_synflow.selection.survivors import Element, Survivors
+from torch_synflow.selection.threshold import indices_of
 
 #: so many bits of a key are counted at a time
 _BITS = 16
@@ -63,6 +66,9 @@ def nth_highest(
 class ShardedSurvivors(Survivors):
     """The elements that are still kept of tensors of which each rank has a part.
 
+    Ranks call everything but :attr:`masks` and :meth:`copy` together. An ``Element`` is the number of a tensor and a
+    flat index in the whole of it.
+
     Args:
         masks: of the parts of this rank.
         layouts: of the tensors; ``None`` for one that every rank has the whole of.
@@ -84,40 +90,51 @@ class ShardedSurvivors(Survivors):
         self._add_up = add_up
         self._places = [0, *accumulate(sizes)]
         self._counted = [first if layout is None else layout.counted for layout in layouts]
-        self._of_all: list[int] | None = None
         super().__init__(masks)
 
     @property
     def counts(self) -> list[int]:
         """How many elements each whole tensor keeps."""
-        if self._of_all is None:
+        if self._counts is None:
             pairs = zip(self.masks, self._counted, strict=True)
             found = torch.stack([mask.count_nonzero() * counted for mask, counted in pairs])
             self._add_up(found)
-            self._of_all = found.tolist()
-        return self._of_all
+            self._counts = found.tolist()
+        return self._counts
 
-    @property
-    def untouched(self) -> bool:
-        """Whether no whole tensor has pruned elements."""
-        return self.total == self._places[-1]
+    def keep_highest(self, scores: ScoreStream, quota: Quota) -> None:
+        """As for whole tensors; ties go to the earlier tensor, then to the lower index in the whole one."""
+        super().keep_highest(scores, quota)
+        self.total = sum(self.counts)  # now, because later perhaps not all ranks ask for them
 
-    def keep_highest_of(self, scores: Sequence[Tensor], quota: Quota) -> None:
-        """Keep the highest scores; of equal ones those of the earlier tensor, then of the lower index in the whole one.
+    def without(self, other: Survivors) -> list[Element]:
+        """The elements that are missing in ``other``, a copy of these, on all ranks."""
 
-        Args:
-            scores: of the masks' shapes.
-            quota: how many to keep: of all tensors together, or of each.
-        """
-        every = range(len(self.masks))
-        groups = [every] if isinstance(quota, Together) else [range(number, number + 1) for number in every]
-        for group, alive, keep in zip(groups, self.sizes(quota), quota.numbers, strict=True):
-            if keep < alive:
-                self._keep_of(group, scores, keep)
-        self._of_all = None
-        self.total = sum(self.counts)
+        def missing(number: int) -> Tensor:
+            return indices_of(self.masks[number] & ~other.masks[number])
 
-    def _keep_of(self, group: range, scores: Sequence[Tensor], keep: int) -> None:
+        every, count = range(len(self.masks)), self.total - other.total
+        return [self._element(self._nth_place(n, every, missing)) for n in range(1, count + 1)]
+
+    def highest(self, scores: ScoreStream, number: int) -> Element:
+        """The element of one tensor with the highest score."""
+        one, group = self.copy(), range(number, number + 1)
+        one._keep_of(scores, group, self.counts[number], 1)
+        return self._element(self._nth_place(1, group, lambda number: indices_of(one.masks[number])))
+
+    def places(self, elements: Iterable[Element]) -> Tensor:
+        """The ascending places of elements of this rank in the concatenation of its flattened parts."""
+        device, listed = self._now[0].device, list(elements)
+        found = [torch.empty(0, dtype=torch.int64, device=device)]
+        for number in sorted({number for number, _ in listed}):
+            wanted = torch.tensor([index for other, index in listed if other == number], device=device)
+            every = torch.arange(self.masks[number].numel(), device=device)
+            here = torch.isin(self._in_all(number, every), wanted + self._places[number])
+            found.append(indices_of(here) + self._starts[number])
+        return torch.cat(found)
+
+    def _keep_of(self, scores: ScoreStream, group: range, alive: int, keep: int) -> None:
+        """Keep the highest scores of consecutive tensors, by the whole ones."""
         if not keep:
             for number in group:
                 self.masks[number].zero_()
@@ -126,42 +143,49 @@ class ShardedSurvivors(Survivors):
         def keys() -> Iterator[Tensor]:
             for number in group:
                 if self._counted[number]:
-                    for score, alive in self._chunks(scores, number):
-                        yield keys_of(score[alive])
+                    for score, left in self._chunks(scores, number):
+                        yield keys_of(score[left])
 
-        device = self.masks[0].device
-        threshold, rank, equal = nth_highest(keys, keep, self._add_up, device)
-        last = self._places[-1]
-        if rank < equal:
+        def ties(number: int) -> Tensor:
+            found = [
+                indices_of(left & (keys_of(score) == threshold)) + start * _CHUNK
+                for start, (score, left) in enumerate(self._chunks(scores, number))
+            ]
+            return torch.cat(found)
 
-            def places() -> Iterator[Tensor]:
-                for number in group:
-                    if self._counted[number]:
-                        yield -self._ties(scores, number, threshold)[1]
-
-            last = -nth_highest(places, rank, self._add_up, device)[0]
+        threshold, rank, equal = nth_highest(keys, keep, self._add_up, self._now[0].device)
+        last = self._nth_place(rank, group, ties) if rank < equal else self._places[-1]
         for number in group:
             too_late = None
             if rank < equal:
-                ties, where = self._ties(scores, number, threshold)
-                too_late = ties[where > last]
-            for score, alive in self._chunks(scores, number):
-                alive.logical_and_(keys_of(score) >= threshold)
+                tied = ties(number)
+                too_late = tied[self._in_all(number, tied) > last]
+            for score, left in self._chunks(scores, number):
+                left.logical_and_(keys_of(score) >= threshold)
             if too_late is not None:
                 self.masks[number].view(-1)[too_late] = False
 
-    def _chunks(self, scores: Sequence[Tensor], number: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def _chunks(self, scores: ScoreStream, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Scores of a tensor and views of its mask, so many at a time."""
-        flat, mask = scores[number].reshape(-1), self.masks[number].view(-1)
-        yield from zip(flat.split(_CHUNK), mask.split(_CHUNK), strict=True)
+        ((flat, _),) = scores.parts(range(number, number + 1))
+        yield from zip(flat.split(_CHUNK), self.masks[number].view(-1).split(_CHUNK), strict=True)
 
-    def _ties(self, scores: Sequence[Tensor], number: int, threshold: int) -> tuple[Tensor, Tensor]:
-        """The flat indices of what is left at the threshold in a part, and the places in all whole tensors."""
-        found = [
-            (alive & (keys_of(score) == threshold)).nonzero().squeeze(1) + start * _CHUNK
-            for start, (score, alive) in enumerate(self._chunks(scores, number))
-        ]
-        ties = torch.cat(found)
+    def _nth_place(self, n: int, numbers: Iterable[int], found: Callable[[int], Tensor]) -> int:
+        """The ``n``-th place, in all whole tensors, of the elements of all ranks that ``found`` gives of each part."""
+
+        def places() -> Iterator[Tensor]:
+            for number in numbers:
+                if self._counted[number]:
+                    yield -self._in_all(number, found(number))
+
+        return -nth_highest(places, n, self._add_up, self._now[0].device)[0]
+
+    def _in_all(self, number: int, indices: Tensor) -> Tensor:
+        """The places, in the concatenation of all flattened whole tensors, of flat indices of a part."""
         layout = self._layouts[number]
-        where = ties if layout is None else layout.places(ties.device)[ties]
-        return ties, where + self._places[number]
+        where = indices if layout is None else layout.places(indices.device)[indices]
+        return where + self._places[number]
+
+    def _element(self, place: int) -> Element:
+        number = bisect_right(self._places, place) - 1
+        return number, place - self._places[number]

@@ -98,7 +98,11 @@ class Network:
         self.saved_by = () if task.shards is None else (task.shards.pack, task.shards.unpack)
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floor, *floating, key=lambda dtype: torch.finfo(dtype).bits)
-        self.unpruned = all(bool(mask.all()) for mask in masks)
+        self.unpruned = (
+            all(bool(mask.all()) for mask in masks)
+            if task.shards is None
+            else len(task.shards.zero_throughout({name: ~mask for name, mask in self.masks.items()})) == len(masks)
+        )
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
         """The model's outputs with ``weights`` in place of its own; tuples and mappings of inputs are unpacked.

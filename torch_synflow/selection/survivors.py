@@ -19,8 +19,8 @@ from torch_synflow.selection.threshold import indices_of, mark_highest
 
 #: the indices of the output and input channels of a weight that have elements left
 Channels = tuple[Tensor, Tensor]
-#: the number of a tensor, and the output channel, the input channel, and the index within these
-Element = tuple[int, int, int, int]
+#: the number of a tensor, and where the element is in it: output channel, input channel, and the index within these
+Element = tuple[int, ...]
 
 
 def keep_highest(scores: Tensor, keep: int) -> Tensor:
@@ -79,6 +79,14 @@ class Survivors:
         other._now, other._next = self._views_of(self._now[0].clone()), self._views_of(torch.empty_like(self._now[0]))
         return other
 
+    def with_masks(self, masks: Sequence[Tensor]) -> Survivors:
+        """Other elements of the same tensors, in their own shapes."""
+        other = shallow_copy(self)
+        other.channels = [None] * len(masks)
+        other._hold(masks)
+        other.total = sum(other.counts)
+        return other
+
     @property
     def masks(self) -> list[Tensor]:
         """A boolean mask per tensor."""
@@ -130,19 +138,22 @@ class Survivors:
             every = enumerate(zip(self.counts, quota.numbers, strict=True))
             groups = [(range(number, number + 1), alive, keep) for number, (alive, keep) in every]
         for group, alive, keep in groups:
-            if keep == alive:
-                continue
-            here = slice(self._starts[group.start], self._starts[group.stop])
-            if waits(self._now[0]):
-                self._next[0][here] = highest_of_scores(scores, group, self._now[0][here], keep)
-            else:
-                mark_highest(scores, group, self._now[0][here], alive, keep, self._next[0][here])
-            self.total -= alive - keep
-            if isinstance(quota, Together):
-                self._now, self._next = self._next, self._now
-            else:
-                self._now[0][here] = self._next[0][here]
+            if keep < alive:
+                self._keep_of(scores, group, alive, keep)
+                self.total -= alive - keep
         self._counts = None
+
+    def _keep_of(self, scores: ScoreStream, group: range, alive: int, keep: int) -> None:
+        """Keep the highest scores of consecutive tensors, of which ``alive`` elements are left."""
+        here = slice(self._starts[group.start], self._starts[group.stop])
+        if waits(self._now[0]):
+            self._next[0][here] = highest_of_scores(scores, group, self._now[0][here], keep)
+        else:
+            mark_highest(scores, group, self._now[0][here], alive, keep, self._next[0][here])
+        if len(group) == len(self.masks):
+            self._now, self._next = self._next, self._now
+        else:
+            self._now[0][here] = self._next[0][here]
 
     def _first_in_groups(self, scores: ScoreStream, quota: InGroups) -> Tensor:
         """The places of the elements that a quota puts first. Groups are those of the whole tensors."""

@@ -17,6 +17,13 @@ from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, 
 from tests.parallel.programs.ranks import join, save
 from torch_synflow import parallel, prune
 
+
+class KeepingLayers(prune.SynFlowUnstructured):
+    """A method that undoes and divides what would cut off a layer."""
+
+    keep_layers = True
+
+
 METHODS: dict[str, dict[str, Any]] = {
     "L1Unstructured": {},
     "RandomUnstructured": {},
@@ -25,14 +32,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "SNIP": {},
     "IterativeSNIP": {"iterations": 2},
     "GraSP": {},
+    "GraSPIt": {"iterations": 2},
+    "FORCE": {"iterations": 4, "amount": 0.9},
+    "KeepingLayers": {"iterations": 1, "amount": -12},
 }
 LAYOUTS = ("fsdp", "mixed", "hybrid", "tensor")
-
-
-class KeepingLayers(prune.SynFlowUnstructured):
-    """A method that is refused in parts."""
-
-    keep_layers = True
+#: with a pattern
+PATTERNS: dict[str, dict[str, Any]] = {
+    "L1Unstructured": {}, "RandomUnstructured": {}, "SynFlow": {"iterations": 3}, "FORCE": {"iterations": 3},
+}  # fmt: skip
 
 
 def net(width: int = 17) -> nn.Sequential:
@@ -58,18 +66,28 @@ def sharded(model: nn.Sequential, layout: str = "fsdp") -> nn.Sequential:
     return model
 
 
+def sharded_inputs() -> nn.Sequential:
+    """A layer whose inputs are divided into odd numbers on two ranks."""
+    mesh = init_device_mesh("cpu", (torch.distributed.get_world_size(),))
+    return parallelize_module(nn.Sequential(nn.Linear(6, 4)), mesh, {"0": RowwiseParallel()})
+
+
 def batches(ranks: int) -> list[tuple[Tensor, Tensor]]:
     torch.manual_seed(3)
     return [(torch.rand(4, 6).double(), torch.rand(4, 1).double()) for _ in range(2 * ranks)]
 
 
 def pruned(name: str, model: nn.Module, data: Any, amount: float = 0.6, **settings: Any) -> Any:
-    given: dict[str, Any] = {"data": data, "loss_fn": F.mse_loss} if "SNIP" in name or "GraSP" in name else {}
-    if "SynFlow" in name:
+    method = KeepingLayers if name == "KeepingLayers" else getattr(prune, name)
+    given: dict[str, Any] = {}
+    if issubclass(method, prune.SynFlow):
         given = {"example_inputs": torch.rand(1, 6).double()}
-    return prune.global_iterative_unstructured(
-        prune.prunable_parameters(model), getattr(prune, name), amount, **given, **settings
-    )
+    elif "Unstructured" not in name:
+        given = {"data": data, "loss_fn": F.mse_loss}
+    listed = prune.prunable_parameters(model)
+    if amount < 0:  # so many are left
+        amount += sum(module.weight.numel() for module, _ in listed)
+    return prune.global_iterative_unstructured(listed, method, amount, **given, **settings)
 
 
 def whole(tensor: Any) -> Tensor:
@@ -131,6 +149,23 @@ def by_layout(rank: int, ranks: int) -> dict[str, Any]:
     return found
 
 
+def by_pattern(rank: int, ranks: int) -> dict[str, Any]:
+    """Masks of one of two weights, of one process and of each layout."""
+    found = {}
+    data = batches(ranks)
+    for layout in ("fsdp", "tensor"):
+        for name, settings in PATTERNS.items():
+            given = {"amount": 0.5, "pattern": prune.n_of_m(1, 2), **settings}
+            one, parts = net(16), sharded(net(16), layout)
+            torch.manual_seed(7)
+            with parallel.alone():
+                pruned(name, one, data, **given)
+            torch.manual_seed(7 + rank)
+            pruned(name, parts, data[rank::ranks], **given)
+            found[layout, name] = (masks_of(one), masks_of(parts))
+    return found
+
+
 def lifecycle(rank: int, ranks: int, folder: Path) -> dict[str, Any]:
     """Pruned before, twice, refused, undone, saved, loaded, and made permanent."""
     found: dict[str, Any] = {}
@@ -158,9 +193,12 @@ def lifecycle(rank: int, ranks: int, folder: Path) -> dict[str, Any]:
         raise KeyError("stop")
 
     given: dict[str, Any] = {"model": model, "data": data, "loss_fn": F.mse_loss}
-    refused(lambda: prune.global_iterative_unstructured(model, prune.FORCE, 0.5, **given))
-    last, pairs = prune.n_of_m(1, 2), [(model[4], "weight")]
-    refused(lambda: prune.global_iterative_unstructured(pairs, prune.L1Unstructured, 0.5, model=model, pattern=last))
+    refused(lambda: prune.global_iterative_unstructured(model, prune.OptimalBrainDamage, 0.5, **given))
+    split = sharded_inputs()
+    pattern = prune.n_of_m(1, 2)
+    refused(lambda: prune.global_iterative_unstructured(split, prune.L1Unstructured, 0.5, pattern=pattern))
+    some = prune.prunable_parameters(model)[rank:]
+    refused(lambda: prune.global_iterative_unstructured(some, prune.L1Unstructured, 0.5, model=model))
     refused(lambda: prune.global_iterative_unstructured([(model[0], "weight")], prune.L1Unstructured, 0.5))
     refused(lambda: pruned("SynFlow", model, None, iterations=2, callback=stop))
     found["same"] = names == [name for name, _ in model.named_parameters()] and all(
@@ -187,7 +225,8 @@ def lifecycle(rank: int, ranks: int, folder: Path) -> dict[str, Any]:
     found["removed"] = (outputs, model(data[0][0]).detach(), [name for name, _ in model.named_parameters()])
     trained(model, data[:1])
     x = torch.rand(1, 6).double()
-    refused(lambda: prune.global_iterative_unstructured(model, KeepingLayers, 0.5, model=model, example_inputs=x))
+    few = [(model[4], "weight")]
+    refused(lambda: prune.global_iterative_unstructured(few, KeepingLayers, amount=8, model=model, example_inputs=x))
     recurrent = fully_shard(nn.LSTM(6, 4))
     refused(lambda: prune.global_iterative_unstructured(recurrent, prune.SynFlow, 0.5, example_inputs=x.float()))
     return {**found, "errors": errors}
@@ -198,6 +237,7 @@ if __name__ == "__main__":
     wanted = {
         "methods": lambda: by_method(rank, ranks),
         "layouts": lambda: by_layout(rank, ranks),
+        "patterns": lambda: by_pattern(rank, ranks),
         "lifecycle": lambda: lifecycle(rank, ranks, Path(sys.argv[1])),
     }
     save({name: wanted[name]() for name in sys.argv[2:]})

@@ -28,9 +28,8 @@ def described(
         method: the class of the method, whose settings count.
         arguments: what else counts, by name.
     """
-    labels = [entry.label for entry in entries]
     found = {"pruning_method": _method(method), **{name: in_words(value) for name, value in arguments.items()}}
-    found["parameters"] = f"{listed(labels)} ({digest(labels)})"
+    found |= listed_in_words(entries)
     for entry in entries:
         left = "in parts" if is_sharded(entry.mask) else fingerprint(entry.mask)
         found[entry.label] = f"{_tensor(entry.parameter)}, {entry.alive} of {entry.total} left {left}"
@@ -40,6 +39,12 @@ def described(
             listed_already.add(id(parameter))
             found[key] = _tensor(parameter)
     return found
+
+
+def listed_in_words(entries: Sequence[Entry]) -> dict[str, str]:
+    """The names of the tensors of a call, without their values."""
+    labels = [entry.label for entry in entries]
+    return {"parameters": f"{listed(labels)} ({digest(labels)})"}
 
 
 def in_words(value: object) -> str:
