@@ -44,7 +44,7 @@ def command_list() -> int:
 
 
 def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
-    """Run what has no result; returns the exit status."""
+    """Run the trials without a result; returns the exit status."""
     trials = figure.trials(choice)
     source = source_of(given, trials)
     start = executor_of(given, source)
@@ -71,7 +71,7 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
 
 
 def command_plot(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
-    """Draw what is there."""
+    """Draw the existing results."""
     out = given.get("out", RESULTS / f"{figure.name}.png")
     if out.suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(f"--out: expected a name that ends in .png, .svg or .pdf, got {out}")
@@ -117,7 +117,7 @@ def command_pack(given: dict[str, Any]) -> int:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Schedulers of clusters end a job by SIGTERM; it is to end like one that a person interrupts."""
+    """Treat SIGTERM, by which schedulers of clusters end a job, like an interrupt by a person."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Numbers on command lines, refused in a sentence where they cannot be."""
+"""Numbers on command lines, with an error in one sentence if they are out of range."""
 
 from __future__ import annotations
 

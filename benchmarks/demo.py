@@ -122,7 +122,7 @@ def curve(network: str, method: str, seed: int, epochs: int) -> Numbers:
 
 
 def run(seeds: int, epochs: int) -> Numbers:
-    """All curves, one a core at a time; what comes out does not depend on the number of cores."""
+    """All curves, one per core at a time; the results do not depend on the number of cores."""
     jobs = list(product(NETWORKS, METHODS, range(seeds)))
     with ProcessPoolExecutor(min(os.cpu_count() or 1, 8), get_context("spawn"), torch.set_num_threads, (1,)) as pool:
         arriving = pool.map(curve, *zip(*jobs, strict=True), repeat(epochs))

@@ -46,13 +46,13 @@ def origin(command: str, arguments: Sequence[str] | None = None, device: str = "
 def save(
     path: Path, found: dict[str, Any], command: str, device: str = "cpu", arguments: Sequence[str] | None = None
 ) -> None:
-    """Write what a command measured, and where it comes from, as JSON."""
+    """Write the results of a command and their origin as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({**origin(command, arguments, device), **found}, indent=1) + "\n")
 
 
 def command_line(command: str, arguments: Sequence[str]) -> str:
-    """What was typed, with no folder of this machine in it: a checkout is ``CHECKOUT``, another place its last part."""
+    """The command without folders of this machine: a checkout is ``CHECKOUT``, another place its last part."""
     shown = ["CHECKOUT" if flag == "--peer" else _bare(argument) for flag, argument in pairwise(("", *arguments))]
     return f"{command} {shlex.join(shown)}".rstrip()
 

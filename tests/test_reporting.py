@@ -54,6 +54,7 @@ def test_there_is_one_of_each_kind() -> None:
 def test_it_prints_its_verdict_first_and_a_notebook_shows_the_same_words(name: str) -> None:
     report = FOUND[name]
     assert str(report).splitlines()[0] == report.verdict
+    assert repr(report) == str(report)  # what an interactive session shows
     shown = report._repr_html_()
     assert shown.startswith("<p>")
     text = unescape(shown.replace("<", " <").replace(">", "> "))

@@ -17,7 +17,7 @@ Table = tuple[Sequence[str], Sequence[Sequence[str]]]
 
 
 class Report:
-    """A dataclass of what was found out about a model; its verdict, table, notes and drawing are its own."""
+    """A dataclass (``repr=False``) of findings about a model; its verdict, table, notes and drawing are its own."""
 
     @property
     def verdict(self) -> str:
@@ -39,6 +39,8 @@ class Report:
         """The verdict, the table and the notes."""
         header, rows = self._table()
         return "\n".join([self.verdict, *([table(header, rows)] if rows else ()), *self._notes()])
+
+    __repr__ = __str__  # what an interactive session shows
 
     def _repr_html_(self) -> str:
         """The same for notebooks."""

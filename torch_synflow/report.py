@@ -42,7 +42,7 @@ class LayerReport:
         return 1.0 - self.density
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PruningReport(Report):
     """The kept weights of each pruned tensor; prints as a table.
 

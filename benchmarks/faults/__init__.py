@@ -1,1 +1,1 @@
-"""What is done to models and sweeps to see whether anything is lost."""
+"""Faults that are injected into models and sweeps, and checks that nothing is lost."""

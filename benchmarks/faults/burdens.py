@@ -1,4 +1,4 @@
-"""What a user's model can have on it: gradients, hooks of all kinds, attributes, modes, masks, layouts."""
+"""Additions that a user's model can carry: gradients, hooks of all kinds, attributes, modes, masks, layouts."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ BURDENS: tuple[tuple[Burden, float], ...] = (
 
 
 def laden(model: nn.Module, draw: random.Random) -> None:
-    """Give a model a random part of all that a user's model can have."""
+    """Give a model a random choice of these additions."""
     for burden, likely in BURDENS:
         if draw.random() < likely:
             burden(model, draw)

@@ -34,7 +34,9 @@ def shown(result: Any) -> Any:
         return bits(result)
     if isinstance(result, dict):
         return [(key if isinstance(key, str) else "", shown(value)) for key, value in result.items()]
-    return type(result).__name__ if isinstance(result, nn.Module) else repr(result)
+    if isinstance(result, nn.Module):
+        return type(result).__name__
+    return repr(result.to_dict() if hasattr(result, "to_dict") else result)
 
 
 @contextlib.contextmanager
@@ -216,6 +218,6 @@ def _words(place: Hashable) -> str:
 
 
 def _process(finding: Finding, around: dict[str, Any]) -> None:
-    """Note what of the process is not as it was, and put it back for the trials that follow."""
+    """Record the changes of the process's state, and undo them for the following trials."""
     finding.violations += differences(around, process_state(), "process")
     put_back(around)

@@ -1,4 +1,4 @@
-"""What must not change a result: ``python -m benchmarks.faults.invariants --trials 1000``.
+"""Changes that must not change a result: ``python -m benchmarks.faults.invariants --trials 1000``.
 
 A random network is scored and pruned twice, the second time with hidden neurons permuted, weights scaled, another
 layout, another number of threads or another order of the parameters, in none of which the method's formula changes.

@@ -1,4 +1,4 @@
-"""What of the process a call must leave as it was: torch's modes and levels, signals, threads and warnings."""
+"""The state of the process that a call must restore: torch's modes and levels, signals, threads and warnings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One statement of a paper: what it says, the trials that measure it, and how near they come."""
+"""One statement of a paper, the trials that measure it, and the difference of the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the papers state of masks, collapse and conservation, row by row."""
+"""The papers' statements about masks, collapse and conservation, row by row."""
 
 from __future__ import annotations
 

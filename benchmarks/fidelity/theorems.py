@@ -70,7 +70,7 @@ def cuts(model: nn.Module) -> list[list[str]]:
 
 @lru_cache(maxsize=1)
 def conserved(name: str, saliency: str) -> tuple[tuple[nn.Module, Conservation], ...]:
-    """What is conserved at initialisation and with offsets."""
+    """The conserved totals at initialisation and with offsets."""
     with torch.random.fork_rng(devices=[]):
         models = [network(name, offsets=offsets) for offsets in (False, True)]
     return tuple((m, diagnostics.conservation(m, images(), **SALIENCIES[saliency])) for m in models)

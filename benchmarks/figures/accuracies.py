@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.figures.axes import accuracy_axis, curve, deviations, found, kept_axis
 from benchmarks.figures.panels import Panel, Records
+from benchmarks.figures.words import in_words
 from benchmarks.sweep.store import Record
 
 
@@ -52,7 +53,7 @@ def limits(ax: Any, panel: Panel, records: Records) -> None:
         ax.set_yticks(range(len(panel.limits)), [line.label for line in panel.limits])
         ax.set_ylim(-0.6, len(panel.limits) - 0.4)
         ax.set_xlim(left=1)
-        ax.set_title(f"critical compression, {panel.title}")
+        ax.set_title(f"critical compression, {in_words(panel.title)}")
 
 
 def accuracy_by_density(ax: Any, panel: Panel, records: Records) -> None:

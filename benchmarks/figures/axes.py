@@ -1,4 +1,4 @@
-"""Lines and axes that read in print: a mean line, a band about it, numbers that do not overlap."""
+"""Lines and axes that are legible in print: a mean line, a band around it, and numbers that do not overlap."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def deviations(values: Sequence[float]) -> tuple[float, float]:
 
 
 def banded(ax: Any, line: Line, rows: Sequence[tuple[float, Sequence[float]]], band: Band) -> None:
-    """A mean line and the band about it."""
+    """A mean line and the band around it."""
     xs, (low, high) = [x for x, _ in rows], zip(*(band(values) for _, values in rows), strict=True)
     ax.plot(xs, [mean(v) for _, v in rows], line.dash, color=line.colour, marker=line.marker, label=line.label)
     ax.fill_between(xs, low, high, color=line.colour, alpha=0.18, linewidth=0)
@@ -54,7 +54,7 @@ def curve(
     place: Callable[[float], float],
     band: Band = extremes,
 ) -> None:
-    """A mean line and a band of what was measured at each place."""
+    """A mean line and a band of the measured values at each place."""
     rows = [(place(x), [value(r) for r in found(trials, records)]) for x, trials in line.points]
     rows = sorted((x, values) for x, values in rows if values)
     if not rows:

@@ -1,4 +1,4 @@
-"""Does it train? BalancedSynFlow beside SynFlow and others on networks with shortcuts: two figures of our own."""
+"""Two figures that compare BalancedSynFlow with SynFlow and others on networks with shortcuts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from benchmarks.figures.accuracies import accuracy_by_compression
 from benchmarks.figures.axes import curve
 from benchmarks.figures.compared import compared
 from benchmarks.figures.panels import Figure, Panel, Records
+from benchmarks.figures.words import network_in_words
 from benchmarks.sweep.choice import Choice, split
 from benchmarks.training import recipes
 from benchmarks.training.recipes import Recipe
@@ -41,7 +42,7 @@ QUANTITIES: dict[str, tuple[Callable[[dict[str, Any]], float | None], str]] = {
 def _structure(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
     panels = compared(choice, pairs, methods=METHODS, densities=_DENSITIES, recipe_of=_recipe_of, measure="structure")
     return [
-        Panel(f"{split(panel.title)[1]}: {name}", panel.lines, note={"quantity": name})
+        Panel(f"{network_in_words(split(panel.title)[1])}: {name}", panel.lines, note={"quantity": name})
         for panel in panels
         for name in QUANTITIES
     ]
@@ -69,7 +70,7 @@ def accuracy(ax: Any, panel: Panel, records: Records) -> None:
 
 
 def _compression_axis(ax: Any, panel: Panel) -> None:
-    """Compression ratios, each of which is named, as they are few."""
+    """An axis of compression ratios, each with its name, because there are few."""
     ratios = sorted({round(1 / density) for line in panel.lines for density, _ in line.points})
     ax.set_xscale("log")
     ax.set_xticks(ratios, [f"{ratio}" for ratio in ratios])

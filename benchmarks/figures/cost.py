@@ -1,4 +1,4 @@
-"""What an accuracy costs: finding the mask, and the training that follows, in FLOPs and in seconds."""
+"""The cost of an accuracy: finding the mask and the following training, in FLOPs and in seconds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WITHIN = (0.5, 1.0, 2.0, 5.0)  # points of the unpruned accuracy
 
 @lru_cache
 def forward_flops(pair: str) -> tuple[dict[str, int], int]:
-    """FLOPs of one example by layer that is pruned, and of all else."""
+    """FLOPs of one example, by pruned layer and for the rest of the network."""
     dataset, network = split(pair)
     kind = KINDS[dataset]
     with torch.random.fork_rng(devices=[]):

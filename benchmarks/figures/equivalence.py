@@ -22,7 +22,7 @@ class PairedTest:
 
     Attributes:
         differences: one per seed, in points of accuracy.
-        margin: the difference that is taken for none, above 0.
+        margin: the difference that counts as none, above 0.
         level: of each one-sided test; the interval then covers ``1 - 2 * level``.
 
     Source: Schuirmann 1987, "A comparison of the two one-sided tests procedure and the power approach".
@@ -52,12 +52,12 @@ class PairedTest:
 
     @property
     def p_no_worse(self) -> float:
-        """How likely such differences or higher ones are if the truth is ``-margin``."""
+        """The probability of such differences or higher ones if the true difference is ``-margin``."""
         return self._p(self.mean + self.margin)
 
     @property
     def p_no_better(self) -> float:
-        """How likely such differences or lower ones are if the truth is ``margin``."""
+        """The probability of such differences or lower ones if the true difference is ``margin``."""
         return self._p(self.margin - self.mean)
 
     @property
@@ -80,7 +80,7 @@ class PairedTest:
 
 
 def paired(ours: Sequence[Trial], others: Sequence[Trial], records: Records, margin: float) -> PairedTest | None:
-    """The test of the accuracies of trials less those of others of the same seeds; None where no pair is there."""
+    """The test of the accuracies of trials less those of others of the same seeds; ``None`` without a pair."""
     by_seed = {trial.seed: records[trial.name]["result"]["accuracy"] for trial in others if trial.name in records}
     differences = [
         records[trial.name]["result"]["accuracy"] - by_seed[trial.seed]

@@ -22,7 +22,7 @@ SMALL = tuple(pair for pair in PAIRS if not pair.startswith("imagenet"))  # ResN
 SWEEP = tuple(0.8**step for step in range(19))  # 0 to 98.2 % pruned, as the axes of the figures
 #: the highest densities at which magnitude pruning after training matches (footnote 2), by network; 0.8 ** n
 MATCHING = {"resnet20": 6, "vgg16_bn": 12, "torchvision_resnet18": 15, "torchvision_resnet50": 5}
-#: networks of which the text names none: of appendix L it says "only at much lower sparsities" (L.1); others are ours
+#: networks for which the text names none: for appendix L it says "only at much lower sparsities" (L.1); others are ours
 ASSUMED = {"resnet18": 4}
 #: when figures 6 and 10 prune, as shares of the schedule
 TIMES = (0.0, 0.003, 0.006, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
@@ -69,7 +69,7 @@ def _compared(choice: Choice, ways: Sequence[Way]) -> list[Way]:
 
 
 def _sweep(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way]) -> list[Panel]:
-    """Accuracy against density, a panel a pair (figures 3, 8, 11, 13, 14)."""
+    """Accuracy against density, one panel per pair (figures 3, 8, 11, 13, 14)."""
     return [
         Panel(
             pair,
@@ -83,7 +83,7 @@ def _sweep(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way]) -> li
 def _by_method(
     choice: Choice, pairs: tuple[str, ...], *, groups: Callable[[str], Sequence[tuple[str, Sequence[Way]]]]
 ) -> list[Panel]:
-    """Accuracy against density, a panel a pair and method (figures 4, 9, 12)."""
+    """Accuracy against density, one panel per pair and method (figures 4, 9, 12)."""
     panels = []
     for pair in pairs:
         for title, group in groups(pair):
@@ -120,14 +120,14 @@ def _figure_12(pair: str) -> list[tuple[str, Sequence[Way]]]:
 
 
 def _matching(choice: Choice, pair: str) -> float:
-    """The density of the figures that show one; 0.8 ** 12 for networks of which nothing is known."""
+    """The density of the figures that show one; 0.8 ** 12 for networks whose matching sparsity is unknown."""
     if choice.densities:
         return choice.densities[0]
     return float(0.8 ** (MATCHING | ASSUMED).get(split(pair)[1], 12))
 
 
 def _at_matching(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way]) -> list[Panel]:
-    """Masks at one density, a panel a pair (figures 5 and 15)."""
+    """Masks at one density, one panel per pair (figures 5 and 15)."""
     panels = []
     for pair in pairs:
         density = _matching(choice, pair)

@@ -1,4 +1,4 @@
-"""Does it do harm? What shuffles of every granularity and new weights change, paired by seed, against a margin."""
+"""The effect on accuracy of shuffles of every granularity and of new weights, paired by seed, against a margin."""
 
 from __future__ import annotations
 

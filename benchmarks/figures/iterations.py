@@ -25,7 +25,7 @@ def _counts(choice: Choice, counts: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _sizes(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
-    """A panel a schedule, a line a compression, a point a number of iterations."""
+    """One panel per schedule, one line per compression ratio, one point per number of iterations."""
     panels = []
     for pair in pairs:
         recipe = recipe_of(choice, pair)
@@ -73,7 +73,7 @@ def sizes(ax: Any, panel: Panel, records: Records) -> None:
 
 
 def _accuracies(choice: Choice, pairs: tuple[str, ...], *, counts: tuple[int, ...]) -> list[Panel]:
-    """Accuracy against compression, a panel a schedule, a line a number of iterations."""
+    """Accuracy against compression, with one panel per schedule and one line per number of iterations."""
     panels = []
     for pair in pairs:
         recipe = recipe_of(choice, pair)

@@ -1,4 +1,4 @@
-"""What is left of layers and neurons, and how their weights are scored."""
+"""The density of layers and neurons, and the scores of their weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.training.networks import FULLY_CONNECTED
 
 
 def layer_profile(ax: Any, panel: Panel, records: Records) -> None:
-    """What is left of each layer, fainter the higher the compression, dashed once a layer is empty."""
+    """The density of each layer: lines are lighter at higher compression ratios, and dashed if a layer is empty."""
     (line,) = panel.lines
     rows = [(density, record["result"]) for density, trials in line.points for record in found(trials, records)]
     count = len({density for density, _ in rows})

@@ -12,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.figures.panels import Panel, Records
+from benchmarks.figures.words import in_words
 from benchmarks.sweep.methods import METHODS
 
 STYLE: dict[Any, Any] = {
@@ -37,7 +38,7 @@ def picture(
         width = 7.2 if wide or columns > 1 else 4.6
         figure, axes = plt.subplots(rows, columns, figsize=(width, 2.5 * rows + 0.7), squeeze=False)
         for ax, panel in zip(axes.flat, panels, strict=False):
-            ax.set_title(panel.title)
+            ax.set_title(in_words(panel.title))
             if reference is not None:
                 reference.draw(ax, panel)
             draw(ax, panel, records)

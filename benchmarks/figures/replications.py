@@ -76,7 +76,7 @@ TABLES: dict[str, tuple[str, list[Published]]] = {
 
 
 def _figure_7(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
-    """Accuracy against density, a panel a pair."""
+    """Accuracy against density, one panel per pair."""
     panels = []
     for pair in pairs:
         recipe = CIFAR_RESNET18 if pair == "cifar10/resnet18" else recipes.frankle(*split(pair))
@@ -89,7 +89,7 @@ def _figure_7(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
 
 
 def _table(choice: Choice, pairs: tuple[str, ...], *, table: str) -> list[Panel]:
-    """One panel, a line of it a line of the table; other pairs than the table's have no published numbers."""
+    """One panel with one line per line of the table; other pairs than the table's have no published numbers."""
     method, published = TABLES[table]
     known = {row.pair for row in published}
     rows = [row for row in published if row.pair in pairs and choice.densities is None]

@@ -38,7 +38,7 @@ _to_the_limit = partial(compared, densities=TWENTY_FIVE, recipe_of=recipe_of, li
 
 
 def _layers(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
-    """What is left of each layer, a panel a method (figure 2)."""
+    """The density of each layer, with one panel per method (figure 2)."""
     panels = []
     for pair in pairs:
         recipe = recipe_of(choice, pair)
@@ -53,7 +53,7 @@ def _layers(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
 
 
 def _scores(choice: Choice, pairs: tuple[str, ...], *, methods: tuple[str, ...]) -> list[Panel]:
-    """Scores of the unpruned network, a panel a method (figures 3 and 4)."""
+    """Scores of the unpruned network, with one panel per method (figures 3 and 4)."""
     panels = []
     for pair in pairs:
         recipe = recipe_of(choice, pair)
@@ -66,7 +66,7 @@ def _scores(choice: Choice, pairs: tuple[str, ...], *, methods: tuple[str, ...])
 
 
 def _imp(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
-    """Iterative magnitude pruning with more and more cycles of training (figure 5a)."""
+    """Iterative magnitude pruning with an increasing number of cycles of training (figure 5a)."""
     panels = []
     for pair in pairs:
         recipe, lines = choice.adjusted(recipes.synflow_cycles(*split(pair))), []

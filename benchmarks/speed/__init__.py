@@ -1,1 +1,1 @@
-"""What the package costs in time and memory, beside others and as networks grow: a command each."""
+"""The cost of the package in time and memory, compared with others and as networks grow; one command per file."""

@@ -1,7 +1,7 @@
-"""What SynFlow costs as networks grow, in time and memory: ``python -m benchmarks.speed.growth``.
+"""The time and memory of SynFlow as networks grow: ``python -m benchmarks.speed.growth``.
 
 VGG-16 for 32x32 images with all widths multiplied, 1 to 300 million prunable weights, each in a process of its own:
-seconds an iteration of 100 to compression 100, and the peak of memory beyond the model, a prunable entry. With
+seconds per iteration of 100 to compression 100, and the peak of memory beyond the model, per prunable weight. With
 ``--stock`` the peak of one ``torch.nn.utils.prune.global_unstructured`` besides. Linux only, as it reads ``/proc``.
 """
 

@@ -1,4 +1,4 @@
-"""What importing the package costs beyond torch: ``python -m benchmarks.speed.import_time``."""
+"""The time of importing the package beyond that of torch: ``python -m benchmarks.speed.import_time``."""
 
 from __future__ import annotations
 

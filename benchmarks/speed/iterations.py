@@ -98,7 +98,7 @@ def bare_passes(model: nn.Module, shape: tuple[int, ...], iterations: int) -> fl
 
 
 def stock_loop(model: nn.Module, shape: tuple[int, ...], density: float, iterations: int) -> float:
-    """Seconds of scoring and torch's ``global_unstructured`` once an iteration."""
+    """Seconds of scoring and of torch's ``global_unstructured`` in each iteration."""
     params = prune.prunable_parameters(model)
     total = sum(getattr(module, kind).numel() for module, kind in params)
     start, kept = finished(model), total

@@ -70,7 +70,7 @@ METHODS: dict[str, type[Counted]] = {
 
 
 def smallest_first() -> list[str]:
-    """All of torchvision's classification models."""
+    """All of torchvision's classification models, smallest first."""
     names: list[str] = torchvision.models.list_models(module=torchvision.models)
     return sorted(names, key=lambda name: torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"])
 

@@ -1,4 +1,4 @@
-"""What pruning costs on several processes that hold the same model: ``python -m benchmarks.speed.parallel``.
+"""The cost of pruning on several processes that hold the same model: ``python -m benchmarks.speed.parallel``.
 
 For each number of processes there is one launch of torchrun, with gloo on the CPU and one thread per process. In it
 each method prunes a fresh model in ``DistributedDataParallel`` several times, in turns. The time is that of the slowest
@@ -59,7 +59,7 @@ def call(model: nn.Module, method: str, rank: int, size: int) -> object:
 
 
 def work(runs: int, folder: Path) -> None:
-    """What each process measures."""
+    """The measurement of each process."""
     torch.set_num_threads(1)
     size, rank = int(os.environ["WORLD_SIZE"]), int(os.environ["RANK"])
     if size > 1:

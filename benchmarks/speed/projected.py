@@ -1,4 +1,4 @@
-"""What it costs to prune models of 7 and 70 billion weights over many ranks: ``python -m benchmarks.speed.projected``.
+"""The cost of pruning models of 7 and 70 billion weights over many ranks: ``python -m benchmarks.speed.projected``.
 
 Nothing of that size is run. Memory and time are those of ``benchmarks/results/sharded.json``, carried on to more
 weights and ranks; traffic is how often an iteration gathers a weight, which two ranks count here on a small model.

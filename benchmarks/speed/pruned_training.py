@@ -1,4 +1,4 @@
-"""What masks cost in training: ``python -m benchmarks.speed.pruned_training``, a step in several ways.
+"""The cost of masks in training: ``python -m benchmarks.speed.pruned_training``, a step in several ways.
 
 The same network pruned by torch's own ``global_unstructured`` and by ours; ours inside ``prune.folded``, which puts
 the masks on after each step; ours with a forward hook on each layer that takes the graph off ``module.weight``, so that
@@ -43,17 +43,17 @@ TORCHS = "torch's hooks"
 
 
 def pruned_by_torch(model: nn.Module) -> None:
-    """By magnitude, as torch does it."""
+    """Prune by magnitude with torch's function."""
     global_unstructured(list(prune.prunable_parameters(model)), L1Unstructured, amount=AMOUNT)
 
 
 def pruned_by_ours(model: nn.Module) -> None:
-    """The same masks, as we put them there."""
+    """Prune to the same masks with our function."""
     prune.global_iterative_unstructured(model, prune.L1Unstructured, AMOUNT)
 
 
 def pruned_and_dropping(model: nn.Module) -> None:
-    """The same, and no graph left in ``module.weight`` after a forward pass."""
+    """The same, with hooks that leave no graph in ``module.weight`` after a forward pass."""
     pruned_by_ours(model)
     for module, _ in prune.prunable_parameters(model):
         module.register_forward_hook(lambda module, *_: setattr(module, "weight", module.weight.detach()))
@@ -76,7 +76,7 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: tuple[Tensor
 
 
 def measure(name: str, size: int, count: int, runs: int, device: torch.device) -> list[dict[str, Any]]:
-    """A row for each way to train one network at one size of batch: seconds a step of each run."""
+    """A row for each way to train one network at one batch size: seconds per step of each run."""
     torch.manual_seed(0)
     dense = initialise(NETWORKS[name](), mode="fan_out").to(device)
     batch = torch.randn(size, 3, 32, 32, device=device), torch.arange(size, device=device) % 10

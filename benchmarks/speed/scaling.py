@@ -1,4 +1,4 @@
-"""How many more trials an hour several workers run: ``python -m benchmarks.speed.scaling``; needs Ray.
+"""How many more trials per hour several workers run: ``python -m benchmarks.speed.scaling``; needs Ray.
 
 The same trials on handwritten digits, of one thread each, are run by as many workers of Ray as are asked for, in turns.
 The time that Ray and its workers take to start is measured apart: until as many other trials have run as there are
@@ -93,7 +93,7 @@ def main() -> None:
              "ratio": ratio}
         )  # fmt: skip
         print(
-            f"{workers} worker{'s' if workers > 1 else ' '}: {hourly:8,.0f} trials an hour, {ratio:.2f} times those "
+            f"{workers} worker{'s' if workers > 1 else ' '}: {hourly:8,.0f} trials per hour, {ratio:.2f} times those "
             f"of {options.workers[0]}; {startup:.1f} s to start",
             flush=True,
         )

@@ -1,4 +1,4 @@
-"""What a rank needs to prune a transformer that FSDP2 has sharded: time and peak memory by the number of ranks.
+"""Time and peak memory of a rank that prunes a transformer sharded by FSDP2, by the number of ranks.
 
 ``python -m benchmarks.speed.sharded`` starts the ranks itself, by torch's launcher, with gloo on the CPU.
 """
@@ -91,7 +91,7 @@ def of_rank(arguments: argparse.Namespace) -> None:
 
 
 def run(method: str, ranks: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """What each of so many ranks measures of a method."""
+    """The measurements of a method on each of the given number of ranks."""
     with tempfile.TemporaryDirectory() as folder:
         to = Path(folder) / "found.json"
         command = [

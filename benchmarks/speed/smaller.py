@@ -41,7 +41,7 @@ DRAWN = dict(zip(METHODS, (methods.METHODS[key] for key in ("synflow", "balanced
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """What work takes by the clock, until it is done on the device."""
+    """Wall-clock seconds of some work, until it is done on the device."""
     start = time.perf_counter()
     work()
     if device.type == "cuda":
@@ -76,7 +76,7 @@ def training_step(model: nn.Module, side: int, batch: int, device: torch.device)
 
 
 def file_size(model: nn.Module) -> int:
-    """Bytes of what ``torch.save`` writes of the weights."""
+    """The size in bytes of the file that ``torch.save`` writes for the weights."""
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     return file.tell()

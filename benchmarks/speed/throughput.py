@@ -43,7 +43,7 @@ def part(images: Images, count: int) -> Images:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """What work takes: on a GPU until it is done there; on the CPU its own time, because other processes may run."""
+    """Seconds of some work: on a GPU until it is done there, on the CPU the time of this process."""
     if device.type == "cpu":
         start = time.process_time()
         work()
@@ -148,7 +148,7 @@ def measure(
     *,
     channels_last: bool = False,
 ) -> dict[str, Any]:
-    """Medians of several runs, in turns, as images a second and as ratios."""
+    """Medians of several runs, in turns, as images per second and as ratios."""
     trial = one_epoch(pair, channels_last=channels_last)
     dataset, recipe = trial.dataset, trial.recipe
     images, test = (part(p, n) for p, n in zip(load(dataset, source), (count, count // 5), strict=True))
@@ -222,7 +222,7 @@ def main() -> None:
         print(f"  loading is {row['loading_to_training']:.1f} times as fast as training")
         print(f"  a pruned network trains at {row['pruned_to_bare']:.2f} of the bare loop", flush=True)
         if options.peer is not None:
-            print(f"  trials an hour: {row['trials_an_hour_to_peer']:.2f} times the authors'", flush=True)
+            print(f"  trials per hour: {row['trials_an_hour_to_peer']:.2f} times the authors'", flush=True)
     save(options.out, {"rows": rows}, parser.prog, options.device)
 
 

@@ -1,1 +1,1 @@
-"""What SynFlow, SNIP and GraSP make of the networks that people use."""
+"""SynFlow, SNIP and GraSP on common networks."""

@@ -1,4 +1,4 @@
-"""What is done to a pruned network before it is trained: shuffled masks, or new weights."""
+"""Changes to a pruned network before it is trained: shuffled masks, or new weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch_synflow import ablations, rewinding
 
 
 def ablate(model: nn.Module, trial: Trial, inputs: Tensor, generator: torch.Generator) -> None:
-    """Ablate a pruned network as the trial says; inverted scores are no matter of this."""
+    """Ablate a pruned network as the trial says; inverted scores are not handled here."""
     if trial.ablation == "reinitialise":
         other = new_network(replace(trial, seed=trial.seed + 1_000_003)).to(inputs.device)
         rewinding.rewind(model, rewinding.take_snapshot(other))

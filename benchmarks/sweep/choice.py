@@ -1,4 +1,4 @@
-"""What the command line changes of a figure's trials."""
+"""The changes that the command line makes to a figure's trials."""
 
 from __future__ import annotations
 

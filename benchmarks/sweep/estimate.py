@@ -1,4 +1,4 @@
-"""How long trials will take: from results that are there, else from a few steps of each network on this device."""
+"""The estimated time of trials, from existing results or else from a few steps of each network on this device."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def report(trials: Sequence[Trial], store: Store, device: str, at_a_time: int = 
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds in words."""
     for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

@@ -1,4 +1,4 @@
-"""What a trial does: ``Bench(trial, source, device).measure()``, a pure function of the settings."""
+"""The work of a trial: ``Bench(trial, source, device).measure()``, a pure function of the settings."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Bench:
         return {"data": batches_of(batch, generator), "loss_fn": F.cross_entropy}
 
     def pairs(self, model: nn.Module) -> PrunableParameters:
-        """What is pruned of the network."""
+        """The pairs of the network that are pruned."""
         return pruned_parameters(self.trial.network, model)
 
     def weights(self, model: nn.Module) -> list[Tensor]:
@@ -160,7 +160,7 @@ class Bench:
         return self.trial.seed * 1000 + phase
 
     def masks(self) -> Numbers:
-        """What is left of each layer and neuron, and how much of it a path uses."""
+        """The density of each layer and neuron, and the share of weights on a path."""
         model, report = self.subnetwork()
         neurons = diagnostics.neuron_collapse(model)
         convolutions = [(m, name) for m, name in self.pairs(model) if isinstance(m, _ConvNd)]

@@ -1,4 +1,4 @@
-"""The methods that the figures compare: what prunes, how often, with how many examples, and how it is drawn."""
+"""The methods that the figures compare, with their iterations, numbers of examples, and looks."""
 
 from __future__ import annotations
 

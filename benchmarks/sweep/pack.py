@@ -1,4 +1,4 @@
-"""Fold the files of single results into files of many, for a repository that is to hold them."""
+"""Move single results into files of many, so that a repository can hold them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.sweep.whole import read_regular, sync_folder
 
 @dataclass
 class Folded:
-    """What became of the single files.
+    """The outcome for the single files.
 
     Attributes:
         counts: how many went into each file.

@@ -1,4 +1,4 @@
-"""Options that decide nothing are refused, so that nobody waits for a sweep that is not the one that was meant."""
+"""Options without an effect are refused, so that nobody waits for a sweep that they did not mean."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Trials = Callable[[Choice], Sequence[Trial]]
 
 
 def refuse_without_effect(figure: str, trials_of: Trials, choice: Choice, given: dict[str, Any]) -> None:
-    """Raise for an option that decides nothing of this figure's trials: another value gives the same trials."""
+    """Raise for an option that has no effect on this figure's trials, because another value gives the same trials."""
     names = {trial.name for trial in trials_of(choice)}
     if not names:
         raise ValueError(f"{figure}: no trial is left: --methods or --measure leave out all that it shows")

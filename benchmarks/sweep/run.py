@@ -1,4 +1,4 @@
-"""Run the trials that have no result yet; what is finished is never lost, whatever is killed."""
+"""Run the trials that have no result yet; a finished result is never lost, whichever process is killed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_PLACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 @dataclass
 class Summary:
-    """What became of the trials.
+    """The outcome of the trials.
 
     Attributes:
         there: had a result before.

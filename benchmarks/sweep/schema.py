@@ -1,4 +1,4 @@
-"""What a record holds, so that what ``run`` takes for a result ``plot`` can draw."""
+"""The contents of a record, so that ``plot`` can draw every result that ``run`` accepts."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ _ORIGIN: dict[str, Check] = {
 
 
 def fault_in(record: Any) -> str | None:
-    """What keeps a record from being drawn; ``None`` if nothing does.
+    """The reason why a record cannot be drawn; ``None`` if it can.
 
     Example:
         >>> fault_in({"settings": {"measure": "limit"}, "result": {}, "origin": {}})

@@ -1,4 +1,4 @@
-"""What trials start from: a network at initialisation, the images, and the unpruned network at an epoch."""
+"""The start of a trial: a network at initialisation, the images, and the unpruned network at an epoch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def new_network(trial: Trial) -> nn.Module:
 
 @lru_cache(maxsize=2)
 def on_device(dataset: str, source: Source, device: torch.device) -> tuple[Images, Images]:
-    """The data on the device, once a process."""
+    """The data on the device, loaded once per process."""
     train_images, test_images = load(dataset, source)
     return train_images.to(device), test_images.to(device)
 

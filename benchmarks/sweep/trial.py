@@ -1,4 +1,4 @@
-"""A trial: the settings that decide a result, all of them, and the name that follows from them."""
+"""A trial: all the settings that determine a result, and the name that follows from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where trials run and where their data lie, of the options given; those without effect are refused."""
+"""Where trials run and where their data are, from the given options; options without an effect are refused."""
 
 from __future__ import annotations
 

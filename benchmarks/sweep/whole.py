@@ -1,4 +1,4 @@
-"""Files that are whole or not there, whatever is killed, and nothing else than files."""
+"""Files that are whole or absent, whichever process is killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write under another name, to the disk, then rename: what has the name ``path`` is always whole."""
+    """Write to the disk under another name, then rename, so that the file ``path`` is always whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, unfinished = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".part", dir=path.parent)
     try:

@@ -1,1 +1,1 @@
-"""What the sweeps train: networks, data, recipes, and the loop."""
+"""Networks, data, recipes and the training loop of the sweeps."""

@@ -48,7 +48,7 @@ def load(name: str, source: Source) -> tuple[Images, Images]:
     """The train and the test part.
 
     Raises:
-        FileNotFoundError: if the data are nowhere, saying where to put them.
+        FileNotFoundError: if the data are not found; the message says where to put them.
     """
     if name == "digits":
         return _digits()

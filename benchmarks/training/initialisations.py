@@ -1,4 +1,4 @@
-"""How networks start: the weights, biases and BatchNorms that each paper's authors draw."""
+"""Initialisations: the weights, biases and BatchNorms that each paper's authors draw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of the data sets without their images."""
+"""Properties of the data sets that are known without their images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Kind:
-    """What is known of a data set without its images.
+    """Properties of a data set that are known without its images.
 
     Attributes:
         classes, channels: of the images.

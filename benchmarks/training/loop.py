@@ -43,7 +43,7 @@ def train(
         test: measures the accuracy on these after each epoch.
 
     Returns:
-        The history, the accuracies in percent, whether the loss stayed finite, and images a second.
+        The history, the accuracies in percent, whether the loss stayed finite, and images per second.
     """
     device = next(model.parameters()).device
     batches = math.ceil(len(images) / recipe.batch)

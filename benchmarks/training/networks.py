@@ -26,7 +26,7 @@ def vgg(
 ) -> nn.Sequential:
     """A conv-BatchNorm-ReLU VGG with one linear layer; ``plan`` is a depth (11, 16, 19) or the channels.
 
-    Where it is not normalised convolutions have biases in BatchNorm's place.
+    Without normalisation, convolutions have biases instead.
     """
     layers: list[nn.Module] = []
     width = channels

@@ -23,7 +23,7 @@ SMALL = ("ours: attach and the rest",)
 
 
 def speed(found: dict[str, Any]) -> tuple[Rows, str]:
-    """What SynFlow's iterations cost, over as many bare passes."""
+    """The time of SynFlow's iterations relative to as many bare passes."""
     keys = [key for key in _all_keys(found, "ratio_to_bare_passes") if key not in ("bare passes", *SMALL)]
     rows: Rows = [["network", "compression", "bare passes, s", *keys, "last iteration / first"]]
     for row in found["rows"]:
@@ -56,7 +56,7 @@ def growth(found: dict[str, Any]) -> tuple[Rows, str]:
 
 
 def limits(found: dict[str, Any]) -> tuple[Rows, str]:
-    """What is left of torchvision's models on the way to max compression, and there."""
+    """The empty layers of torchvision's models on the way to max compression, and at it."""
     rows: Rows = [
         ["model", "layers", "max compression", "method", "empty at 0.1", "at 0.01", "at max", "path left", "scored"]
     ]
@@ -125,7 +125,7 @@ def scaling(found: dict[str, Any]) -> tuple[Rows, str]:
 
 
 def ablation(found: dict[str, Any]) -> tuple[Rows, str]:
-    """The time of each variant of the engine over that of the engine as it is, by network."""
+    """The time of each variant of the engine relative to the unchanged engine, by network."""
 
     def cell(row: dict[str, Any]) -> str:
         usual = row["median"] / row["ratio"]
@@ -140,7 +140,7 @@ def ablation_memory(found: dict[str, Any]) -> tuple[Rows, str]:
 
 
 def survived(found: dict[str, Any]) -> tuple[Rows, str]:
-    """Of each kind of failure the trials, those after which nothing was lost, and those that were left complete."""
+    """For each kind of failure: the trials, those that lost nothing, and those that were left complete."""
     complete = found.get("complete", {})
     keys = ("trials", "survived")
     rows = [[row["kind"], *(f"{row[key]:,}" for key in keys)] for row in found["rows"]]
@@ -154,7 +154,7 @@ def survived(found: dict[str, Any]) -> tuple[Rows, str]:
 
 
 def pruned_training(found: dict[str, Any]) -> tuple[Rows, str]:
-    """The time of a training step in each way over that with torch's hooks, by network and size of batch."""
+    """The time of a training step in each way relative to torch's hooks, by network and batch size."""
     columns = list(dict.fromkeys((row["network"], row["batch"]) for row in found["rows"]))
     rows: Rows = [["training", *(f"{network}, batches of {batch}" for network, batch in columns)]]
     for variant in dict.fromkeys(row["variant"] for row in found["rows"]):
@@ -173,7 +173,7 @@ def _by_network(found: dict[str, Any], cell: Callable[[dict[str, Any]], str]) ->
     return [["engine", *names], *rows]
 
 
-#: what makes a table, and of which file
+#: the function that makes a table, and its file
 TABLES = {
     "speed": (speed, "speed"),
     "overlaps": (overlaps, "speed"),

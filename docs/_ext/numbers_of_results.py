@@ -26,13 +26,13 @@ Row = dict[str, Any]
 
 
 def _apart(result: Row) -> float:
-    """By how many percent of the larger the sums of scores into and out of units differ, at the median."""
+    """The median difference of the sums of scores into and out of units, in percent of the larger sum."""
     pairs = zip(result["into"], result["out"], strict=True)
     return 100 * median(abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a or b)
 
 
 def _slope(result: Row) -> float:
-    """Of the logarithm of a layer's average score over that of one over its size."""
+    """The slope of the log average score of a layer against the log of one over its size."""
     points = [(math.log(1 / size), math.log(abs(score))) for size, score in result["layers"] if score]
     return linear_regression([x for x, _ in points], [y for _, y in points]).slope
 

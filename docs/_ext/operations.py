@@ -1,4 +1,4 @@
-"""``.. operations::``: the homogeneous surrogate of each operation, from the tables that the code goes by."""
+"""``.. operations::``: the homogeneous surrogate of each operation, from the tables that the code uses."""
 
 from __future__ import annotations
 

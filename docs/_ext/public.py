@@ -42,7 +42,7 @@ def undocumented(documented: Iterable[str]) -> list[str]:
 
 
 def lacking(value: Any) -> list[str]:
-    """What the docstring of a public name leaves out."""
+    """The parts that the docstring of a public name lacks."""
     text = inspect.getdoc(value) or ""
     lines = {line.strip() for line in text.splitlines()}
     found = []

@@ -100,7 +100,8 @@ def _label(settings: dict[str, Any]) -> str:
 def _spread(values: Sequence[float]) -> str:
     if not values:
         return ""
-    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
+    spread = f" ± {stdev(values):.1f}".replace(" ", "\N{NO-BREAK SPACE}") if len(values) > 1 else ""
+    return f"{mean(values):.1f}{spread}"
 
 
 def inverted(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -128,7 +129,7 @@ TRIALS = "trials/*.jsonl"
 STARTS = ("neurons", "downsample", "effective", "collapse", "panel", "theorem-1", "theorem-2")
 #: sweeps that were shortened: their epochs and initialisation
 SHORTENED = {"cifar10/resnet20": (4, "fan_out"), "cifar10/vgg11_bn": (2, "fan_in"), "digits/vgg_small": (5, "fan_in")}
-#: what makes a table, and of which file
+#: the function that makes a table, and its file
 TABLES = {
     **{f"fidelity {start}": (partial(fidelity, start=start), "fidelity") for start in STARTS},
     **{f"accuracies {pair}": (partial(by_compression, pair=pair, epochs=epochs, initialisation=start), TRIALS)

@@ -8,7 +8,7 @@ Rows = list[list[str]]
 
 
 def smaller(found: dict[str, Any]) -> tuple[Rows, str]:
-    """What is left of a network that is shrunk, and how many times faster it is than the dense one."""
+    """The size of each shrunk network, and its speed relative to the dense one."""
     times = ("latency", "training_step")
     rows: Rows = [
         ["network", "method", "compression", "parameters left", "MACs left", "file left", "latency, dense / small",
@@ -20,7 +20,7 @@ def smaller(found: dict[str, Any]) -> tuple[Rows, str]:
             rows.append([*begin, "no path", *[""] * 5])
             continue
         faster = [
-            f"{row['speed_up'][part]['median']:.2f} ({row['speed_up'][part]['lowest']:.2f} to "
+            f"{row['speed_up'][part]['median']:.2f} ({row['speed_up'][part]['lowest']:.2f} to\N{NO-BREAK SPACE}"
             f"{row['speed_up'][part]['highest']:.2f})"
             for part in times
         ]
@@ -36,7 +36,7 @@ def smaller(found: dict[str, Any]) -> tuple[Rows, str]:
 
 
 def untimed(found: dict[str, Any]) -> tuple[Rows, str]:
-    """What is left of each network, a column per amount: parameters, MACs, and of the masked model's file."""
+    """The share that is left of each network's parameters, MACs and file, with one column per amount."""
     amounts = sorted({row["amount"] for row in found["rows"]})
     cells = {(row["network"], row["method"], row["amount"]): row for row in found["rows"]}
     rows: Rows = [["network", "method", *(f"{1 / (1 - amount):.0f}" for amount in amounts)]]
@@ -55,5 +55,5 @@ def _left(row: dict[str, Any]) -> list[str]:
     return [f"{row[part]['small'] / row[part][whole]:.1%}" for part, whole in parts]
 
 
-#: what makes a table, and of which file
+#: the function that makes a table, and its file
 TABLES = {"smaller": (smaller, "smaller"), "smaller_untimed": (untimed, "smaller_untimed")}

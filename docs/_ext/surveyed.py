@@ -14,7 +14,7 @@ LIBRARIES = ("transformers", "timm", "torchvision")
 
 
 def survey(found: dict[str, Any], library: str) -> tuple[Rows, str]:
-    """What share of the weights is listed, what the scores are, what is emptied, and what does not work."""
+    """The share of listed weights, the scores, the empty layers, and the failures of each network."""
     rows: Rows = [
         ["model", "listed", "positive", "greatest / last", "recorded", "emptied", "paths", "SNIP", "GraSP"],
     ]
@@ -40,7 +40,7 @@ def survey(found: dict[str, Any], library: str) -> tuple[Rows, str]:
 
 
 def reasons(found: dict[str, Any]) -> tuple[Rows, str]:
-    """Each network of which something is refused or is not recorded, and the message."""
+    """Each network that is refused in part or not recorded, and the message."""
     rows: Rows = [["model", "message"]]
     for library in LIBRARIES:
         for row in _ordered(found, library):
@@ -75,7 +75,7 @@ def _short(reason: str) -> str:
     return f"``{text}``"
 
 
-#: what makes a table, and of which file
+#: the function that makes a table, and its file
 TABLES = {
     **{f"survey {library}": (partial(survey, library=library), "survey") for library in LIBRARIES},
     "survey reasons": (reasons, "survey"),

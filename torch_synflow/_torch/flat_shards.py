@@ -1,4 +1,4 @@
-"""The flat parameters of ``FullyShardedDataParallel`` (FSDP1), of which each rank holds a part."""
+"""The flat parameters of ``FullyShardedDataParallel`` (FSDP1); each rank holds a part of them."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def _shared(parameters: Parameters, density: float, ratio: Callable[[torch.Size]
 
 
 def _scaled(entries: Sequence[Entry], ratios: Sequence[float], density: float) -> list[float]:
-    """The ratios times a common factor that keeps ``density`` in all, each limited by what is left of its layer."""
+    """The ratios times a common factor that keeps ``density`` in all, limited by the weights left in each layer."""
     if isinstance(density, bool) or not isinstance(density, numbers.Real):
         raise TypeError(f"density: expected a number between 0 and 1, got {density!r}")
     if not 0.0 <= float(density) <= 1.0:

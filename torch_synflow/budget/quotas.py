@@ -1,4 +1,4 @@
-"""How many elements each iteration keeps, and of which tensors."""
+"""The number of elements that each iteration keeps, and from which tensors."""
 
 from __future__ import annotations
 

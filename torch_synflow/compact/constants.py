@@ -1,4 +1,4 @@
-r"""Channels with one value for all inputs, places and steps of training, of which one can replace several.
+r"""Channels with one value for all inputs, places and steps of training; one of them can replace several.
 
 A frozen weight turns two such channels, with the values :math:`a` and :math:`b`, into
 
@@ -40,7 +40,7 @@ class Fold:
 
 
 def folds(tracer: Tracer, flags: Flags, once: set[str]) -> dict[int, list[Fold]]:
-    """By the class of cells that would go: what has to be added to weights then.
+    """By class of cells to remove: the values that must then be added to weights.
 
     Args:
         tracer: after a pass.
@@ -92,7 +92,7 @@ def _reads(tracer: Tracer, flags: Flags, classes: Tensor, candidate: Tensor) -> 
 
 
 def _parts(reads: Reads, others: Reads) -> list[Fold] | None:
-    """What has to be added to the weights of the other class; ``None`` if its values do not allow it."""
+    """The values to add to the weights of the other class; ``None`` if its values do not allow it."""
     ratios: dict[tuple[str, int, int], float] = {}
     for where, channels in reads.items():
         for (channel, value), (into, other) in zip(channels, others[where], strict=True):

@@ -136,7 +136,7 @@ def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
 
 
 def _constants(tracer: Tracer, choice: Choice) -> dict[int, str]:
-    """What classes of cells pass on that nothing of the input comes through, and why others do not stand for them."""
+    """The constants that classes of cells without input pass on, and the reasons why no other class replaces them."""
     flags, classes = choice.flags, choice.classes
     readers: dict[int, str] = {}
     uneven = torch.zeros_like(flags.fixed)

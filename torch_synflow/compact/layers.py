@@ -50,7 +50,7 @@ def weighted(
 
 
 def _seen(source: Tensor, weight: Held, axis: int) -> Tensor | None:
-    """What a frozen weight reads at one place."""
+    """The cells that a frozen weight reads at one place."""
     if weight.trained:
         return None
     places = source.detach().movedim(axis, -1).reshape(-1, source.shape[axis])

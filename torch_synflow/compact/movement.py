@@ -63,7 +63,7 @@ def reshape(tracer: Tracer, call: Operation) -> bool:
 
 
 def _free_axis(tracer: Tracer, call: Operation, cells: Tensor, split: list[int]) -> int:
-    """The axis that may become shorter: that of heads, that of which the code leaves the size open, or the last."""
+    """The axis that may become shorter: that of heads, one whose size the code leaves open, or the last one."""
     sizes: Any = call.args[1:] or tuple(call.kwargs.values())
     sizes = tuple(sizes[0]) if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
     for name, module in reversed(tracer.modules[-1:]):

@@ -38,7 +38,7 @@ class ShrunkLayer:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ShrinkReport(Report):
     """The result of :func:`~torch_synflow.prune.shrink`; prints as a table.
 
@@ -82,7 +82,7 @@ class ShrinkReport(Report):
 
     @property
     def verdict(self) -> str:
-        """What is left of parameters, bytes and multiplications with additions, in one line."""
+        """The share of parameters, bytes and multiply-adds that is left, in one line."""
         sums = {
             "parameters": (self.parameters_kept, self.parameters),
             "bytes": (self.bytes_kept, self.bytes),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Compression(Report):
     """The weights that the masks of a model keep, layer by layer; prints as a table.
 

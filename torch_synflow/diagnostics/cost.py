@@ -41,7 +41,7 @@ class LayerCost:
     sparse_flops: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cost(Report):
     """Parameters and FLOPs of a model for one example, dense and sparse; prints as a table.
 

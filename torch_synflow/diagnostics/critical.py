@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CriticalCompression(Report):
     """The highest compression ratio of a method before layer collapse, bracketed by bisection.
 

@@ -36,7 +36,7 @@ class LayerScore:
         return self.total / self.size if self.size else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerScores(Report):
     """The average score of each layer and its size; prints as a table.
 

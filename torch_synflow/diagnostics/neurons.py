@@ -36,7 +36,7 @@ class LayerNeurons:
         return sum(density == 0 for density in self.densities)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NeuronCollapse(Report):
     """The density of each neuron; prints as a table.
 

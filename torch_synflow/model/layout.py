@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 
 
 def is_sharded(tensor: object) -> bool:
-    """Whether a tensor is a ``DTensor``, of which this process holds a part or a replica."""
+    """Whether a tensor is a ``DTensor``; this process then holds a part or a replica."""
     loaded = sys.modules.get("torch.distributed.tensor")  # without it, there are no DTensors
     return loaded is not None and isinstance(tensor, loaded.DTensor)
 
@@ -74,7 +74,7 @@ class Layout:
         return cls(tensor.device_mesh, tuple(tensor.placements), tensor.shape, tensor.stride())
 
     def dtensor(self, part: Tensor) -> Tensor:
-        """The ``DTensor`` of which this process holds ``part``."""
+        """The ``DTensor`` whose part on this process is ``part``."""
         from torch.distributed.tensor import DTensor
 
         made: Tensor = DTensor.from_local(

@@ -18,7 +18,7 @@ class Course:
     Args:
         rounds: the method at work.
         entries: the tensors.
-        survivors: what is left of them, by default what their masks leave.
+        survivors: the kept elements, by default those that their masks keep.
 
     Attributes:
         speaks: whether this process shows progress.
@@ -37,7 +37,7 @@ class Course:
         return self._survivors.counts
 
     def start(self, last: Quota) -> None:
-        """Begin, with what is to be left in the end."""
+        """Begin, given the elements to keep in the end."""
         self._at_work.start(self._entries, last)
 
     def prune(self, quota: Quota) -> None:

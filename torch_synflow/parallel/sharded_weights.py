@@ -50,7 +50,7 @@ class _Part(torch.autograd.Function):
 
 
 class _AtUse(dict[str, Any]):
-    """The parameters of a module, of which those that are sharded are gathered when they are asked for."""
+    """The parameters of a module; sharded ones are gathered when they are read."""
 
     def __init__(self, held: Mapping[str, Any], gathered: Mapping[str, Callable[[], Tensor]]) -> None:
         super().__init__(held)
@@ -88,7 +88,7 @@ class ShardedWeights:
                 self._names[module, name] = key
 
     def part_of(self, tensor: Tensor) -> Tensor:
-        """What this rank holds of a tensor."""
+        """The part of a tensor that this rank holds."""
         return part_of(tensor)
 
     def zero_throughout(self, parts: Weights) -> set[str]:
@@ -132,7 +132,7 @@ class ShardedWeights:
         return made
 
     def pack(self, tensor: Tensor) -> Any:
-        """What autograd saves in place of a tensor: of a whole weight, or a view of it, how to gather it again."""
+        """What autograd saves for a tensor; for a whole weight or its view, how to gather it again."""
         gather = self._gathered.get(StorageWeakRef(tensor.untyped_storage()))
         return tensor if gather is None else (gather, tensor.shape, tensor.stride(), tensor.storage_offset())
 

@@ -13,7 +13,7 @@ Weights = dict[str, Tensor]
 
 
 class Shards(Protocol):
-    """Parameters of which this process holds a part, for models larger than one device."""
+    """Parameters that are spread over processes, for models larger than one device."""
 
     def part_of(self, tensor: Tensor) -> Tensor:
         """The part of a tensor that this process holds."""
@@ -25,7 +25,7 @@ class Shards(Protocol):
         """Leaves of a new autograd graph that stand for parts, at least as wide as ``floor``, and take no memory."""
 
     def pack(self, tensor: Tensor) -> Any:
-        """What autograd saves in place of a tensor: of a whole weight how to gather it again."""
+        """The object that autograd saves in place of a tensor; for a whole weight, how to gather it again."""
 
     def unpack(self, packed: Any) -> Tensor:
         """The tensor that :meth:`pack` was given."""

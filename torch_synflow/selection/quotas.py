@@ -1,4 +1,4 @@
-"""How many elements selection keeps, and of which tensors."""
+"""The number of elements that selection keeps, and from which tensors."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class EffectiveLayer:
     total: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EffectiveSparsity(Report):
     """The kept weights, and how many of them are on a path from an input to an output; prints as a table.
 

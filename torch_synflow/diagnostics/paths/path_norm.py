@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PathNorm(Report):
     """The l1 path norm of a model and SynFlow's R; prints as a table.
 
@@ -88,8 +88,9 @@ def path_norm(model: nn.Module, example_inputs: ExampleInputs, *, outputs: Outpu
         ...     _ = model[0].weight.copy_(torch.tensor([[1.0, -2.0], [3.0, 0.5]]))
         ...     _ = model[2].weight.copy_(torch.tensor([[2.0, -1.0]]))
         ...     _ = model[2].bias.fill_(-0.5)
-        >>> diagnostics.path_norm(model, torch.ones(1, 2))  # 2 (1 + 2) + 1 (3 + 0.5)
-        PathNorm(path_norm=9.5, synflow=10.0)
+        >>> found = diagnostics.path_norm(model, torch.ones(1, 2))
+        >>> found.path_norm, found.synflow  # 2 (1 + 2) + 1 (3 + 0.5), and a bias of 0.5
+        (9.5, 10.0)
     """
     entries = entries_of(model)
     network = _Double.positive_network_of(model, example_inputs, entries, outputs)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ShuffledEffect(Report):
     """Effective parameters before and after the masks are shuffled within layers.
 

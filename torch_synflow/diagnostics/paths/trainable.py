@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trainability(Report):
     """Whether the input reaches the outputs; prints a verdict, then each problem and its place.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Conservation(Report):
     """The conservation of one saliency in a model; prints as a table of Theorem 1.
 

@@ -38,7 +38,7 @@ class HiddenNeurons:
 
 
 class _Reads:
-    """The neurons that a layer reads: those of which layers, through which BatchNorms in evaluation mode."""
+    """The neurons that a layer reads, by layer, and the BatchNorms in evaluation mode in between."""
 
     def __init__(self, layer: TracedLayer) -> None:
         self.layer = layer

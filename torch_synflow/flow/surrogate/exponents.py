@@ -20,7 +20,7 @@ from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.flow.surrogate.operations import CONVOLUTIONS, NORMALISED, PRODUCTS
 from torch_synflow.flow.surrogate.sums import bias_of, blocked_by, subtracted_mask
 
-#: products of two flows of which one counts over its own size
+#: products of two flows in which one counts relative to its own size
 _OVER_THE_GATE = ("mul", "matmul", "mm", "bmm", "mv")
 
 

@@ -49,7 +49,7 @@ def subtracted_mask(offset: Tensor) -> Tensor | None:
 
 
 def bias_of(call: Call, flow: Tensor, offset: Any) -> Any:
-    """What of an offset starts flow: a bias, and not a position or a token, which stand for the input.
+    """The part of an offset that starts flow: a bias, but not a position or a token, which stand for the input.
 
     Positions differ along more dimensions than one. So do the biases of several matrices, which are added to their
     products. A token is joined to a flow elsewhere in the pass. What blocks elements of attention stays.

@@ -113,7 +113,7 @@ class Trace:
         return any(known is base_of(constant) for known in self.given)
 
     def is_product_by_weights(self, place: Place) -> bool:
-        """Whether a tensor is a product by matrices, perhaps of another shape, of which one factor alone is a flow."""
+        """Whether a tensor is a product by matrices, perhaps reshaped, with exactly one flow among its factors."""
         node = self.nodes[place]
         if node.kind == "shape":
             return self.is_product_by_weights(node.inputs[0])
