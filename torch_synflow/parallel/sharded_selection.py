@@ -1,4 +1,4 @@
-"""The exact number of highest scores, of which each rank has a part, by histograms summed over ranks."""
+"""The exact number of highest scores that are spread over ranks, by histograms summed over ranks."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def nth_highest(
 
 
 class ShardedSurvivors(Survivors):
-    """The elements that are still kept of tensors of which each rank has a part.
+    """The kept elements of tensors that are spread over ranks.
 
     Ranks call everything but :attr:`masks` and :meth:`copy` together. An ``Element`` is the number of a tensor and a
     flat index in the whole of it.

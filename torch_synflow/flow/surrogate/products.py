@@ -65,7 +65,7 @@ def _unblocked(value: Any) -> Any:
 
 
 def _which_gates(call: Call, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
-    """Of two flows that are multiplied: the main one, and the one that is read as its gate."""
+    """The main flow and the gate, of two flows that are multiplied."""
     a, b = label_of(first), label_of(second)
     assert a is not None
     assert b is not None
@@ -96,7 +96,7 @@ def multiply(call: Call) -> Any:
 
 
 def divide(call: Call) -> Any:
-    """A division by the detached value of a flow, as in normalisation; by one where there is no flow."""
+    """A division by the detached value of a flow, as in normalisation; by one without a flow."""
     first, second = call.two()
     if call.func.__name__ in REVERSED:
         return magnitude(second) * reciprocal(call)
