@@ -34,6 +34,7 @@ def picture(
     wide = columns == 1  # panels that need the whole width
     columns = min(columns, len(panels))
     rows = math.ceil(len(panels) / columns)
+    columns = math.ceil(len(panels) / rows)  # rows of about the same length
     with plt.rc_context(STYLE):
         width = 7.2 if wide or columns > 1 else 4.6
         figure, axes = plt.subplots(rows, columns, figsize=(width, 2.5 * rows + 0.7), squeeze=False)
