@@ -1,4 +1,4 @@
-"""Whole heads of attention that libraries write themselves: fused or separate, rotary, with keys that queries share."""
+"""Layers and attention that libraries write themselves: fused or separate, rotary, with keys that queries share."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.compact.test_attention import Attending, emptied
 from torch_synflow import prune
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -52,6 +53,30 @@ def llama() -> nn.Module:
     return model
 
 
+def gpt2() -> nn.Module:
+    """Linear layers whose weights have inputs as rows, and a power in the activation between them."""
+    library = pytest.importorskip("transformers")
+    sizes = {"n_embd": 24, "n_layer": 2, "n_head": 4, "n_positions": 12}
+    config = library.GPT2Config(vocab_size=31, use_cache=False, bos_token_id=0, eos_token_id=0, **sizes)
+    model = library.GPT2LMHeadModel(config)
+    mask = torch.ones_like(model.transformer.h[1].mlp.c_proj.weight)
+    mask[7:] = 0
+    prune.custom_from_mask(model.transformer.h[1].mlp.c_proj, "weight", mask)
+    return model
+
+
+def t5() -> nn.Module:
+    """A trained bias of each pair of positions, for each head, in the mask of attention."""
+    library = pytest.importorskip("transformers")
+    sizes = {"d_model": 24, "d_kv": 6, "d_ff": 20, "num_layers": 2, "num_heads": 4}
+    config = library.T5Config(vocab_size=31, use_cache=False, decoder_start_token_id=0, **sizes)
+    model = library.T5ForConditionalGeneration(config)
+    mask = torch.ones_like(model.encoder.block[0].layer[1].DenseReluDense.wo.weight)
+    mask[:, 5:] = 0
+    prune.custom_from_mask(model.encoder.block[0].layer[1].DenseReluDense.wo, "weight", mask)
+    return model
+
+
 #: a name: the model, what it is called with, and the shapes of weights of the layer that lost heads
 MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any], dict[str, tuple[int, int]]]] = {
     "timm": (
@@ -67,6 +92,15 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any], dict[str, tu
         {"model.layers.1.self_attn.q_proj": (12, 24), "model.layers.1.self_attn.k_proj": (6, 24),
          "model.layers.1.self_attn.v_proj": (6, 24), "model.layers.1.self_attn.o_proj": (24, 12)},
     ),
+    "gpt2": (
+        gpt2, lambda: {"input_ids": torch.arange(12).view(2, 6)},
+        {"transformer.h.1.mlp.c_fc": (24, 7), "transformer.h.1.mlp.c_proj": (7, 24)},
+    ),
+    "t5": (
+        t5, lambda: {"input_ids": torch.arange(12).view(2, 6), "decoder_input_ids": torch.arange(8).view(2, 4)},
+        {"encoder.block.0.layer.1.DenseReluDense.wi": (5, 24),
+         "encoder.block.0.layer.0.SelfAttention.relative_attention_bias": (32, 4)},
+    ),
 }  # fmt: skip
 
 
@@ -76,14 +110,34 @@ def outputs(model: nn.Module, x: Any) -> Tensor:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_heads_go_whole(name: str) -> None:
+def test_heads_and_neurons_go(name: str) -> None:
     torch.manual_seed(0)
     build, inputs, shapes = MODELS[name]
     model, x = build(), inputs()
     small = prune.shrink(model, x)
     assert {name: tuple(small.get_submodule(name).weight.shape) for name in shapes} == shapes
     assert small.shrink_report.notes == ()
-    model.double().eval()
-    small.double().eval()
+    for one in (model, small):
+        prune.detach(one.double().eval())  # T5 reads the type of a weight before it calls the layer
     x = x.double() if isinstance(x, Tensor) else x
     torch.testing.assert_close(outputs(small, x), outputs(model, x), rtol=1e-12, atol=1e-12)
+
+
+class _Biased(Attending):
+    """Each pair of positions has a trained bias."""
+
+    def __init__(self) -> None:
+        super().__init__("weights returned")
+        self.bias = nn.Embedding(5, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.norm(self.into(x))
+        return self.head(self.attention(tokens, tokens, tokens, attn_mask=self.bias(torch.arange(5)))[0].mean(1))
+
+
+def test_a_trained_mask_is_read() -> None:
+    model, x = _Biased().double(), torch.randn(4, 5, 6, dtype=torch.float64)
+    emptied(model.attention, [0, 1, 2, 5, 8, 9], [0, 2, 3, 4, 5, 9], [0, 1, 2, 8, 11])
+    small = prune.shrink(model, x)
+    assert small.bias.weight.shape == (5, 5)
+    assert small.attention.num_heads == 2

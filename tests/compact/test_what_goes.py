@@ -173,6 +173,23 @@ def test_they_are_found_behind_a_module_that_runs_other_operations_once_it_is_sm
     assert small.shrink_report.notes[0].startswith("view in the model keeps its channels")
 
 
+class _Doubled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+@pytest.mark.parametrize("name", ["weight", "bias"])
+def test_what_a_computed_weight_or_bias_is_made_of_stays(layer: int, name: str) -> None:
+    model = nn.Sequential(nn.Linear(3, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 2))
+    nn.utils.parametrize.register_parametrization(model[layer], name, _Doubled())
+    keep(model[3], columns=[0, 1])
+    small, x = prune.shrink(model, torch.rand(4, 3)), torch.rand(4, 3)
+    assert all(len(parameter) == 6 for parameter in small[layer].parameters())
+    assert small.shrink_report.notes == ()
+    torch.testing.assert_close(small(x), model(x))
+
+
 class _InTraining(nn.Module):
     """A channel that only the second output reads, which there is in training alone."""
 

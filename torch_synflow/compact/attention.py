@@ -100,8 +100,16 @@ def scaled_dot_product(tracer: Tracer, call: Operation) -> bool:
     tracer.add(Attention(query, key, value, target))
     for cells in (query, key, value, target):
         tracer.cells.tie(cells, target[:, :1])
+    _read_masks(tracer, call.get(3, "attn_mask"))
     tracer.put(call.result, target[None, :, None])
     return True
+
+
+def _read_masks(tracer: Tracer, *masks: Any) -> None:
+    """Keep what masks are made of, such as trained biases of pairs of positions."""
+    for mask in masks:
+        if isinstance(mask, Tensor):
+            tracer.sink(tracer.of(mask), f"a mask of attention in {tracer.module}")
 
 
 def _by_head(cells: Tensor, tensor: Tensor, count: int) -> Tensor:
@@ -143,6 +151,7 @@ def _with_projections(tracer: Tracer, call: Operation, given: dict[str, Any], si
     if weights is None or biases is None or out is None:
         tracer.whole[tracer.module] = "its weights are computed"
         return False
+    _read_masks(tracer, given["attn_mask"], given["key_padding_mask"])
     query, key, rows = _projected(tracer, weights, inputs, sizes)
     alone = tracer.cells.new(out[0].tensor.shape[1] - sizes[2])
     tracer.cells.always_zero(alone)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from torch_synflow.compact.cells import INPUT
 from torch_synflow.compact.choice import Choice
 from torch_synflow.compact.copies import copied, own_random_numbers, run
 from torch_synflow.compact.held import Heads
@@ -101,6 +102,7 @@ def _reasons(tracer: Tracer, choice: Choice) -> dict[str, list[str]]:
     pinned: dict[int, str] = {}
     for cells, reason in reversed(tracer.cells.pins):
         pinned.update(dict.fromkeys(classes[cells].tolist(), reason))
+    pinned[int(classes[INPUT])] = "the input, or the output of an operation on all channels, that they are added to"
     even = {one for heads in tracer.attentions for cells in (heads.query, heads.rows)
             for one in classes[cells].view(-1).tolist()}  # fmt: skip
     found: dict[str, Counter[str]] = {}

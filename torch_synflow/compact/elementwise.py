@@ -36,6 +36,15 @@ def _unary(*, keeps_zero: bool, blocks: bool = False) -> Rule:
     return rule
 
 
+def power(tracer: Tracer, call: Operation) -> bool:
+    """A number as exponent, which keeps zeros if it is over one."""
+    exponent = call.get(1, "exponent")
+    if not isinstance(exponent, (int, float)) or exponent <= 1:
+        return False
+    tracer.put(call.result, tracer.pointwise(tracer.of(call.args[0]), even=True))
+    return True
+
+
 def hardtanh(tracer: Tracer, call: Operation) -> bool:
     """Zero at zero if zero is in its range; ReLU6 if the range begins at zero."""
     low, high = call.get(1, "min_val", -1.0), call.get(2, "max_val", 1.0)
@@ -158,4 +167,5 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(_PRODUCTS, _binary(product=True)),
     **dict.fromkeys(_SUMS, _binary(product=False)),
     "hardtanh": hardtanh,
+    **dict.fromkeys(("pow", "__pow__"), power),
 }

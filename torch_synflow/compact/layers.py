@@ -26,6 +26,7 @@ def _biased(tracer: Tracer, cells: Tensor, bias: Tensor | None) -> Tensor:
     held = tracer.index_of(bias, 0, target)
     if held is None:
         tracer.cells.pin(target, f"a bias that is computed in {tracer.module}")
+        tracer.sink(tracer.of(bias), f"a bias that is computed in {tracer.module}")
         never = torch.zeros(len(cells), dtype=torch.bool)
         tracer.add(Shift(cells, target, never, ~never, "a bias"))
     else:
@@ -140,6 +141,7 @@ def batch_norm(tracer: Tracer, call: Operation) -> bool:
     for tensor in (mean, variance, weight):
         if tensor is not None and tracer.index_of(tensor, 0, target) is None:
             tracer.cells.pin(target, f"a tensor of {tracer.module} that is not its own")
+            tracer.sink(tracer.of(tensor), f"a tensor of {tracer.module} that is not its own")
     tracer.put(call.result, _biased(tracer, target, bias).view(-1, *[1] * (source.dim() - 2)))
     return True
 

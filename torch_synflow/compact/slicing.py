@@ -107,6 +107,8 @@ def _resize(module: nn.Module) -> None:
         if isinstance(module, kind) and weight is not None:
             resize(module, weight)
     let_empty(module, weight)
+    if weight is not None and {"nx", "nf"} <= vars(module).keys():  # Conv1D of transformers, whose rows are inputs
+        vars(module).update(nx=len(weight), nf=weight.shape[1])
     if isinstance(module, nn.RNNBase):
         held = module._parameters
         inputs, hidden = (held.get(f"{name}_orig", held.get(name)) for name in ("weight_ih_l0", "weight_hh_l0"))
