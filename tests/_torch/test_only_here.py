@@ -53,7 +53,7 @@ def names_of_torch(tree: ast.AST) -> set[str]:
 
 def own_attributes() -> set[str]:
     """The private attributes, methods and functions that the package itself defines; of objects those of ``self``."""
-    found = {"_synaptic_label", "_synaptic_bias"}  # of tensors, put there by the flow
+    found = {"_synaptic_label", "_synaptic_bias", "_synaptic_blocked"}  # of tensors, put there by the flow
     for node in (node for tree in FILES.values() for node in ast.walk(tree)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found.add(node.name)

@@ -12,7 +12,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow._torch.functions import run_unseen
-from torch_synflow.model.layout import Layout, is_sharded, part_of
+from torch_synflow.model.layout import Layout, is_sharded
 from torch_synflow.model.parameters import held_parameters
 from torch_synflow.parallel.ranks.exchange import greatest
 from torch_synflow.parallel.ranks.meeting import Meeting
@@ -86,10 +86,6 @@ class ShardedWeights:
                 key = first.setdefault(id(parameter), key)
                 self.layouts[key] = Layout.of(parameter)
                 self._names[module, name] = key
-
-    def part_of(self, tensor: Tensor) -> Tensor:
-        """The part of a tensor that this rank holds."""
-        return part_of(tensor)
 
     def zero_throughout(self, parts: Weights) -> set[str]:
         """The names of the tensors that are all zero on all ranks."""

@@ -13,7 +13,7 @@ from torch.func import functional_call
 
 from torch_synflow._torch.checkpointing import NoCheckpoints
 from torch_synflow._torch.pytree import tree_map
-from torch_synflow.model.layout import is_sharded
+from torch_synflow.model.layout import is_sharded, part_of
 from torch_synflow.model.parameters import Entry, unwrap
 from torch_synflow.model.prunable import refuse_sharded
 from torch_synflow.model.randomness import Draws
@@ -77,9 +77,8 @@ class Network:
         }
         self.dense = self.weights
         self.unused: set[str] = set()
-        part = (lambda tensor: tensor) if task.shards is None else task.shards.part_of
         self._others = {
-            name: widened(part(materialised(parameter, name)), floor)
+            name: widened(part_of(materialised(parameter, name)), floor)
             for name, parameter in self.model.named_parameters()
             if name not in self.weights
         }
@@ -98,11 +97,10 @@ class Network:
         self.saved_by = () if task.shards is None else (task.shards.pack, task.shards.unpack)
         floating = [t.dtype for t in (*self.weights.values(), *self._others.values()) if t.is_floating_point()]
         self.dtype = max(floor, *floating, key=lambda dtype: torch.finfo(dtype).bits)
-        self.unpruned = (
-            all(bool(mask.all()) for mask in masks)
-            if task.shards is None
-            else len(task.shards.zero_throughout({name: ~mask for name, mask in self.masks.items()})) == len(masks)
-        )
+        self.unpruned = all(bool(mask.all()) for mask in masks)
+        if task.shards is not None:  # on all processes
+            pruned = {name: ~mask for name, mask in self.masks.items()}
+            self.unpruned = len(task.shards.zero_throughout(pruned)) == len(pruned)
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
         """The model's outputs with ``weights`` in place of its own; tuples and mappings of inputs are unpacked.
@@ -145,8 +143,7 @@ class Network:
     def mask_dense(self, survivors: Survivors) -> None:
         """Set the weights to the dense ones under the new masks, if pruned weights may return."""
         self.unpruned = False
-        pairs = zip(self.dense.items(), survivors.masks, strict=True)
-        self.weights = {name: weight * mask for (name, weight), mask in pairs}
+        self.weights = {n: w * mask for (n, w), mask in zip(self.dense.items(), survivors.masks, strict=True)}
 
     def prepared(self, tree: Any) -> Any:
         """Inputs or targets on the device of the weights, with floating-point ones in the scoring precision."""
@@ -198,8 +195,7 @@ class Network:
 
         def of_batch(index: int, inputs: Any, targets: Any) -> Weights:
             weights = as_leaves(self.weights)
-            loss = self.finite_loss(index, weights, inputs, targets, temperature=temperature)
-            return gradients([loss], weights)
+            return gradients([self.finite_loss(index, weights, inputs, targets, temperature=temperature)], weights)
 
         return self.mean_over_examples(data, of_batch)
 

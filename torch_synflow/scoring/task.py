@@ -15,9 +15,6 @@ Weights = dict[str, Tensor]
 class Shards(Protocol):
     """Parameters that are spread over processes, for models larger than one device."""
 
-    def part_of(self, tensor: Tensor) -> Tensor:
-        """The part of a tensor that this process holds."""
-
     def zero_throughout(self, parts: Weights) -> set[str]:
         """The names of the tensors that are all zero on all processes."""
 
