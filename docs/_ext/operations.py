@@ -16,7 +16,7 @@ from torch_synflow.flow.surrogate import operations
 def groups() -> list[tuple[str, list[str]]]:
     """For each surrogate what it does and the operations that have it."""
     by_surrogate: dict[Any, list[str]] = defaultdict(list)
-    for name, surrogate in {**operations.SURROGATES, **operations.DECOMPOSED}.items():
+    for name, surrogate in {**operations.SURROGATES, **operations.DECOMPOSED, **operations.NOISE}.items():
         by_surrogate[surrogate].append(name)
     found = [(_first_line(surrogate), names) for surrogate, names in by_surrogate.items()]
     found.append(("Unchanged, because it is already homogeneous.", sorted(operations.LINEAR)))

@@ -6,6 +6,7 @@ Python code exits modes and transforms, so an interrupt during an exit keeps the
 from __future__ import annotations
 
 import contextlib
+import os
 import traceback
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from torch.utils import _python_dispatch
 
 from torch_synflow._torch.transforms import active_transforms
 
-#: files whose frames may hold open contexts
-_OURS = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent), contextlib.__file__)
+#: the folders and files of this package and of torch, whose frames may hold open contexts
+OURS = (f"{Path(__file__).parents[1]}{os.sep}", f"{Path(torch.__file__).parent}{os.sep}", contextlib.__file__)
 _AUTOCAST = ("cpu", "cuda")
 
 
@@ -37,7 +38,7 @@ class ThreadState:
         """
         for caught in _chain(error):
             for frame, _ in traceback.walk_tb(caught.__traceback__):
-                if frame.f_code.co_filename.startswith(_OURS):
+                if frame.f_code.co_filename.startswith(OURS):
                     with contextlib.suppress(RuntimeError):  # of frames that are still running
                         frame.clear()
         torch.autograd.Function.apply = self._apply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -115,6 +116,29 @@ def test_a_pass_that_can_not_be_run_again_runs_the_model_each_time(model: Any) -
         torch.testing.assert_close(score.as_subclass(Tensor), value, rtol=1e-12, atol=0)
     report = prune.global_iterative_unstructured(built, prune.SynFlow, 0.5, example_inputs=X, iterations=4)
     assert report.kept == 36
+
+
+@pytest.mark.parametrize(("model", "operation"), [(Decides, "'__bool__'"), (TakesAValue, "'__float__'")])
+def test_what_cannot_be_recorded_is_logged_with_the_line_of_the_model(
+    model: Any, operation: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "torch_synflow"):
+        prune.synflow_scores(model(), X)
+    line = model.between.__code__.co_firstlineno + 1
+    assert f"{operation} takes values out of the pass (test_tape.py, line {line})" in caplog.text
+
+
+class CastToMatch(Body):
+    """A constant that has only its precision from a flow."""
+
+    def between(self, x: Tensor) -> Tensor:
+        mask = torch.ones(8).to(x)
+        return x * mask if bool(mask.any()) else x
+
+
+def test_a_constant_that_is_cast_like_a_flow_stays_a_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch_synflow.flow.positive.synflow_by_definition", model_again)
+    prune.synflow_scores(CastToMatch(), X)
 
 
 @pytest.mark.filterwarnings("ignore:SynFlow. without a homogeneous surrogate")

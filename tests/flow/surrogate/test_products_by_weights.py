@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import pytest
@@ -126,3 +127,74 @@ def test_the_steps_give_what_the_operation_gives(name: str) -> None:
         found = function(x)
     torch.testing.assert_close(found, expected)
     assert is_flow(found)
+
+
+@pytest.mark.parametrize("product", ["matmul", "einsum", "mm"])
+def test_a_constant_times_weights_has_the_sign_of_neither(product: str) -> None:
+    """Relative positions, as sines that are projected, are negative at times (Transformer-XL, XLNet)."""
+
+    class Relative(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last = nn.Linear(4, 6, bias=False), nn.Linear(5, 2, bias=False)
+            self.weight = nn.Parameter(torch.randn(3, 6))
+            self.register_buffer("positions", torch.linspace(-1, 1, 15).reshape(5, 3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            place = self.positions.to(x)
+            key = torch.einsum("pi,io->po", place, self.weight) if product == "einsum" else place @ self.weight
+            key = torch.mm(place, self.weight) if product == "mm" else key
+            return self.last(self.first(x) @ key.t())  # type: ignore[no-any-return]
+
+    model = Relative()
+    pairs = [*prune.prunable_parameters(model), (model, "weight")]
+    scores = prune.synflow_scores(model, torch.ones(1, 4), pairs)
+    totals = [float(score.sum()) for score in scores.values()]
+    assert all(bool((score > 0).all()) for score in scores.values())
+    assert totals == pytest.approx([totals[0]] * 3, rel=1e-9)
+
+
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cosine similarity": F.cosine_similarity,
+    "distance of pairs": F.pairwise_distance,
+    "all distances": lambda a, b: torch.cdist(a[None], b[None]),
+}
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_two_towers_that_are_compared_have_scores_in_each_layer(metric: str) -> None:
+    class Towers(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.encode = nn.Sequential(nn.Linear(8, 16, bias=False), nn.ReLU(), nn.Linear(16, 4, bias=False))
+
+        def forward(self, a: Tensor, b: Tensor) -> Tensor:
+            return METRICS[metric](self.encode(a), self.encode(b))
+
+    scores = prune.synflow_scores(Towers(), (torch.ones(1, 8), torch.ones(1, 8)))
+    assert all(bool((score > 0).all()) for score in scores.values())
+
+
+def test_noise_of_the_shape_of_a_flow_is_an_input_of_ones(caplog: pytest.LogCaptureFixture) -> None:
+    class Sampled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.encode, self.decode = nn.Linear(8, 6, bias=False), nn.Linear(3, 8, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            mean, log = self.encode(x).chunk(2, -1)
+            return self.decode(mean + torch.randn_like(mean) * (0.5 * log).exp())  # type: ignore[no-any-return]
+
+    model = Sampled()
+    with caplog.at_level(logging.INFO, "torch_synflow"):
+        scores = prune.synflow_scores(model, torch.ones(1, 8))
+    assert "own code in each iteration" not in caplog.text
+    first, last = (float(score.sum()) for score in scores.values())
+    assert first == pytest.approx(last, rel=1e-9)
+    report = prune.global_iterative_unstructured(
+        model, prune.BalancedSynFlow, 0.5, example_inputs=torch.ones(1, 8), iterations=5
+    )
+    assert report.empty_layers == ()

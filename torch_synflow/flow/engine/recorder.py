@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.functions import autograd_function
 from torch_synflow._torch.pytree import tree_leaves, tree_map
+from torch_synflow._torch.thread_state import OURS
 from torch_synflow.flow.engine.tape import Constant, Slot, Step
 from torch_synflow.flow.surrogate.call import in_place
 
@@ -49,6 +52,10 @@ class Recorder(FunctionMode):
         self._made: list[Any] = []  # kept alive, so identities stay unique
         self._count = len(self._weights)
 
+    def _give_up(self, reason: str) -> None:
+        """Note the first reason why the recording cannot be replayed, and the line of the model's code."""
+        self.broken = self.broken or f"{reason}{_line_of_the_model()}"
+
     def slot_of(self, tensor: Tensor) -> int | None:
         """The slot of a tensor that depends on the weights."""
         return self._slots.get(id(tensor))
@@ -63,18 +70,18 @@ class Recorder(FunctionMode):
             args, kwargs = (kwargs[first],), {key: kwargs[key] for key in others}
         depends = any(id(tensor) in self._slots for tensor in tensors)
         if writes and id(args[0]) in self._constants:
-            self.broken = self.broken or f"{name!r} writes to a tensor that was read before"
+            self._give_up(f"{name!r} writes to a tensor that was read before")
         if any(isinstance(leaf, torch.Generator) for leaf in (*args, *kwargs.values())):
-            self.broken = self.broken or f"{name!r} draws from a generator"
+            self._give_up(f"{name!r} draws from a generator")
         if not depends:
             result = func(*args, **kwargs)
             if any(leaf.requires_grad for leaf in _tensors(result)):
-                self.broken = self.broken or f"{name!r} reads what torch functions do not see"
+                self._give_up(f"{name!r} reads what torch functions do not see")
             return result
         if name in _READ_BY_PYTHON or isinstance(kwargs.get("out"), Tensor):
-            self.broken = self.broken or f"{name!r} takes values out of the pass"
+            self._give_up(f"{name!r} takes values out of the pass")
         if name in _OF_ANY_SIZE or (name == "where" and len(args) == 1) or _chooses(name, args, self._slots):
-            self.broken = self.broken or f"{name!r} makes a tensor whose size depends on the weights"
+            self._give_up(f"{name!r} makes a tensor whose size depends on the weights")
         written = name == "__setitem__" or writes
         if written and id(args[0]) not in self._slots:
             self._write(torch.clone, (args[0].clone(),), {}, [args[0]])
@@ -109,11 +116,19 @@ class Recorder(FunctionMode):
         if id(leaf) in self._slots:
             return Slot(self._slots[id(leaf)])
         if leaf.requires_grad:
-            self.broken = self.broken or "an operation that torch functions do not see"
+            self._give_up("an operation that torch functions do not see")
         if id(leaf) not in self._constants:
             self._constants[id(leaf)] = len(self.constants)
             self.constants.append(leaf)
         return Constant(self._constants[id(leaf)])
+
+
+def _line_of_the_model() -> str:
+    """The innermost running line outside of torch and this package."""
+    for frame, line in traceback.walk_stack(None):
+        if not frame.f_code.co_filename.startswith(OURS):
+            return f" ({Path(frame.f_code.co_filename).name}, line {line})"
+    return ""
 
 
 class _WithoutGradient:

@@ -135,3 +135,8 @@ def weight_norm(call: Call) -> Any:
 def embedding(call: Call) -> Tensor:
     """Ones, because embedded values are the network's input."""
     return torch.ones_like(call.func(*call.args, **call.kwargs)).detach()
+
+
+def noise(like: Tensor) -> Tensor:
+    """Ones, because random values are an input that is not given."""
+    return torch.ones(like.shape, dtype=like.dtype, device=like.device)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from torch_synflow.flow.surrogate.call import Call, in_place
@@ -71,6 +72,24 @@ def dot(call: Call) -> Any:
     return (first * second).sum()
 
 
+def cosine_similarity(call: Call) -> Any:
+    """The sum of the products of two vectors over their lengths."""
+    dim = call.get(2, "dim", 1)
+    return (F.normalize(call.get(0, "x1"), dim=dim) * F.normalize(call.get(1, "x2"), dim=dim)).sum(dim)
+
+
+def pairwise_distance(call: Call) -> Any:
+    """The length of the difference of two vectors."""
+    difference = call.get(0, "x1") - call.get(1, "x2")
+    return torch.linalg.vector_norm(difference, call.get(2, "p", 2.0), -1, call.get(4, "keepdim", False))
+
+
+def cdist(call: Call) -> Any:
+    """The lengths of the differences of all pairs of vectors."""
+    difference = call.get(0, "x1").unsqueeze(-2) - call.get(1, "x2").unsqueeze(-3)
+    return torch.linalg.vector_norm(difference, call.get(2, "p", 2.0), -1)
+
+
 def bilinear(call: Call) -> Any:
     """The product of both inputs with each matrix of the weight."""
     first, second, weight = (call.get(place, name) for place, name in enumerate(("input1", "input2", "weight")))
@@ -99,6 +118,9 @@ STEPS: dict[str, Callable[[Call], Any]] = {
     "tensordot": tensordot,
     "inner": inner,
     "bilinear": bilinear,
+    "cosine_similarity": cosine_similarity,
+    "pairwise_distance": pairwise_distance,
+    "cdist": cdist,
     **dict.fromkeys(("outer", "ger"), outer),
     **dict.fromkeys(("dot", "vdot"), dot),
     **dict.fromkeys(("chain_matmul", "linalg_multi_dot"), chain_of_products),

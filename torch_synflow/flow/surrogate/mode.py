@@ -18,6 +18,7 @@ from torch_synflow.flow.surrogate.operations import (
     DECOMPOSED,
     LAYERS,
     MATRICES,
+    NOISE,
     OF_WEIGHTS,
     REGISTERED,
     SURROGATES,
@@ -75,6 +76,8 @@ class Flow(FunctionMode):
             )
         if not slots and name not in LAYERS:
             return func(*args, **kwargs)
+        if slots and name in NOISE and surrogate is None:
+            return NOISE[name](flat[slots[0]])
         if slots and slots[0] > 0 and surrogate is None and kind_of(name, registered=False) in ("select", "shape"):
             return func(*args, **kwargs)  # a constant that is moved or cast to match a flow
         flow = any(is_flow(flat[slot]) for slot in slots)

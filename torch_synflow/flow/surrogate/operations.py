@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
+
 from torch_synflow.flow.surrogate import attention, choices, layers_and_norms, linear_algebra, products, recurrent, sums
 from torch_synflow.flow.surrogate.call import Call
 from torch_synflow.flow.surrogate.trace import Label
@@ -51,13 +53,13 @@ NORMALISED = words(
 )
 #: homogeneous operations
 LINEAR = words(
-    "relu cat concat concatenate stack hstack vstack dstack mean sum nansum amax max maximum topk sort abs absolute "
+    "relu cat concat concatenate stack hstack vstack dstack mean sum nansum amax max maximum sort abs absolute "
     "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d max_pool1d "
     "max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d lp_pool1d lp_pool2d lp_pool3d "
     "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices boolean_dispatch fn fold cumsum gather "
     "index_select take scatter index_add index_copy scatter_add setitem copy interpolate upsample upsample_nearest "
     "upsample_bilinear grid_sample tril triu diagonal diag_embed trace norm item "
-    "tolist size dim numel new_zeros new_ones zeros_like ones_like min minimum amin argmax "
+    "tolist size dim numel new_zeros new_ones zeros_like ones_like min minimum amin "
     "masked_select take_along_dim masked_scatter index_put scatter_reduce slice_scatter select_scatter "
     "diagonal_scatter as_strided atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors column_stack "
     "row_stack meshgrid fliplr flipud diag diagflat nan_to_num cummax cummin aminmax kthvalue median nanmean msort "
@@ -93,6 +95,8 @@ SURROGATES: dict[str, Callable[[Call], Any]] = {
     "masked_fill": products.masked_fill,
     "einsum": products.einsum,
     "nms": choices.boxes,
+    "topk": choices.topk,
+    "argmax": choices.argmax,
 }
 
 #: surrogates of operations on weights alone: a normalisation keeps weights positive, and its size is a constant, as for
@@ -100,9 +104,14 @@ SURROGATES: dict[str, Callable[[Call], Any]] = {
 OF_WEIGHTS: dict[str, Callable[[Call], Any]] = {
     **dict.fromkeys(("batch_norm", "layer_norm", "rms_norm", "normalize"), layers_and_norms.of_weights),
     "weight_norm": layers_and_norms.weight_norm,
+    **dict.fromkeys(("matmul", "mm", "bmm", "mv"), products.matmul),
+    "einsum": products.einsum,
     "sub": sums.centred_weights,
     "div": products.weights_over,
 }
+
+#: random tensors in the shape of a flow
+NOISE: dict[str, Callable[[Tensor], Tensor]] = dict.fromkeys(("rand_like", "randn_like"), layers_and_norms.noise)
 
 #: surrogates that users registered, by operation
 REGISTERED: dict[Any, Callable[..., Any]] = {}
@@ -140,7 +149,7 @@ def name_of(func: Any) -> str:
 
 def known(name: str) -> bool:
     """Whether the operation has a surrogate or is homogeneous."""
-    return name in SURROGATES or name in LINEAR or name in SHAPE or name in SELECT
+    return name in SURROGATES or name in LINEAR or name in NOISE or name in SHAPE or name in SELECT
 
 
 def kind_of(name: str, *, registered: bool) -> str:
