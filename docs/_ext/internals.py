@@ -17,7 +17,8 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 ROOT = rooms.PACKAGE.name
-WIDTH, BOX, ROW = 720, (190, 46), 88
+WIDTH, BOX, ROW = 840, (166, 46), 88
+PASSING = 0.2  # the room of an arrow between boxes, over that of a box
 
 
 def layout(found: set[tuple[str, str]]) -> tuple[list[list[str]], list[list[str]]]:
@@ -47,11 +48,11 @@ def layout(found: set[tuple[str, str]]) -> tuple[list[list[str]], list[list[str]
 
 def drawing(ordered: Sequence[Sequence[str]], ways: Sequence[Sequence[str]], files: Mapping[str, Path]) -> str:
     """A box for each room, with the folders in it, and the arrows, all of which point down."""
-    places = {
-        name: (WIDTH * (index + 0.5) / len(row), 40 + number * ROW)
-        for number, row in enumerate(ordered)
-        for index, name in enumerate(row)
-    }
+    places = {}
+    for number, row in enumerate(ordered):
+        wide = [1 if name in files else PASSING for name in row]
+        for index, name in enumerate(row):
+            places[name] = (WIDTH * (sum(wide[:index]) + wide[index] / 2) / sum(wide), 40 + number * ROW)
     parts = [f'<path d="{_curve([places[name] for name in way])}"/>' for way in ways]
     room = rooms.rooms_of(files, rooms.imports(files))
     for name in sorted(set(places) & set(files)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,17 @@ def shown() -> dict[str, Any]:
         "tree": internals.tree(files, ordered),
         "picture": internals.drawing(ordered, ways, files),
     }
+
+
+def test_no_box_covers_another_or_leaves_the_picture(shown: dict[str, Any]) -> None:
+    rows: dict[str, list[int]] = {}
+    for x, y in re.findall(r'<rect x="(-?\d+)" y="(\d+)"', shown["picture"]):
+        rows.setdefault(y, []).append(int(x))
+    assert max(map(len, rows.values())) > 2
+    for lefts in map(sorted, rows.values()):
+        assert min(lefts) >= 0
+        assert lefts[-1] + internals.BOX[0] <= internals.WIDTH
+        assert all(right - left > internals.BOX[0] for left, right in pairwise(lefts))
 
 
 def test_the_tree_has_a_line_for_every_file_and_folder(shown: dict[str, Any]) -> None:
