@@ -100,8 +100,7 @@ def _label(settings: dict[str, Any]) -> str:
 def _spread(values: Sequence[float]) -> str:
     if not values:
         return ""
-    spread = f" ± {stdev(values):.1f}".replace(" ", "\N{NO-BREAK SPACE}") if len(values) > 1 else ""
-    return f"{mean(values):.1f}{spread}"
+    return f"{mean(values):.1f}" + (f"±{stdev(values):.1f}" if len(values) > 1 else "")  # without spaces: no line break
 
 
 def inverted(found: dict[str, Any]) -> tuple[Rows, str]:
