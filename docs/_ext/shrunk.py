@@ -20,7 +20,7 @@ def smaller(found: dict[str, Any]) -> tuple[Rows, str]:
             rows.append([*begin, "no path", *[""] * 5])
             continue
         faster = [
-            f"{row['speed_up'][part]['median']:.2f} ({row['speed_up'][part]['lowest']:.2f} to\N{NO-BREAK SPACE}"
+            f"{row['speed_up'][part]['median']:.2f} ({row['speed_up'][part]['lowest']:.2f} to "
             f"{row['speed_up'][part]['highest']:.2f})"
             for part in times
         ]
