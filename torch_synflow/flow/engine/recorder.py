@@ -124,7 +124,7 @@ class Recorder(FunctionMode):
 
 
 def _line_of_the_model() -> str:
-    """The innermost running line outside of torch and this package."""
+    """The innermost running line outside torch and this package."""
     for frame, line in traceback.walk_stack(None):
         if not frame.f_code.co_filename.startswith(OURS):
             return f" ({Path(frame.f_code.co_filename).name}, line {line})"
