@@ -35,6 +35,11 @@ class Custom(nn.Module):
         return _Doubled.apply(x)
 
 
+class Numpy(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(x.detach().numpy())
+
+
 class Silent(nn.Module):
     def forward(self, x: Tensor) -> None:
         return None
@@ -50,6 +55,7 @@ def test_a_model_without_masks_is_returned_as_it_is() -> None:
     ("change", "match"),
     [
         (lambda model: model.insert(1, Custom()), r"^1: expected operations of torch.*_DoubledBackward made"),
+        (lambda model: model.insert(1, Numpy()), "^numpy in 1: expected operations of torch .* that leave torch"),
         (lambda model: model.append(Silent()), "^model: expected outputs that are tensors"),
         (lambda model: model.insert(0, nn.Linear(4, 3)), r"^0: expected a model that runs on example_inputs"),
         (lambda model: prune.random_unstructured(model[2], "weight", 4), r"^2\.weight: expected a path from the input"),

@@ -111,6 +111,12 @@ def check_paths(tracer: Tracer, outputs: Tensor, flags: Flags) -> None:
         node for node in tracer.cells.nodes
         if isinstance(node, Weighted) and flags.moving[node.source].any() and not flags.moving[node.target].any()
     ]  # fmt: skip
+    left = [name for name, _ in tracer.touched if name.partition(" in ")[0] in ("numpy", "tolist", "item")]
+    if left and not cuts:
+        raise ValueError(
+            f"{left[0]}: expected operations of torch from the input to the outputs, got values that leave torch; "
+            "shrink cannot follow channels through it"
+        )
     empty = [node for node in cuts if not node.kept.any()]
     where = listed(list(dict.fromkeys(node.label for node in empty or cuts))) or "model"
     raise ValueError(
