@@ -74,6 +74,7 @@ def t5() -> nn.Module:
     mask = torch.ones_like(model.encoder.block[0].layer[1].DenseReluDense.wo.weight)
     mask[:, 5:] = 0
     prune.custom_from_mask(model.encoder.block[0].layer[1].DenseReluDense.wo, "weight", mask)
+    columns(model.encoder.block[1].layer[0].SelfAttention.o, 4, 2)
     return model
 
 
@@ -99,7 +100,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any], dict[str, tu
     "t5": (
         t5, lambda: {"input_ids": torch.arange(12).view(2, 6), "decoder_input_ids": torch.arange(8).view(2, 4)},
         {"encoder.block.0.layer.1.DenseReluDense.wi": (5, 24),
-         "encoder.block.0.layer.0.SelfAttention.relative_attention_bias": (32, 4)},
+         "encoder.block.0.layer.0.SelfAttention.relative_attention_bias": (32, 4),
+         "encoder.block.1.layer.0.SelfAttention.o": (24, 24)},
     ),
 }  # fmt: skip
 

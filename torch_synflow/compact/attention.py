@@ -100,7 +100,10 @@ def scaled_dot_product(tracer: Tracer, call: Operation) -> bool:
     tracer.add(Attention(query, key, value, target))
     for cells in (query, key, value, target):
         tracer.cells.tie(cells, target[:, :1])
-    _read_masks(tracer, call.get(3, "attn_mask"))
+    mask = call.get(3, "attn_mask")
+    _read_masks(tracer, mask)
+    if mask is not None and mask.dim() > 2 and mask.shape[-3] > 1:
+        tracer.cells.pin(target, f"a mask of each head in {tracer.module}")
     tracer.put(call.result, target[None, :, None])
     return True
 
