@@ -13,7 +13,7 @@ from torch.nn.utils.prune import BasePruningMethod
 
 from torch_synflow._progress import progress_bar
 from torch_synflow._torch.fully_sharded import reshard
-from torch_synflow._warnings import warn_user
+from torch_synflow._warnings import listed, warn_user
 from torch_synflow.budget.allocation import LayerDensities
 from torch_synflow.budget.counts import check_amount
 from torch_synflow.budget.patterns import Pattern
@@ -172,23 +172,23 @@ def _pruned(
     inner = unwrap(model) if model is not None else None
     reshard(inner)
     entries = resolve(pairs, inner)
-    agree_on_parts(meeting, entries)
-    warn_of_zeros(entries)
     steps = _checked_iterations(rounds.iterations if iterations is None else iterations)
-    alive = sum(entry.alive for entry in entries)
-    if isinstance(amount, numbers.Integral) and 10 <= amount < 100 and alive > 100 * amount:
-        warn_user(f"amount: {amount} is a count, out of {alive:,} weights; for {amount} percent, write {amount / 100}")
     density_after = rounds.schedule if schedule is None else schedule
-    quotas = quotas_of(entries, pairs, inner, amount, steps, density_after, layer_densities, pattern)
-    removes = sum(quotas[-1].numbers) < alive
-    modules = [module for entry in entries for module, _ in entry.locations]
     arguments = {
         "amount": amount, "iterations": steps, "schedule": density_after, "layer_densities": layer_densities,
         "pattern": str(pattern), "loss_fn": task.loss_fn, "outputs": task.outputs,
     }  # fmt: skip
+    agree_on_parts(meeting, entries, arguments)
+    alive = sum(entry.alive for entry in entries)
+    warn_of_zeros(entries)
+    if isinstance(amount, numbers.Integral) and 10 <= amount < 100 and alive > 100 * amount:
+        warn_user(f"amount: {amount} is a count, out of {alive:,} weights; for {amount} percent, write {amount / 100}")
+    quotas = quotas_of(entries, pairs, inner, amount, steps, density_after, layer_densities, pattern)
+    removes = sum(quotas[-1].numbers) < alive
+    modules = [module for entry in entries for module, _ in entry.locations]
 
     def description() -> dict[str, str]:
-        numbers = digest([quota.numbers for quota in quotas])
+        numbers = f"{listed(list(map(str, quotas[-1].numbers)))} ({digest([quota.numbers for quota in quotas])})"
         return {**described(entries, inner, method, arguments), "numbers of elements left": numbers}
 
     course = course_of(meeting, rounds, entries, description)

@@ -18,6 +18,7 @@ DIFFERING = {
     "iterations": ["iterations: 3 on rank 0, 4 on rank 1"],
     "parameters": ["parameters: 0.weight, 3.weight, 5.weight (", ") on rank 0, 0.weight, 3.weight ("],
     "order": ["parameters: 0.weight, 3.weight, 5.weight", "5.weight, 3.weight, 0.weight"],
+    "densities": ["numbers of elements left: 96, 144, 24 (", ") on rank 0, 192, 48, 24 ("],
     "weights": ["0.weight: (24, 8) float64 on cpu with values", "on rank 1"],
     "bias": ["got 5.bias: (4,) float64"],
     "masks": ["0.weight: ", "184 of 192 left"],

@@ -19,7 +19,12 @@ def same(pair: Any) -> bool:
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    return torchrun("sharded", 2, tmp_path_factory.mktemp("two"), "methods", "layouts", "patterns", "lifecycle")
+    return torchrun("sharded", 2, tmp_path_factory.mktemp("two"), "methods", "layouts")
+
+
+@pytest.fixture(scope="module")
+def life(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    return torchrun("sharded", 2, tmp_path_factory.mktemp("life"), "patterns", "lifecycle")
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -49,8 +54,8 @@ def test_layouts_give_the_masks_of_one_process_and_ties_go_to_the_lower_index(tw
 
 @pytest.mark.parametrize("name", PATTERNS)
 @pytest.mark.parametrize("layout", ["fsdp", "tensor"])
-def test_patterns_give_the_masks_of_one_process(two: list[Any], layout: str, name: str) -> None:
-    for rank in two:
+def test_patterns_give_the_masks_of_one_process(life: list[Any], layout: str, name: str) -> None:
+    for rank in life:
         masks = rank["patterns"][layout, name]
         assert same(masks)
         assert all(bool((mask.reshape(-1, 2).sum(1) == 1).all()) for mask in masks[1])
@@ -68,34 +73,36 @@ def test_layouts_of_four_ranks(tmp_path: Path) -> None:
     check_layouts(torchrun("sharded", 4, tmp_path, "layouts"), {"fsdp", "mixed", "hybrid", "tensor"})
 
 
-def test_a_model_pruned_before_it_is_sharded_keeps_its_zeros(two: list[Any]) -> None:
-    for rank in two:
+def test_a_model_pruned_before_it_is_sharded_keeps_its_zeros(life: list[Any]) -> None:
+    for rank in life:
         assert len(rank["lifecycle"]["early"]) == 3
         for weight, mask in rank["lifecycle"]["early"]:
             assert bool((weight[mask == 0] == 0).all())
             assert bool((mask == 0).any())
 
 
-def test_what_is_refused_leaves_all_as_it_was(two: list[Any]) -> None:
-    for rank in two:
+def test_what_is_refused_leaves_all_as_it_was(life: list[Any]) -> None:
+    for rank in life:
         errors = rank["lifecycle"]["errors"]
         starts = (
             "ValueError: pruning_method: OptimalBrainDamage", "ValueError: 0.weight: expected parts that hold whole",
             "ValueError: global_iterative_unstructured: expected the same on all ranks, got parameters: 0.weight",
-            "ValueError: model: expected the model",
+            "ValueError: global_iterative_unstructured: expected the same on all ranks, got pattern: 'None' on rank 0",
         )  # fmt: skip
-        assert len(errors) == 8
+        assert len(errors) == 10
         assert all(error.startswith(start) for error, start in zip(errors, starts, strict=False))
-        assert "stop" in errors[4]
-        assert "remove_all" in errors[5]
-        assert "expected to leave at least 1 weights, one per layer" in errors[6]
-        assert "LSTM: a recurrent layer" in errors[7]
-        assert "prune before fully_shard" in errors[7]
+        assert "iterations: expected at least 1, got -1" in errors[4]
+        assert "model: expected the model" in errors[5]
+        assert "stop" in errors[6]
+        assert "remove_all" in errors[7]
+        assert "expected to leave at least 1 weights, one per layer" in errors[8]
+        assert "LSTM: a recurrent layer" in errors[9]
+        assert "prune before fully_shard" in errors[9]
         assert rank["lifecycle"]["same"]
 
 
-def test_pruning_twice_tightens_and_checkpoints_and_removal_work(two: list[Any]) -> None:
-    for rank in two:
+def test_pruning_twice_tightens_and_checkpoints_and_removal_work(life: list[Any]) -> None:
+    for rank in life:
         found = rank["lifecycle"]
         first, second = (torch.cat([mask.flatten() for mask in masks]) for masks in found["twice"])
         assert bool((second <= first).all())

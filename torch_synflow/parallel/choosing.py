@@ -15,10 +15,10 @@ from torch_synflow.parallel.replicas_course import ReplicasCourse
 from torch_synflow.parallel.sharded_course import ShardedCourse
 
 
-def agree_on_parts(meeting: Meeting | None, entries: Sequence[Entry]) -> None:
-    """End ranks that list different sharded tensors with an error, before they count the elements of these together."""
+def agree_on_parts(meeting: Meeting | None, entries: Sequence[Entry], arguments: Mapping[str, object]) -> None:
+    """End ranks that prune different sharded tensors with an error, before they count elements together."""
     if meeting is not None and any(is_sharded(entry.parameter) for entry in entries):
-        require_same(meeting, listed_in_words(entries))
+        require_same(meeting, listed_in_words(entries, arguments))
 
 
 def course_of(

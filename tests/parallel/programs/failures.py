@@ -36,6 +36,11 @@ def differing(rank: int) -> dict[str, Any]:
     pairs = [(net[0], "weight"), (net[3], "weight"), (net[5], "weight")]
     found["parameters"] = tried(net, pairs[: 3 - rank], prune.SynFlow, 0.5, model=net, example_inputs=X)
     found["order"] = tried(net, pairs[:: 1 - 2 * rank], prune.SynFlow, 0.5, model=net, example_inputs=X)
+    densities = [
+        {"0.weight": 0.5, "3.weight": 0.5, "5.weight": 0.5},
+        {"0.weight": 1.0, "3.weight": 1 / 6, "5.weight": 0.5},
+    ]
+    found["densities"] = tried(net, net, prune.L1Unstructured, 0.5, layer_densities=densities[rank])
     net = small_net(seed=rank)
     found["weights"] = tried(net, net, prune.SynFlow, 0.5, example_inputs=X)
     net = small_net()

@@ -199,6 +199,9 @@ def lifecycle(rank: int, ranks: int, folder: Path) -> dict[str, Any]:
     refused(lambda: prune.global_iterative_unstructured(split, prune.L1Unstructured, 0.5, pattern=pattern))
     some = prune.prunable_parameters(model)[rank:]
     refused(lambda: prune.global_iterative_unstructured(some, prune.L1Unstructured, 0.5, model=model))
+    own = pattern if rank else None
+    refused(lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5, pattern=own))
+    refused(lambda: prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5, iterations=-1 if rank else 1))
     refused(lambda: prune.global_iterative_unstructured([(model[0], "weight")], prune.L1Unstructured, 0.5))
     refused(lambda: pruned("SynFlow", model, None, iterations=2, callback=stop))
     found["same"] = names == [name for name, _ in model.named_parameters()] and all(

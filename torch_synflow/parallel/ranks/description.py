@@ -28,8 +28,7 @@ def described(
         method: the class of the method, whose settings count.
         arguments: what else counts, by name.
     """
-    found = {"pruning_method": _method(method), **{name: in_words(value) for name, value in arguments.items()}}
-    found |= listed_in_words(entries)
+    found = {"pruning_method": _method(method), **listed_in_words(entries, arguments)}
     for entry in entries:
         left = "in parts" if is_sharded(entry.mask) else fingerprint(entry.mask)
         found[entry.label] = f"{_tensor(entry.parameter)}, {entry.alive} of {entry.total} left {left}"
@@ -41,10 +40,11 @@ def described(
     return found
 
 
-def listed_in_words(entries: Sequence[Entry]) -> dict[str, str]:
-    """The names of the tensors of a call, without their values."""
+def listed_in_words(entries: Sequence[Entry], arguments: Mapping[str, object]) -> dict[str, str]:
+    """The arguments of a call and the names of its tensors, for which nothing needs to be counted."""
     labels = [entry.label for entry in entries]
-    return {"parameters": f"{listed(labels)} ({digest(labels)})"}
+    found = {name: in_words(value) for name, value in arguments.items()}
+    return {**found, "parameters": f"{listed(labels)} ({digest(labels)})"}
 
 
 def in_words(value: object) -> str:
