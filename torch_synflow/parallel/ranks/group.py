@@ -72,7 +72,7 @@ def within(group: ProcessGroup) -> Iterator[None]:
     if not dist.is_available() or not isinstance(group, dist.ProcessGroup):
         raise TypeError(
             "group: expected a process group from torch.distributed.new_group that contains this process, got "
-            "{group!r}; for a process in no group, use `with parallel.alone():`"
+            f"{group!r}; for a process in no group, use `with parallel.alone():`"
         )
     token = _CHOSEN.set((group,))
     try:
