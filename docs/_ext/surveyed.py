@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from benchmarks.survey.remarks import REMARKS
+
 Rows = list[list[str]]
 #: what a verdict on paths says, in short
 PATHS = {"every output has a path from the input": "all", "can train in part": "some", "cannot train": "none"}
@@ -40,7 +42,7 @@ def survey(found: dict[str, Any], library: str) -> tuple[Rows, str]:
 
 
 def reasons(found: dict[str, Any]) -> tuple[Rows, str]:
-    """Each network that is refused in part or not recorded, and the message."""
+    """Each network that is refused in part, not recorded or explained, and the message."""
     rows: Rows = [["model", "message"]]
     for library in LIBRARIES:
         for row in _ordered(found, library):
@@ -48,6 +50,7 @@ def reasons(found: dict[str, Any]) -> tuple[Rows, str]:
             messages = [row[key] for key in columns if not _works(row.get(key, ""))]
             if row.get("recorded", "yes") != "yes":
                 messages.append(f"not recorded: {row['recorded']}")
+            messages += [REMARKS[row["model"]]] if row["model"] in REMARKS else []
             if messages:
                 rows.append([f"``{row['model']}``", "; ".join(map(_short, dict.fromkeys(messages)))])
     positive = sum(row.get("scores") == "positive" for row in found["rows"])

@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.survey import __main__ as survey
 from benchmarks.survey.network import SurveyedNetwork
+from benchmarks.survey.remarks import REMARKS
 from benchmarks.survey.row import measure
 
 pytest.importorskip("transformers")
@@ -63,6 +64,11 @@ def test_there_are_enough_families() -> None:
     assert sum(library == "timm" for library, _ in families) >= 78
     kinds = {family for library, family in families if library == "torchvision"}
     assert kinds == {"classification", "segmentation", "detection", "video"}
+
+
+def test_remarks_are_about_networks_of_the_survey_and_fit_into_the_table() -> None:
+    assert set(REMARKS) <= {subject.name for subject in SUBJECTS.values()}
+    assert max(map(len, REMARKS.values())) <= 160
 
 
 def test_rows_are_added_to_the_file_and_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
