@@ -195,3 +195,29 @@ def test_a_transform_that_makes_a_mask_is_none_of_the_flow() -> None:
             return self.last(F.scaled_dot_product_attention(x, x, x, attn_mask=causal))  # type: ignore[no-any-return]
 
     assert all(bool((s > 0).all()) for s in prune.synflow_scores(Masked(), torch.ones(1, 5, 4)).values())
+
+
+@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this torch has no grouped products")
+@pytest.mark.parametrize("rest", [0, 2])
+def test_both_halves_of_experts_with_gates_have_the_flow_whether_or_not_rows_are_left(rest: int) -> None:
+    """Mixtral's and Qwen's experts are one product to gates and values; halves without scores are pruned first."""
+
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last = nn.Linear(6, 8, bias=False), nn.Linear(4, 2, bias=False)
+            self.experts = nn.Parameter(torch.rand(3, 8, 8) + 0.1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            ends = torch.tensor([2, 4, len(x[0]) - rest], dtype=torch.int32)
+            gate, up = torch._grouped_mm(self.first(x[0]), self.experts, offs=ends).chunk(2, -1)
+            return self.last(torch.nn.functional.silu(gate) * up)  # type: ignore[no-any-return]
+
+    model, x = Gated(), torch.ones(1, 7, 6)
+    scores = prune.synflow_scores(model, x)
+    assert all(bool((half > 0).all()) for half in scores[model, "experts"].chunk(2, -1))
+    assert all(
+        float(half.sum()) == pytest.approx(float(scores[model.last, "weight"].sum()), rel=1e-9)
+        for half in scores[model, "experts"].chunk(2, -1)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from torch_synflow.flow.surrogate.call import (
@@ -36,7 +37,7 @@ def grouped_matmul(call: Call) -> Tensor:
         return rows @ matrices  # type: ignore[no-any-return]
     stops = ends.tolist()
     parts = [rows[a:b] @ matrices[group] for group, (a, b) in enumerate(zip([0, *stops], stops, strict=False))]
-    return torch.cat([*parts, rows.new_zeros(len(rows) - stops[-1], matrices.shape[-1])])
+    return F.pad(torch.cat(parts), (0, 0, 0, len(rows) - stops[-1]))
 
 
 def where(call: Call) -> Any:
