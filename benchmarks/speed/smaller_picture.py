@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.pruned import AMOUNTS, METHODS, SHOWN
+from benchmarks.speed.pruned import METHODS, SHOWN
 from benchmarks.sweep import methods
 
 #: networks side by side
@@ -21,7 +21,9 @@ def draw(timed: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path) ->
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    names = [name for name in SHOWN if any(row["network"] == name for row in rows)]
+    names = [name for name in SHOWN if any(row["network"] == name and "refused" not in row for row in rows)]
+    if not names:
+        return
     lines = -(-len(names) // COLUMNS)
     figure, axes = plt.subplots(2 * lines, COLUMNS, figsize=(10, 5 * lines), squeeze=False, layout="constrained")
     for ax in axes.flat:
@@ -31,14 +33,13 @@ def draw(timed: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path) ->
         speed, left = axes[2 * line, column], axes[2 * line + 1, column]
         for number, (method, drawn) in enumerate(DRAWN.items()):
             style = {"color": drawn.colour, "marker": drawn.marker, "markersize": 5, "label": drawn.title}
-            # next to each other where methods are equal
-            x = {amount: 1.05 ** (number - 1.5) / (1 - amount) for amount in AMOUNTS}
+            aside = 1.05 ** (number - 1.5)  # points of methods that are equal lie next to each other
             ratios = of_method(timed, name, method, lambda row: row["speed_up"]["training_step"])
             middles = [ratio["median"] for ratio in ratios.values()]
             errors = [[abs(ratio[end] - ratio["median"]) for ratio in ratios.values()] for end in ("lowest", "highest")]
-            speed.errorbar([x[amount] for amount in ratios], middles, errors, linewidth=1, **style)
+            speed.errorbar([aside / (1 - amount) for amount in ratios], middles, errors, linewidth=1, **style)
             shares = of_method(rows, name, method, lambda row: row["parameters"]["small"] / row["parameters"]["dense"])
-            left.plot([x[amount] for amount in shares], [100 * share for share in shares.values()], **style)
+            left.plot([aside / (1 - amount) for amount in shares], [100 * share for share in shares.values()], **style)
         for ax in (speed, left):
             ax.set_axis_on()
             ax.set(xscale="log", xlim=(7, 1400))

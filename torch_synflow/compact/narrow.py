@@ -77,7 +77,7 @@ class NarrowAttention(nn.MultiheadAttention):
         return output if self.batch_first else output.transpose(0, 1), weights
 
     def arguments(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Those of a call, with what ``multi_head_attention_forward`` would be given besides."""
+        """The arguments of a call, and those that the module adds for ``multi_head_attention_forward``."""
         given = inspect.signature(NarrowAttention.forward).bind(self, *args, **kwargs)
         given.apply_defaults()
         own = ("num_heads", "in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias")

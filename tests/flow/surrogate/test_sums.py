@@ -61,5 +61,5 @@ def test_an_offset_of_a_flow_with_powers_of_two_is_recorded_whatever_its_sign(
     with caplog.at_level(logging.INFO, "torch_synflow"):
         scores = prune.synflow_scores(model, x)
     assert "own code in each iteration" not in caplog.text
-    # the last layers' flow comes from the flow of the first, of 1e-50, and the offset, which is negligible beside it
+    # the last layers' flow comes from the flow of the first, 1e-50; the offset is negligible
     assert float(scores[model[0], "weight"].sum()) == pytest.approx(float(scores[model[7], "weight"].sum()), rel=1e-9)
