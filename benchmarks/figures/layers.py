@@ -40,7 +40,8 @@ def units(ax: Any, panel: Panel, records: Records) -> None:
     places = [(abs(a), abs(b)) for a, b in pairs if a and b]
     if places:
         apart = [abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a or b]
-        ax.text(0.97, 0.04, f"median difference {100 * median(apart):.3g} %", transform=ax.transAxes, ha="right")
+        shown = f"median difference\n{100 * median(apart):.3g} %"
+        ax.text(0.97, 0.04, shown, transform=ax.transAxes, ha="right", fontsize="small")
         xs, ys = zip(*places, strict=True)
         ax.plot(xs, ys, ".", color=line.colour, markersize=2, alpha=0.6)
         ends = [min(*xs, *ys), max(*xs, *ys)]
@@ -48,8 +49,8 @@ def units(ax: Any, panel: Panel, records: Records) -> None:
         ax.set_xscale("log")
         ax.set_yscale("log")
         plain_minor_ticks(ax)
-    ax.set_xlabel("|sum of incoming scores|")
-    ax.set_ylabel("|sum of outgoing scores|")
+    ax.set_xlabel("|incoming scores|")
+    ax.set_ylabel("|outgoing scores|")
 
 
 def layer_scores(ax: Any, panel: Panel, records: Records) -> None:

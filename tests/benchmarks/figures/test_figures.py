@@ -175,7 +175,7 @@ def test_the_title_is_above_the_panels(pairs: int, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("name", "legend", "said"),
     [("synflow-2", {"compression $10^{0.5}$", "compression $10^{2}$"}, []),
-     ("synflow-3", {"incoming = outgoing"}, ["median difference 75 %"]), ("synflow-4", {"slope 1"}, ["slope 2.00"])],
+     ("synflow-3", {"incoming = outgoing"}, ["median difference\n75 %"]), ("synflow-4", {"slope 1"}, ["slope 2.00"])],
 )  # fmt: skip
 def test_lines_that_are_no_method_are_named_and_numbers_said(name: str, legend: set[str], said: list[str]) -> None:
     figure = FIGURES[name]

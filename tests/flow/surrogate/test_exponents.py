@@ -15,7 +15,6 @@ from tests.flow.flows import IMAGE
 from tests.flow.networks import Attention, SqueezeExcite
 from torch_synflow import prune
 from torch_synflow.flow.surrogate.exponents import ScaledFlow
-from torch_synflow.methods import synflow
 
 
 def up_to_a_factor(scores: dict[Any, Tensor], expected: dict[Any, Tensor]) -> None:
@@ -27,9 +26,18 @@ def up_to_a_factor(scores: dict[Any, Tensor], expected: dict[Any, Tensor]) -> No
 
 def scaled_scores(monkeypatch: pytest.MonkeyPatch, model: nn.Module, x: Any) -> dict[Any, Tensor]:
     """The scores on values times powers of two, although the plain ones are finite."""
+    made: list[str] = []
+
+    class Noted(ScaledFlow):
+        def total(self, outputs: Any) -> Tensor:
+            made.append("total")
+            return super().total(outputs)
+
     with monkeypatch.context() as patch:
-        patch.setattr(synflow, "Flow", ScaledFlow)
-        return prune.synflow_scores(model, x)
+        patch.setattr(prune.SynFlow, "_modes", (Noted, Noted))
+        scores = prune.synflow_scores(model, x)
+    assert made
+    return scores
 
 
 @pytest.mark.parametrize("norm", [True, False])
