@@ -139,7 +139,7 @@ def test_a_constant_times_weights_has_the_sign_of_neither(product: str) -> None:
             torch.manual_seed(0)
             self.first, self.last = nn.Linear(4, 6, bias=False), nn.Linear(5, 2, bias=False)
             self.weight = nn.Parameter(torch.randn(3, 6))
-            self.register_buffer("positions", torch.linspace(-1, 1, 15).reshape(5, 3))
+            self.register_buffer("positions", torch.linspace(-1, 1, 15).reshape(3, 5).t())  # of both signs in each row
 
         def forward(self, x: Tensor) -> Tensor:
             place = self.positions.to(x)
