@@ -39,6 +39,8 @@ def measure(subject: SurveyedNetwork, iterations: int = ITERATIONS) -> dict[str,
     start = time.perf_counter()
     row: dict[str, Any] = {"library": subject.library, "family": subject.family, "model": subject.name}
     row["iterations"] = iterations
+    if isinstance(example := subject.inputs(1), torch.Tensor):
+        row["input"] = list(example.shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = subject.build().eval()

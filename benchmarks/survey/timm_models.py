@@ -1,4 +1,7 @@
-"""Families of timm: the smallest model of each module that holds classifiers, at the size that it is made for."""
+"""Families of timm: the smallest model of each module that holds classifiers.
+
+Images have the size that a model is made for, or 96 pixels where it takes any size.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,8 @@ _NAMES = (
     "selecsls42 tresnet_m nextvit_small inception_v4 inception_resnet_v2 pnasnet5large beit_base_patch16_224 "
     "naflexvit_base_patch16_gap nasnetalarge vgg11 "
 )
+#: of images, in pixels, for models that take any size
+_SIDE = 96
 
 
 def subjects() -> Iterator[SurveyedNetwork]:
@@ -35,6 +40,8 @@ def subjects() -> Iterator[SurveyedNetwork]:
     for name in _NAMES.split():
         config: Any = timm.get_pretrained_cfg(name)
         size = int(config.input_size[-1])
+        if not config.fixed_input_size:
+            size = min(size, _SIDE)
 
         def build(name: str = name) -> nn.Module:
             model: Any = timm.create_model(name)
