@@ -69,3 +69,20 @@ def test_glu_and_its_relatives() -> None:
     # both halves of one layer carry the flow: the main one and the gate
     found = totals(without_biases(nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 16), nn.GLU(), nn.Linear(8, 3))))
     assert list(found.values()) == pytest.approx([found["3"], 2 * found["3"], found["3"]])
+
+
+def test_what_was_a_gate_is_one_again() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.q, self.v, self.last = (nn.Linear(4, 4, bias=False) for _ in range(4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            q, v = self.q(x), self.v(x)
+            return self.last(q @ v.transpose(1, 2) + q[:, :] * v)  # type: ignore[no-any-return]
+
+    model = Twice().double()
+    scores = prune.SynFlow.scores(model, example_inputs=torch.ones(1, 4, 4, dtype=torch.float64))
+    found = {module: float(score.sum()) for (module, _), score in scores.items()}
+    assert [found[m] for m in (model.first, model.q, model.v)] == pytest.approx([found[model.last]] * 3, rel=1e-12)

@@ -168,5 +168,17 @@ def test_class_attention_is_scored_and_pruned(family: str) -> None:
 def test_class_attention_of_many_layers_is_scored(family: str) -> None:
     found = totals(without_biases(class_attention(family).eval()), IMAGE)
     assert min(found.values()) > 0
-    first = "patch_embed.proj.0.0" if family == "xcit" else "patch_embed1.proj"
-    assert found[first] == pytest.approx(found["head"], rel=1e-3)
+    first = ("patch_embed.proj.0.0", "pos_embed.token_projection") if family == "xcit" else ("patch_embed1.proj",)
+    assert sum(found[name] for name in first) == pytest.approx(found["head"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_queries_that_weight_values_twice_are_gates_both_times() -> None:
+    """CoaT multiplies by its queries again for relative positions, so its class token would lose its queries."""
+    model = class_attention("coat").eval()
+    report = prune.global_iterative_unstructured(model, prune.BalancedSynFlow, 0.8, example_inputs=IMAGE, iterations=5)
+    x = torch.randn_like(IMAGE, requires_grad=True)
+    model(x).sum().backward()
+    assert x.grad is not None
+    assert float(x.grad.abs().max()) > 0
+    assert all("conv_list" in name for name in report.empty_layers)

@@ -238,7 +238,7 @@ class Flow(FunctionMode):
         return tree_unflatten(leaves, spec)
 
     def _mark(self, tensor: Tensor, node: Node, place: Place, label: Label | None = None) -> None:
-        self.trace.nodes[place] = node
+        self.trace.add(place, node)
         label = label or Label(place, node.flow, self.trace)
         tensor._synaptic_label = label  # type: ignore[attr-defined]
         if tensor.grad_fn is not None:

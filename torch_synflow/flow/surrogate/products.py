@@ -74,6 +74,9 @@ def _which_gates(call: Call, first: Tensor, second: Tensor) -> tuple[Tensor, Ten
         return (first, second) if b.gate > a.gate else (second, first)
     if first.numel() != second.numel():
         return (first, second) if second.numel() < first.numel() else (second, first)
+    before = call.trace.gated_before(a.node), call.trace.gated_before(b.node)
+    if before[0] != before[1]:  # as the queries of CoaT, which weight the values twice
+        return (second, first) if before[0] else (first, second)
     if a.node != b.node and call.trace.descends(a.node, b.node):
         return second, first
     return first, second

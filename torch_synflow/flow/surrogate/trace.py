@@ -95,13 +95,20 @@ class Trace:
     Attributes:
         nodes: by place.
         grouped: the outputs of convolutions by groups, which keep parts of what they read apart.
+        gates: the tensors that have been gates.
         given: the constants that stand for the input: tokens that a flow is joined to, and positions.
     """
 
     def __init__(self) -> None:
         self.nodes: dict[Place, Node] = {}
         self.grouped: set[Place] = set()
+        self.gates: set[Place] = set()
         self.given: list[Tensor] = []
+
+    def add(self, place: Place, node: Node) -> None:
+        """Note a tensor and its gates."""
+        self.nodes[place] = node
+        self.gates.update(node.inputs[slot] for slot in node.gates)
 
     def note_given(self, constant: Tensor) -> None:
         """Remember a constant that stands for the input, or what it is a view of."""
@@ -111,6 +118,15 @@ class Trace:
     def is_given(self, constant: Tensor) -> bool:
         """Whether the constant, or what it is a view of, has been found to stand for the input."""
         return any(known is base_of(constant) for known in self.given)
+
+    def gated_before(self, place: Place) -> bool:
+        """Whether a tensor, or one that it is a part of, was the gate of an earlier operation."""
+        while place not in self.gates:
+            node = self.nodes[place]
+            if node.kind not in ("select", "shape"):
+                return False
+            place = node.inputs[0]
+        return True
 
     def is_product_by_weights(self, place: Place) -> bool:
         """Whether a tensor is a product by matrices, perhaps reshaped, with exactly one flow among its factors."""
