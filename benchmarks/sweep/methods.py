@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from torch_synflow import prune
 from torch_synflow.budget.allocation import LayerDensities
+from torch_synflow.flow.surrogate.branches import BalancedFlow, BalancedScaledFlow
+from torch_synflow.flow.surrogate.mode import Flow
 
 EXAMPLES = 10  # of each class (Frankle et al. 2021, appendices B.2 and C.2)
 
@@ -31,6 +33,34 @@ class EvaluationGraSP(prune.GraSP):
     """GraSP in evaluation mode, as in the figures of Tanaka et al. 2020 before their rebuttal."""
 
     training: ClassVar[bool] = False
+
+
+class _HalfShared(BalancedFlow):
+    floor: ClassVar[float] = 0.5
+
+
+class _HalfSharedScaled(BalancedScaledFlow):
+    floor: ClassVar[float] = 0.5
+
+
+class HalfBalancedSynFlow(prune.BalancedSynFlow):
+    """SynFlow with equal shares of one half of each sum; the other half is shared as in SynFlow."""
+
+    _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (_HalfShared, _HalfSharedScaled)
+
+
+class _FloorShared(BalancedFlow):
+    floor: ClassVar[float] = 0.1
+
+
+class _FloorSharedScaled(BalancedScaledFlow):
+    floor: ClassVar[float] = 0.1
+
+
+class FloorSynFlow(prune.BalancedSynFlow):
+    """SynFlow with a floor: each branch of a sum has at least one tenth of an equal share."""
+
+    _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (_FloorShared, _FloorSharedScaled)
 
 
 @dataclass(frozen=True)
@@ -65,6 +95,8 @@ METHODS = {
     "grasp_evaluation": Method("GraSP, evaluation mode", EvaluationGraSP, "#006B4F", "1", examples=EXAMPLES),
     "synflow": Method("SynFlow", prune.SynFlow, "#0072B2", "o", iterations=100),
     "balanced": Method("BalancedSynFlow", prune.BalancedSynFlow, "#117733", "h", iterations=100),
+    "half_balanced": Method("BalancedSynFlow, half", HalfBalancedSynFlow, "#6A3D9A", "H", iterations=100),
+    "floor_synflow": Method("SynFlow, floor of 0.1", FloorSynFlow, "#A6761D", "d", iterations=100),
     "erk": Method("Random, ERK", prune.RandomUnstructured, "#555555", "X", layer_densities=prune.erk),
     "iterative_snip": Method("Iterative SNIP", prune.IterativeSNIP, "#D55E00", "P", iterations=100, examples=EXAMPLES),
     "grasp_magnitude": Method("GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from tests.flow.surrogate.sums import X, joined, net, plain_scores, scores_of, shared
 from torch_synflow import diagnostics, prune
+from torch_synflow.flow.surrogate.branches import BalancedFlow, BalancedScaledFlow
+from torch_synflow.flow.surrogate.mode import Flow
 
 pytestmark = pytest.mark.filterwarnings("ignore:SynFlow. on no path:UserWarning")
 
@@ -118,6 +120,26 @@ def test_two_branches_by_hand() -> None:
     assert float(scores[model.last, "weight"].sum()) == pytest.approx(24, rel=1e-15)
     assert float(scores[model.first, "weight"].sum()) == pytest.approx(24, rel=1e-15)
     assert scores[model.a, "weight"].tolist() == [[3.0 if i == j else 0.0 for j in range(4)] for i in range(4)]
+
+
+@pytest.mark.parametrize("extended", [BalancedFlow, BalancedScaledFlow])
+def test_with_a_floor_a_branch_has_its_own_share_of_the_rest(extended: type[Flow]) -> None:
+    class HalfShared(extended):  # type: ignore[misc, valid-type]
+        floor = 0.5
+
+    class Half(prune.BalancedSynFlow):
+        _modes = (HalfShared, HalfShared)
+
+    model = net(lambda x, a, b, c: x + a)
+    with torch.no_grad():
+        model.first.weight.fill_(1.0)
+        model.a.weight.copy_(torch.eye(4) * 2.0**-9)
+        model.last.weight.fill_(0.25)
+    scores = Half.scores(model, example_inputs=X)
+    # x = 4 each, a = 2 ** -7 each; S = 16 + 2 ** -5; a contributes half of its own 2 ** -5 and a quarter of S
+    whole = scores[model.last, "weight"].sum()  # S, up to a power of two
+    share = (0.5 * 2.0**-5 + 0.25 * (16 + 2.0**-5)) / (16 + 2.0**-5)
+    torch.testing.assert_close(scores[model.a, "weight"], torch.eye(4).double() * whole * share / 4, rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("name", ["two", "four", "in place", "a stack", "layer scale"])

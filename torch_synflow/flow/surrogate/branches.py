@@ -4,6 +4,9 @@ A sum :math:`y = \sum_j b_j` of :math:`k` flows becomes :math:`\sum_j b_j \, S /
 of all elements of :math:`b_j`, and :math:`S = \sum_j s_j`; both are constants of the pass. The elements of :math:`y`
 still add up to :math:`S`, and each branch contributes :math:`S / k`. A branch without flow does not count. The parts of
 a concatenation have the same factors.
+
+With a ``floor`` of :math:`f < 1`, the factors are :math:`1 - f + f S / (k s_j)`: a branch contributes at least
+:math:`f S / k`, and its own share of the rest. A floor of zero is the plain sum.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +35,9 @@ _OF_STACKS = ("mul", "div", "relu", "clone")
 class _Balanced(Flow):
     """The additions of the two modes below to the modes that they extend."""
 
+    #: the part of a sum of which branches have equal shares
+    floor: ClassVar[float] = 1.0
+
     def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
         """As in the extended mode, but branches that meet keep their exponents."""
         if name not in _JOINS and not _meet(name, [values[slot] for slot in slots]):
@@ -45,11 +51,11 @@ class _Balanced(Flow):
         if _meet(name, [first, second]):
             labels = [label_of(operand) for operand in (first, second)]
             numbers = [label.branches if label and label.node in self.plan.laid_open else None for label in labels]
-            result, call.exponent, call.branches = _sum(_terms(call, first, second), numbers)
+            result, call.exponent, call.branches = _sum(_terms(call, first, second), self.floor, numbers)
             return first.copy_(result) if in_place(call.func) else result
         stacked = getattr(label_of(first), "stacked", None)
         if name in ("sum", "mean") and stacked is not None and _dimension(call, first) == stacked:
-            result, *_ = _sum(first.unbind(stacked))
+            result, *_ = _sum(first.unbind(stacked), self.floor)
             call.exponent = getattr(label_of(first), "exponent", None)
             result = result / first.shape[stacked] if name == "mean" else result
             return result.unsqueeze(stacked) if call.get(2, "keepdim", False) else result
@@ -67,7 +73,7 @@ class _Balanced(Flow):
         if len(parts) < 2 or call.get(1, "dim", 0) in (0, -parts[0].dim()) or not all(map(is_flow, parts)):
             super().align_exponents(name, parts, list(range(len(parts))))
             return super().run_operation(name, surrogate, call)
-        factors, call.exponent, _ = _factors(parts, totals=(torch.sum,) * len(parts))
+        factors, call.exponent, _ = _factors(parts, self.floor, totals=(torch.sum,) * len(parts))
         shared = [part * factor for part, factor in zip(parts, factors, strict=True)]
         return call.func(shared, *call.args[1:], **call.kwargs)
 
@@ -79,7 +85,7 @@ class _Balanced(Flow):
         totals = [flow.sum() for flow in flows]
         for total, flow in zip(totals, flows, strict=True):
             total._synaptic_label = label_of(flow)
-        return _sum(totals)[0]
+        return _sum(totals, self.floor)[0]
 
     def plan_for(self, outputs: Any) -> Plan:
         """As in the extended mode, with the sums that only one other sum reads."""
@@ -130,9 +136,11 @@ def _terms(call: Call, first: Tensor, second: Tensor) -> list[Tensor]:
     return terms
 
 
-def _sum(branches: Sequence[Tensor], numbers: Sequence[Tensor | None] = ()) -> tuple[Tensor, Tensor | None, Tensor]:
+def _sum(
+    branches: Sequence[Tensor], floor: float, numbers: Sequence[Tensor | None] = ()
+) -> tuple[Tensor, Tensor | None, Tensor]:
     """The balanced sum, its exponent if values have one, and the number of branches with flow."""
-    factors, top, living = _factors(branches, numbers)
+    factors, top, living = _factors(branches, floor, numbers)
     result = branches[0] * factors[0]
     for branch, factor in zip(branches[1:], factors[1:], strict=True):
         result = torch.addcmul(result, branch, factor)
@@ -141,6 +149,7 @@ def _sum(branches: Sequence[Tensor], numbers: Sequence[Tensor | None] = ()) -> t
 
 def _factors(
     branches: Sequence[Tensor],
+    floor: float,
     numbers: Sequence[Tensor | None] = (),
     totals: Sequence[Callable[[Tensor], Tensor]] = (),
 ) -> tuple[list[Tensor], Tensor | None, Tensor]:
@@ -148,6 +157,7 @@ def _factors(
 
     Args:
         branches: the flows.
+        floor: the part of the sum of which branches have equal shares.
         numbers: the number of branches with flow in each of them, if they count one by one.
         totals: functions for the sum of each, if they are not broadcast to one shape.
     """
@@ -156,12 +166,15 @@ def _factors(
     if any(getattr(label_of(branch), "exponent", None) is not None for branch in branches):
         top = torch.stack([exponent_of(branch) for branch in branches]).amax()
         exponents = tuple(exponent_of(branch) - top for branch in branches)
-    *factors, living = branch_factors(*branches, numbers=tuple(numbers), exponents=exponents, totals=totals)
+    *factors, living = branch_factors(
+        *branches, floor=floor, numbers=tuple(numbers), exponents=exponents, totals=totals
+    )
     return factors, top, living
 
 
 def branch_factors(
     *branches: Tensor,
+    floor: float = 1.0,
     numbers: tuple[Tensor | None, ...] = (),
     exponents: tuple[Tensor, ...] = (),
     totals: Sequence[Callable[[Tensor], Tensor]] = (),
@@ -172,13 +185,14 @@ def branch_factors(
 
     Args:
         branches: the flows, of shapes that broadcast.
+        floor: the part of the sum of which branches have equal shares.
         numbers: the number of branches with flow in each of them; one if ``None``.
         exponents: the powers of two that multiply the flows, if they have exponents.
         totals: functions for the sum of each, if they are not broadcast to one shape, or represent larger tensors.
     """
     if has_torch_function(branches):
         return handle_torch_function(
-            branch_factors, branches, *branches, numbers=numbers, exponents=exponents, totals=totals
+            branch_factors, branches, *branches, floor=floor, numbers=numbers, exponents=exponents, totals=totals
         )
     with torch.no_grad():
         if totals:
@@ -196,6 +210,9 @@ def branch_factors(
         else:
             count = torch.count_nonzero(sums).to(sums.dtype)
             factors = whole / count / sums
+        if floor < 1:
+            own = times_power(torch.ones_like(sums), torch.stack(exponents)) if exponents else 1.0
+            factors = floor * factors + (1 - floor) * own
         return *factors.masked_fill_(sums == 0, 0.0).unbind(), count
 
 
