@@ -1,4 +1,4 @@
-"""A pass with boolean values and gradients: whether a path from an input arrives, and one to an output leaves."""
+"""Passes with boolean values and gradients: whether a path from an input arrives, and one to an output leaves."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torch_synflow._torch.pytree import tree_leaves, tree_map
-from torch_synflow.flow.surrogate.call import Call, is_flow, label_of
-from torch_synflow.flow.surrogate.mode import Surrogate
+from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
+from torch_synflow.flow.surrogate.call import Call, in_place, is_flow, label_of
+from torch_synflow.flow.surrogate.mode import Flow, Surrogate
 from torch_synflow.flow.surrogate.objective import sum_of_outputs
 from torch_synflow.flow.surrogate.operations import NORMALISED, SELECT, SHAPE
 from torch_synflow.flow.surrogate.trace import Place, Plan
@@ -45,19 +45,54 @@ class Summand:
     layers: frozenset[int]
 
 
-class Reachability(FromInputs):
-    """Values and gradients of 0 or 1: whether a path from an input arrives, and whether one to an output leaves.
+class Booleans(Flow):
+    """Values and gradients of 0 or 1, of inputs, biases and tokens alike.
 
     Boolean values can neither overflow nor vanish. A maximum becomes a sum, because it may choose any of its elements.
     Normalisation becomes the identity.
+
+    Attributes:
+        openings: by the index of an operation and the position of an argument that is a gate: where the gate is open.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.openings: dict[int, dict[int, Tensor]] = {}
+
+    @property
+    def shut(self) -> bool:
+        """Whether some part of a gate is shut."""
+        return not all(bool(where.all()) for gates in self.openings.values() for where in gates.values())
+
+    def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
+        """Run an operation on booleans."""
+        if name in NORMALISED and name not in ("softmax", "special_softmax", "embedding"):
+            return call.get(0, "input").clone()  # a copy, because an activation in place may write to it
+        result = maximum_as_sum(name, call) if "max" in name and name not in ("softmax", "special_softmax") else None
+        if result is None:
+            result = super().run_operation(name, surrogate, call)
+        if call.gates:
+            leaves = tree_leaves((call.args, call.kwargs))
+            gates = {n: leaf for n, leaf in enumerate(leaves) if any(leaf is gate for gate in call.gates)}
+            self.openings[call.index] = {n: gate.detach() > 0 for n, gate in gates.items()}
+        if name in SELECT or name in SHAPE:
+            return result  # boolean like its input, and a view of it, which may be written to
+        written = call.args[0] if call.args else None  # an operation in place returns the tensor that it wrote to
+        return tree_map(lambda leaf: _boolean(leaf) if leaf is not written else leaf, result)
+
+
+class Reachability(Booleans, FromInputs):
+    """Values and gradients of 0 or 1: whether a path from an input arrives, and whether one to an output leaves.
 
     Attributes:
         layers: by index of a scored weight, whether the input reaches its layer, and leaves it.
         outputs: the arrival at each output of the model, except for constants.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, open_gates: dict[int, dict[int, Tensor]]) -> None:
+        """A pass in which gates that biases or tokens open (``Booleans.openings``) are open."""
         super().__init__(plan)
+        self._open_gates = open_gates
         self._sums: dict[tuple[Place, Place], tuple[bool, bool]] = {}
         self._places: dict[int, set[Place]] = {}
         self.layers: dict[int, tuple[bool, bool]] = {}
@@ -68,24 +103,28 @@ class Reachability(FromInputs):
         self._scored = len(tensors)
         super().start(tensors, inputs)
 
+    def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
+        """Run an operation on booleans, with gates open where something else than the input opens them."""
+        leaves, spec = tree_flatten((call.args, call.kwargs))
+        given = {}
+        for position, where in self._open_gates.get(call.index, {}).items():
+            if position or not in_place(call.func):
+                gate = leaves[position]
+                leaves[position] = torch.where(where & (gate == 0), 1.0, gate)
+                leaves[position]._synaptic_label = label_of(gate)
+                given[id(leaves[position])] = gate
+        if given:
+            call.args, call.kwargs = tree_unflatten(leaves, spec)
+        result = super().run_operation(name, surrogate, call)
+        call.gates = [given.get(id(gate), gate) for gate in call.gates]
+        return result
+
     def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
         """Note the arrivals at the sides of a sum."""
         flows = [values[slot] for slot in slots if is_flow(values[slot])]
         if name == "add" and len(flows) == 2:
             first, second = (_place(flow) for flow in flows)
             self._sums[first, second] = (_any(flows[0]), _any(flows[1]))
-
-    def run_operation(self, name: str, surrogate: Surrogate | None, call: Call) -> Any:
-        """Run an operation on booleans."""
-        if name in NORMALISED and name not in ("softmax", "special_softmax", "embedding"):
-            return call.get(0, "input").clone()  # a copy, because an activation in place may write to it
-        result = maximum_as_sum(name, call) if "max" in name and name not in ("softmax", "special_softmax") else None
-        if result is None:
-            result = super().run_operation(name, surrogate, call)
-        if name in SELECT or name in SHAPE:
-            return result  # boolean like its input, and a view of it, which may be written to
-        written = call.args[0] if call.args else None  # an operation in place returns the tensor that it wrote to
-        return tree_map(lambda leaf: _boolean(leaf) if leaf is not written else leaf, result)
 
     def note_operation(self, name: str, kind: str, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
         """Note whether the input reaches a layer, and leaves it."""

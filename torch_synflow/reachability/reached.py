@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch_synflow._torch.pytree import tree_flatten, tree_leaves, tree_unflatte
 from torch_synflow.flow.passes import flow_of
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.model.parameters import Entry, ExampleInputs
-from torch_synflow.reachability.boolean_pass import Reachability
+from torch_synflow.reachability.boolean_pass import Booleans, Reachability
 from torch_synflow.reachability.from_inputs import Inspection
 from torch_synflow.scoring.gradients import as_leaves, gradients
 from torch_synflow.scoring.opening import opened
@@ -98,11 +98,15 @@ def reach(
         outputs: which of the model's outputs count, all by default.
     """
     network = Inspection.positive_network_of(model, example_inputs, entries, outputs)
-    last: list[Reachability] = []
+    passes: list[Any] = []
+    open_gates: dict[int, dict[int, Tensor]] = {}
 
-    def mode(plan: Plan) -> Reachability:
-        last[:] = [Reachability(plan)]
-        return last[0]
+    def noted(make: Callable[[Plan], Booleans]) -> Callable[[Plan], Booleans]:
+        def mode(plan: Plan) -> Booleans:
+            passes.append(make(plan))
+            return passes[-1]  # type: ignore[no-any-return]
+
+        return mode
 
     network.weights = {name: mask.to(network.weights[name].dtype) for name, mask in network.masks.items()}
     given = _by_argument(network.inputs)
@@ -113,7 +117,13 @@ def reach(
     def find() -> tuple[Weights, dict[int, bool]]:
         weights, inputs = as_leaves(network.weights), as_leaves(floating)
         every = [inputs.get(f"input {number}", leaf) for number, leaf in enumerate(leaves)]
-        total = flow_of(network, tree_unflatten(every, spec), mode)(weights)
+        given = tree_unflatten(every, spec)
+        from_inputs = flow_of(network, given, noted(lambda plan: Reachability(plan, open_gates)))
+        total = from_inputs(weights)
+        if passes[-1].shut:  # perhaps biases or tokens open it
+            flow_of(network, given, noted(Booleans))(weights)
+            open_gates.update(passes[-1].openings)
+            total = from_inputs(weights)
         found = gradients([total], {**weights, **inputs})
         return found, {
             number: bool(found[name].any()) for number in range(len(leaves)) if (name := f"input {number}") in floating
@@ -121,7 +131,7 @@ def reach(
 
     found, leads = opened(network, find, training=False)
     used = [(found[entry.key] > 0) & entry.mask for entry in entries]
-    return Reached(entries, used, leads, {number: names[number] for number in leads}, last[0])
+    return Reached(entries, used, leads, {number: names[number] for number in leads}, passes[-1])
 
 
 def _by_argument(inputs: Any) -> dict[str, Any]:
