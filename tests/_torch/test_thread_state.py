@@ -11,6 +11,7 @@ from torch._C import _functorch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from torch_synflow._torch.mapping import run_vmap_as_loop
 from torch_synflow._torch.thread_state import ThreadState, hidden_interrupt
 
 
@@ -39,7 +40,11 @@ def no_grad() -> None:
     torch.set_grad_enabled(False)
 
 
-OPENED = [mode, dispatch_mode, transform, autocast, no_grad]
+def loops() -> None:
+    run_vmap_as_loop(over=callable)
+
+
+OPENED = [mode, dispatch_mode, transform, autocast, no_grad, loops]
 
 
 @pytest.mark.parametrize("leave_open", OPENED, ids=lambda function: function.__name__)

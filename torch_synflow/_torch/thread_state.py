@@ -16,6 +16,7 @@ from torch import _C, overrides
 from torch._C import _functorch
 from torch.utils import _python_dispatch
 
+from torch_synflow._torch.mapping import APIS
 from torch_synflow._torch.transforms import active_transforms
 
 #: the folders and files of this package and of torch, whose frames may hold open contexts
@@ -29,6 +30,7 @@ class ThreadState:
     def __init__(self) -> None:
         self._found = _state()
         self._apply = vars(torch.autograd.Function)["apply"]
+        self._vmap = APIS.vmap_impl
 
     def restore(self, error: BaseException) -> None:
         """Restore everything after an error that may have occurred during the exit of a mode or a transform.
@@ -42,6 +44,7 @@ class ThreadState:
                     with contextlib.suppress(RuntimeError):  # of frames that are still running
                         frame.clear()
         torch.autograd.Function.apply = self._apply
+        APIS.vmap_impl = self._vmap
         if _state() == self._found:
             return
         modes, dispatch, transforms, grad, nesting, autocast = self._found

@@ -11,8 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from torch_synflow._torch.mapping import run_vmap_as_loop
 from torch_synflow.flow.engine.recorder import Recorder
 from torch_synflow.flow.engine.tape import Tape
+from torch_synflow.flow.surrogate.call import label_of
 from torch_synflow.flow.surrogate.mode import Flow
 from torch_synflow.flow.surrogate.trace import Plan
 from torch_synflow.model.randomness import Draws
@@ -93,7 +95,11 @@ def _read(
         recorder, surrogate, draws = Recorder(weights), mode(plan), Draws()
         with recorder if recording else nullcontext(), surrogate:
             surrogate.start(weights, inputs)
-            outputs = network(weights, inputs)
+            run_vmap_as_loop(over=lambda leaf: label_of(leaf) is not None)
+            try:
+                outputs = network(weights, inputs)
+            finally:
+                run_vmap_as_loop(over=None)
         last, plan = plan, surrogate.plan_for(outputs)
         if plan == last:
             break

@@ -164,18 +164,25 @@ def test_what_has_as_many_elements_as_values_say_is_not_recorded(choose: Any, ca
     assert "makes a tensor whose size depends on the weights" in caplog.text
 
 
-def test_a_transform_of_torch_func_within_a_model_is_refused_by_name() -> None:
-    class Mapped(nn.Module):
+@pytest.mark.parametrize(
+    "transformed",
+    [
+        lambda w, x: torch.vmap(lambda n: x @ w[n])(torch.arange(3)).t(),
+        lambda w, x: torch.func.grad(lambda h: h.square().sum())(x) @ w.t(),
+    ],
+    ids=["vmap over no flow or weight", "grad"],
+)
+def test_a_transform_of_torch_func_within_a_model_is_refused_by_name(transformed: Any) -> None:
+    class Transformed(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.first, self.last = nn.Linear(4, 6), nn.Linear(6, 3)
 
         def forward(self, x: Tensor) -> Tensor:
-            x = self.first(x)
-            return self.last(torch.vmap(lambda row: row * torch.sigmoid(row))(x))  # type: ignore[no-any-return]
+            return transformed(self.last.weight, self.first(x))  # type: ignore[no-any-return]
 
-    model = Mapped()
-    message = r"model: expected operations on whole tensors, got '\w+' inside .* torch\.vmap"
+    model = Transformed()
+    message = r"model: expected operations on whole tensors, got '\w+' inside .* torch\.vmap as an argument"
     with pytest.raises(ValueError, match=message):
         prune.global_iterative_unstructured(model, prune.SynFlow, 0.5, example_inputs=torch.ones(1, 4))
     assert not hasattr(model.first, "weight_mask")

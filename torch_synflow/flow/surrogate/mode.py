@@ -70,9 +70,9 @@ class Flow(FunctionMode):
         slots = self._slots(flat)
         if active_transforms() > self._transforms and (slots or any(map(depends_on_leaves, flat))):
             raise ValueError(
-                f"model: expected operations on whole tensors, got {name!r} inside a transform of torch.func such as "
-                "torch.vmap, where flow cannot be followed; write it for all examples at once, like matmul, or use "
-                "prune.SNIP"
+                f"model: expected operations on whole tensors, got {name!r} inside a transform of torch.func, "
+                "where flow cannot be followed; pass each tensor that it reads to torch.vmap as an argument, write it "
+                "for all examples at once, like matmul, or use prune.SNIP"
             )
         if not slots and name not in LAYERS:
             return func(*args, **kwargs)
