@@ -17,7 +17,7 @@ from torch_synflow import prune
 X, Y = torch.rand(6, 4, generator=torch.Generator().manual_seed(1)), torch.arange(6) % 3
 
 
-def net() -> nn.Module:
+def net() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
 
@@ -40,6 +40,7 @@ class ByName(nn.Module):
         return Output(logits, None if labels is None else F.cross_entropy(logits, labels))
 
 
+BINARY = nn.BCEWithLogitsLoss()
 EXPECTED = list(prune.SNIP.scores(net(), data=(X, Y), loss_fn=F.cross_entropy).values())
 
 
@@ -93,21 +94,33 @@ def test_nested_targets_and_none() -> None:
 @pytest.mark.parametrize(
     ("targets", "loss_fn", "note"),
     [
-        (
-            Y.float(),
-            F.cross_entropy,
-            r"and targets float32 \(6,\); classes are integers: targets",
-        ),
-        (Y[:4], F.cross_entropy, r"targets int64 \(4,\); expected a target for each of 6 examples, got 4"),
-        (Y[:, None], F.cross_entropy, r"targets int64 \(6, 1\); .* one number per example: targets\.squeeze\(1\)"),
-        (Y + 1, F.cross_entropy, r"targets int64 \(6,\); expected classes from 0 to 2, got 1 to 3"),
+        (Y.float(), F.cross_entropy, r"targets float32 \(6,\); classes are integers: targets\.long\(\)$"),
+        (Y.int(), F.cross_entropy, r"targets int32 \(6,\); classes are integers of 64 bits: targets\.long\(\)$"),
+        (Y[:4], F.cross_entropy, r"targets int64 \(4,\); expected a target for each of 6 examples, got 4$"),
+        (Y[0], F.cross_entropy, r"targets int64 \(\); expected a target for each of 6 examples, got one number$"),
+        (Y[:, None], F.cross_entropy, r"targets int64 \(6, 1\); .* one number per example: targets\.squeeze\(1\)$"),
+        (Y + 1, F.cross_entropy, r"targets int64 \(6,\); expected classes from 0 to 2, got 1 to 3$"),
+        (F.one_hot(Y), F.cross_entropy, r"targets int64 \(6, 3\); .* are floating-point: targets\.float\(\)$"),
+        (torch.zeros(6), BINARY, r"outputs float32 \(6, 1\) .*float32 \(6,\); .* targets\.view_as\(outputs\)$"),
+        (Y % 2, BINARY, r"targets int64 \(6,\); expected .*: targets\.view_as\(outputs\)\.float\(\)$"),
+        (torch.zeros(6, 2), F.binary_cross_entropy_with_logits, r"targets float32 \(6, 2\)$"),
     ],
 )
 def test_targets_that_do_not_fit_are_noted_beside_the_error(targets: Tensor, loss_fn: Any, note: str) -> None:
     model = net()
+    if loss_fn is BINARY:
+        model[2] = nn.Linear(8, 1)
     with pytest.raises((RuntimeError, ValueError, IndexError), match=f"loss_fn: called with .*{note}"):
         prune.SNIP.scores(model, data=(X, targets), loss_fn=loss_fn)
     assert not any(hasattr(module, "weight_mask") for module in model)
+
+
+def test_outputs_with_classes_in_the_last_dimension_are_noted() -> None:
+    tokens, classes = torch.rand(2, 5, 4), torch.ones(2, 5, dtype=torch.int64)
+    note = r"outputs float32 \(2, 5, 3\) and .* second dimension of the outputs: outputs\.movedim\(-1, 1\)$"
+    with pytest.raises(RuntimeError, match=note):
+        prune.SNIP.scores(net(), data=(tokens, classes), loss_fn=F.cross_entropy)
+    assert prune.SNIP.scores(net(), data=(tokens, classes), loss_fn=lambda y, t: F.cross_entropy(y.movedim(-1, 1), t))
 
 
 def test_inputs_alone_are_no_batch() -> None:

@@ -102,17 +102,30 @@ def _advice_on_tensor(first: nn.Module | None, x: Tensor) -> list[str]:
 
 def note_on_loss(outputs: Any, targets: Any) -> str:
     """The note on a failed loss: its arguments, and possible mistakes."""
-    hints = []
-    if isinstance(outputs, Tensor) and isinstance(targets, Tensor) and outputs.dim() > 1:
-        if targets.is_floating_point() and targets.dim() < outputs.dim():
-            hints.append("classes are integers: targets.long()")
-        elif len(targets) != len(outputs):
-            hints.append(f"expected a target for each of {len(outputs)} examples, got {len(targets)}")
-        elif targets.numel() and not targets.is_floating_point() and targets.dim() <= outputs.dim():
-            low, high = int(targets.min()), int(targets.max())
-            if targets.dim() == outputs.dim() == 2 and targets.shape[1] == 1:
-                hints.append("classes are one number per example: targets.squeeze(1)")
-            elif targets.dim() < outputs.dim() and (low < 0 or high >= outputs.shape[1]):
-                hints.append(f"expected classes from 0 to {outputs.shape[1] - 1}, got {low} to {high}")
     said = f"loss_fn: called with outputs {described(outputs)} and targets {described(targets)}"
-    return "; ".join([said, *hints])
+    tensors = isinstance(outputs, Tensor) and isinstance(targets, Tensor)
+    advice = _advice_on_targets(outputs, targets) if tensors and outputs.dim() > 1 else ""
+    return f"{said}; {advice}" if advice else said
+
+
+def _advice_on_targets(outputs: Tensor, targets: Tensor) -> str:
+    """What to write instead of ``targets``."""
+    are_integers = not targets.is_floating_point()
+    if targets.shape == outputs.shape:
+        return "targets of the shape of the outputs are floating-point: targets.float()" if are_integers else ""
+    if targets.numel() == outputs.numel():
+        return f"expected targets of the shape of the outputs: targets.view_as(outputs){'.float()' * are_integers}"
+    if targets.shape[:1] != outputs.shape[:1]:
+        seen = len(targets) if targets.dim() else "one number"
+        return f"expected a target for each of {len(outputs)} examples, got {seen}"
+    if targets.dim() == outputs.dim():
+        one_each = are_integers and targets.dim() == 2 and targets.shape[1] == 1
+        return "classes are one number per example: targets.squeeze(1)" if one_each else ""
+    if targets.dim() > outputs.dim():
+        return ""
+    if targets.dtype not in (torch.int64, torch.uint8):
+        return f"classes are integers{' of 64 bits' * are_integers}: targets.long()"
+    if targets.shape == outputs.shape[:-1] != (*outputs.shape[:1], *outputs.shape[2:]):
+        return "classes are the second dimension of the outputs: outputs.movedim(-1, 1)"
+    low, high, last = int(targets.min()), int(targets.max()), outputs.shape[1] - 1
+    return f"expected classes from 0 to {last}, got {low} to {high}" if low < 0 or high > last else ""
