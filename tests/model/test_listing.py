@@ -162,11 +162,51 @@ def test_modules_are_excluded_by_name_and_class_with_all_that_they_contain(exclu
         (nn.Conv3d, ValueError, r"exclude: expected .* got Conv3d, which matches none of Sequential"),
         ([3], TypeError, r"exclude: expected patterns of names and classes of modules, got 3"),
         (int, TypeError, r"exclude: expected patterns of names and classes of modules, got <class 'int'>"),
+        (nn.Linear(2, 3), TypeError, r"exclude: expected patterns .* got Linear\(in_features=2, .*\)$"),
+        (0, TypeError, r"exclude: expected patterns of names and classes of modules, got 0$"),
+        (None, TypeError, r"exclude: expected patterns of names and classes of modules, got None$"),
     ],
 )
 def test_what_excludes_nothing_is_an_error(exclude: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         prune.prunable_parameters(nn.Sequential(nn.Linear(2, 3), nn.ReLU()), exclude=exclude)
+
+
+def tied() -> nn.Module:
+    model = nn.Sequential(nn.Embedding(20, 10), nn.Linear(10, 10), nn.Linear(10, 20, bias=False), nn.Linear(10, 10))
+    model[2].weight, model[3].weight = model[0].weight, model[1].weight
+    return model
+
+
+@pytest.mark.parametrize(
+    ("exclude", "embeddings", "left"),
+    [
+        (nn.Embedding, False, ["1.weight", "3.weight"]),
+        (nn.Embedding, True, ["1.weight", "3.weight"]),
+        ("2", True, ["1.weight", "3.weight"]),
+        ("3", True, ["0.weight", "2.weight"]),
+    ],
+)
+def test_a_tensor_of_an_excluded_module_is_left_out_wherever_it_is_tied(
+    exclude: Any, *, embeddings: bool, left: list[str]
+) -> None:
+    model = tied()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        params = prune.prunable_parameters(model, exclude=exclude, embeddings=embeddings)
+    assert [f"{[*model].index(module)}.{name}" for module, name in params] == left
+
+
+@pytest.mark.skipif(not hasattr(torch, "float8_e4m3fn"), reason="this torch has no numbers of 8 bits")
+def test_weights_of_8_bits_are_left_out_and_refused_by_name() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[0].weight = nn.Parameter(model[0].weight.to(torch.float8_e4m3fn), requires_grad=False)
+    with pytest.warns(UserWarning, match=r"left out: 0\.weight \(of float8_e4m3fn, 50%\)"):
+        assert prune.prunable_parameters(model) == [(model[1], "weight")]
+    with pytest.raises(
+        TypeError, match=r"0\.weight: expected .* got torch\.float8_e4m3fn, which torch does not compare"
+    ):
+        prune.global_iterative_unstructured([(model[0], "weight")], prune.L1Unstructured, 0.5, model=model)
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")

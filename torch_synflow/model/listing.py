@@ -63,7 +63,7 @@ def prunable_parameters(
             with the batch as the first dimension. Methods that need an input take its shape from here. If the only
             argument is itself a mapping ``d``, pass ``(d,)``.
         exclude: the modules to leave out: a pattern of names such as ``"classifier*"``, a class of modules, or several
-            of these. A matching module is left out with all its submodules.
+            of these. A matching module is left out with all its submodules, and so are layers that share its tensors.
         embeddings: whether to list the weights of embeddings, and of layers tied to them. SynFlow gives embeddings no
             score, because it treats embedded values as the network's input. SNIP, GraSP and magnitude score them.
 
@@ -97,7 +97,7 @@ def prunable_parameters(
     excluded = _excluded(model, exclude)
     pairs = weights_of(model, embeddings=embeddings)
     _say(model, pairs, excluded)
-    return PrunableParameters([pair for pair in pairs if pair[0] not in excluded], model, example_inputs)
+    return PrunableParameters([pair for pair in pairs if id(_tensor(pair)) not in excluded], model, example_inputs)
 
 
 def weights_of(model: nn.Module, *, embeddings: bool = False) -> list[Pair]:
@@ -119,6 +119,10 @@ def _held(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
         if parameter is not None:
             bare = name.removesuffix("_orig")
             yield bare if f"{bare}_mask" in module._buffers else name, parameter
+
+
+def _tensor(pair: Pair) -> nn.Parameter:
+    return dict(_held(pair[0]))[pair[1]]
 
 
 def _multiplies(module: nn.Module, name: str, parameter: Tensor, *, embeddings: bool) -> bool:
@@ -145,10 +149,10 @@ def _of_transformers() -> tuple[type[nn.Module], ...]:
     return () if layer is None else (layer,)
 
 
-def _excluded(model: nn.Module, exclude: Exclude) -> set[nn.Module]:
-    """The matching modules, with all their submodules."""
-    found: set[nn.Module] = set()
-    for item in [exclude] if isinstance(exclude, (str, type)) else list(exclude):
+def _excluded(model: nn.Module, exclude: Exclude) -> set[int]:
+    """The identities of the parameters of the matching modules."""
+    found: set[int] = set()
+    for item in [exclude] if isinstance(exclude, (str, type)) or not isinstance(exclude, Iterable) else list(exclude):
         if isinstance(item, str):
             matches = [module for name, module in model.named_modules() if fnmatchcase(name, item)]
         elif isinstance(item, type) and issubclass(item, nn.Module):
@@ -162,20 +166,20 @@ def _excluded(model: nn.Module, exclude: Exclude) -> set[nn.Module]:
                 f"{type(model).__name__}; names are those of model.named_modules(), such as "
                 f"{listed([name for name, _ in model.named_modules() if name])}"
             )
-        found.update(inner for module in matches for inner in module.modules())
+        found.update(id(parameter) for module in matches for parameter in module.parameters())
     return found
 
 
-def _say(model: nn.Module, pairs: list[Pair], excluded: set[nn.Module]) -> None:
+def _say(model: nn.Module, pairs: list[Pair], excluded: set[int]) -> None:
     """Report the share of the weights that is listed, and why the rest is not."""
-    chosen = {id(parameter) for module, name in pairs for held, parameter in _held(module) if held == name}
+    chosen = {id(_tensor(pair)) for pair in pairs}
     left: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
     total = 0
-    seen: set[int] = set()
+    seen = set(excluded)
     for prefix, module in model.named_modules():
         for name, parameter in _held(module):
-            if id(parameter) in seen or module in excluded or is_lazy(parameter) or not _is_matrix(parameter):
+            if id(parameter) in seen or is_lazy(parameter) or not _is_matrix(parameter):
                 continue
             seen.add(id(parameter))
             total += parameter.numel()

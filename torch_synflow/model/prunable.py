@@ -46,8 +46,11 @@ def prunable(pair: Pair, label: str) -> nn.Parameter:
         raise ValueError(f"{label}: a lazy parameter has no shape yet; run the model once on an input first")
     if parameter.is_meta:
         raise ValueError(f"{label}: a parameter on the meta device has no values; materialise the model first")
-    if not parameter.is_floating_point():
-        raise TypeError(f"{label}: expected a floating-point parameter, got {parameter.dtype}; leave this pair out")
+    if not _has_order(parameter):
+        why = ", which torch does not compare" if parameter.is_floating_point() else ""
+        raise TypeError(
+            f"{label}: expected a floating-point parameter, got {parameter.dtype}{why}; leave this pair out"
+        )
     return parameter
 
 
@@ -82,7 +85,12 @@ def obstacle(pair: Pair) -> str:
         return "read by nn.MultiheadAttention without calling the layer"
     if is_lazy(parameter) or parameter.is_meta:
         return "without values yet"
-    return "" if parameter.is_floating_point() else f"of {parameter.dtype}".replace("torch.", "")
+    return "" if _has_order(parameter) else f"of {parameter.dtype}".replace("torch.", "")
+
+
+def _has_order(parameter: Tensor) -> bool:
+    """Whether a parameter has floating-point numbers that torch compares, which those of 8 bits are not."""
+    return parameter.is_floating_point() and parameter.element_size() > 1
 
 
 def _held(module: nn.Module, name: str) -> nn.Parameter | None:
