@@ -209,7 +209,8 @@ def test_the_methods_own_iterations_are_the_default(method: Any, iterations: int
     ("arguments", "error", "message"),
     [
         ({"sparsity": 0.9}, TypeError, r"unexpected keyword argument 'sparsity'; amount is the fraction or the number"),
-        ({"densty": 0.9}, TypeError, r"unexpected keyword argument 'densty'$"),
+        ({"levels": 9}, TypeError, r"unexpected keyword argument 'levels'$"),
+        ({"amuont": 0.9}, TypeError, r"unexpected keyword argument 'amuont'; did you mean amount\?$"),
         ({"callback": "print"}, TypeError, r"callback: expected a function callback\(step, report\), got 'print'"),
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, NoReturn
 
 import torch
@@ -15,7 +17,7 @@ from torch_synflow._progress import progress_bar
 from torch_synflow._torch.fully_sharded import reshard
 from torch_synflow._warnings import listed, warn_user
 from torch_synflow.budget.allocation import LayerDensities
-from torch_synflow.budget.counts import check_amount
+from torch_synflow.budget.counts import check_amount, in_percent
 from torch_synflow.budget.patterns import Pattern
 from torch_synflow.budget.quotas import quotas_of
 from torch_synflow.methods.rounds import rounds_of
@@ -106,7 +108,7 @@ def global_iterative_unstructured(
         callback: a function ``callback(step, report)`` that is called after each iteration, with ``step`` counted from
             1. These reports do not distinguish bypassed layers from layer collapse, because the call checks paths only
             once, at the end.
-        **unexpected: none. Other names raise an error that suggests the right name.
+        **unexpected: none. Other names raise an error that suggests a similar one.
 
     Returns:
         A report of the kept weights of each tensor, which prints as a table.
@@ -136,7 +138,10 @@ def global_iterative_unstructured(
         True
     """
     for name in unexpected:
-        hint = "; amount is the fraction or the number of weights to remove" if name in ("sparsity", "density") else ""
+        close = get_close_matches(name, inspect.signature(global_iterative_unstructured).parameters, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        if name in ("sparsity", "density"):
+            hint = "; amount is the fraction or the number of weights to remove"
         raise TypeError(f"global_iterative_unstructured() got an unexpected keyword argument {name!r}{hint}")
     task = Task(model, example_inputs, data, loss_fn, outputs)
 
@@ -181,8 +186,8 @@ def _pruned(
     agree_on_parts(meeting, entries, arguments)
     alive = sum(entry.alive for entry in entries)
     warn_of_zeros(entries)
-    if isinstance(amount, numbers.Integral) and 10 <= amount < 100 and alive > 100 * amount:
-        warn_user(f"amount: {amount} is a count, out of {alive:,} weights; for {amount} percent, write {amount / 100}")
+    if isinstance(amount, numbers.Integral) and in_percent(amount) and alive > 100 * amount:
+        warn_user(f"amount: {amount} is a count, out of {alive:,} weights{in_percent(amount)}")
     quotas = quotas_of(entries, pairs, inner, amount, steps, density_after, layer_densities, pattern)
     removes = sum(quotas[-1].numbers) < alive
     modules = [module for entry in entries for module, _ in entry.locations]

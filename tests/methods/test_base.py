@@ -6,10 +6,11 @@ import copy
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.faults.fingerprint import fingerprint
 from benchmarks.faults.fuse import Fuse
@@ -92,6 +93,8 @@ def test_a_failure_after_scoring_leaves_torchs_random_state(scores_alone: bool) 
         (lambda weights: {}, ValueError, r"Own\.saliency: .* got none for weight$"),
         (lambda weights: {"weight": 3}, TypeError, r"Own\.saliency: expected a real tensor for weight, got int"),
         (lambda weights: {"weight": weights["weight"] > 0}, TypeError, r"expected a real tensor .* got torch\.bool"),
+        (lambda weights: {"weight": weights["weight"].to_sparse()}, TypeError, r"real tensor .* got torch\.sparse_coo"),
+        (lambda weights: {"weight": weights["weight"].to("meta")}, TypeError, r"real tensor .* got one without values"),
         (
             lambda weights: {"weight": weights["weight"].T},
             ValueError,
@@ -116,3 +119,24 @@ def test_scores_of_a_users_method_are_checked(scores: Any, error: type[Exception
     with pytest.raises(error, match=message):
         prune.global_iterative_unstructured(model, Own, 0.5)
     assert not hasattr(model, "weight_mask")
+
+
+@pytest.mark.parametrize(
+    ("scores", "got"),
+    [([1.0], "list"), (torch.rand(3, 7) > 0.5, r"torch\.bool"), (torch.rand(3, 7) + 0j, r"torch\.complex64")],
+)
+def test_importance_scores_that_are_no_real_tensor_are_refused(scores: Any, got: str) -> None:
+    model = Net()
+    message = rf"importance_scores: expected a real tensor for parameters\[0\] \(Linear\.weight\), got {got}$"
+    refuses(TypeError, message, model, lambda: prune.synflow_unstructured(model[3], "weight", 0.5, scores))
+
+
+@pytest.mark.parametrize("mask", [None, [1.0] * 56, np.ones(56)])
+def test_a_mask_of_a_users_method_that_is_no_tensor_is_refused(mask: Any) -> None:
+    class Own(prune.L1Unstructured):
+        def compute_mask(self, t: Tensor, default_mask: Tensor) -> Any:
+            return mask
+
+    message = rf"pruning_method: expected Own\.compute_mask to return a tensor, got {type(mask).__name__}$"
+    model = Net()
+    refuses(TypeError, message, model, lambda: prune.global_iterative_unstructured(model, Own, 0.5))

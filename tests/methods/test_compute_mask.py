@@ -59,7 +59,9 @@ def test_raw_weights_are_refused(method: Any) -> None:
     ("amount", "error", "message"),
     [
         (-1, ValueError, "amount: expected a count of at least 0, got -1"),
-        (49, ValueError, "amount: expected at most 48, .* got 49"),
+        (49, ValueError, "amount: expected at most 48, .* got 49; for 49 percent, write 0.49$"),
+        (120, ValueError, "amount: expected at most 48, .* got 120$"),
+        (95.0, ValueError, "amount: expected a float between 0 and 1 .* got 95.0; for 95 percent, write 0.95; an int"),
         (-0.1, ValueError, "amount: expected a float between 0 and 1 .* got -0.1"),
         (1.1, ValueError, "amount: expected a float between 0 and 1 .* got 1.1"),
         (float("nan"), ValueError, "amount: expected a float between 0 and 1 .* got nan"),

@@ -48,6 +48,9 @@ def test_an_empty_list_and_things_that_are_no_list() -> None:
     ):
         message = rf"parameters\[0\]: expected a \(module, name\) pair such as .*{seen}; prune\.prunable_parameters"
         refuses(TypeError, message, model, lambda w=wrong: run(w, prune.L1Unstructured, 0.5))
+    alone = r'parameters: expected a list of pairs, got one pair; pass \[\(module, "weight"\)\]'
+    for wrong in ((model[0], "weight"), [model[0], "weight"]):
+        refuses(TypeError, alone, model, lambda w=wrong: run(w, prune.L1Unstructured, 0.5))
     for wrong in ([model[0]], [(model[0], "weight", 1)], [("0", "weight")], [(model[0], 0)]):
         refuses(TypeError, r"parameters\[0\]: expected a", model, lambda w=wrong: run(w, prune.L1Unstructured, 0.5))
 

@@ -26,6 +26,8 @@ def test_data_that_is_empty_or_no_data() -> None:
         refuses(TypeError, r"data: expected a batch \(inputs, targets\)", model, run(wrong))
     for wrong in ([X], [(X,)], [None]):
         refuses(TypeError, "data: expected a batch .* as batch 0", model, run(wrong))
+    arrays = r"got ndarray as batch 0; torch\.from_numpy\(x\) makes a tensor"
+    refuses(TypeError, arrays, model, run((X.numpy(), Y.numpy())))
     refuses(TypeError, "data: expected inputs that hold tensors", model, run([("text", Y)]))
 
 

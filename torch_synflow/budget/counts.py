@@ -18,9 +18,14 @@ def check_amount(amount: Any) -> None:
             raise ValueError(f"amount: expected a count of at least 0, got {amount}")
     elif math.isnan(amount) or not 0.0 <= float(amount) <= 1.0:
         raise ValueError(
-            f"amount: expected a float between 0 and 1 (a fraction of the weights not yet pruned), got {amount!r}; "
-            "an int is a number of weights"
+            f"amount: expected a float between 0 and 1 (a fraction of the weights not yet pruned), got {amount!r}"
+            f"{in_percent(amount)}; an int is a number of weights"
         )
+
+
+def in_percent(amount: Any) -> str:
+    """The hint for an amount that looks like a percentage; empty for any other."""
+    return f"; for {amount:g} percent, write {amount / 100:g}" if 10 <= amount < 100 else ""
 
 
 def check_count(name: str, value: Any, least: int) -> None:
@@ -36,7 +41,9 @@ def to_remove(amount: Any, alive: int) -> int:
     if not isinstance(amount, numbers.Integral):
         return round(float(amount) * alive)
     if int(amount) > alive:
-        raise ValueError(f"amount: expected at most {alive}, the number of weights not yet pruned, got {amount}")
+        raise ValueError(
+            f"amount: expected at most {alive}, the number of weights not yet pruned, got {amount}{in_percent(amount)}"
+        )
     return int(amount)
 
 

@@ -11,7 +11,7 @@ from torch_synflow.model.masks import attach
 from torch_synflow.model.parameters import Pair, resolve
 from torch_synflow.model.transaction import all_or_nothing
 from torch_synflow.parallel.ranks.meeting import Meeting, settle
-from torch_synflow.scoring.marked import Scores, require_finite, require_shape
+from torch_synflow.scoring.marked import Scores, require_finite, require_real, require_shape
 
 
 def prune_one(
@@ -35,6 +35,7 @@ def prune_one(
 
     def work() -> None:
         given = scores()
+        require_real(given, "importance_scores", entry.label)
         require_shape(entry, given, "importance_scores")
         require_finite([entry], [given], "importance_scores")
         to_remove(amount, entry.alive)

@@ -232,7 +232,12 @@ class _ByMasks(Rounds):
         """The elements of a vector of weights that the method keeps."""
         alive, name = vector.numel(), self._method.__name__
         selected = self._method(amount=alive - keep)  # type: ignore[call-arg]
-        kept: Tensor = selected.compute_mask(vector, default_mask=torch.ones_like(vector)) != 0
+        mask: Any = selected.compute_mask(vector, default_mask=torch.ones_like(vector))
+        if not isinstance(mask, Tensor):
+            raise TypeError(
+                f"pruning_method: expected {name}.compute_mask to return a tensor, got {type(mask).__name__}"
+            )
+        kept = mask != 0
         if kept.shape != vector.shape or int(kept.sum()) != keep:
             raise ValueError(
                 f"pruning_method: expected {name}.compute_mask to keep {keep} of {alive} weights, got a mask of shape "

@@ -86,6 +86,8 @@ def as_pairs(parameters: Parameters) -> list[Pair]:
             "parameters: expected at least one (module, name) pair, got none; prune.prunable_parameters(model) lists "
             "the weights of linear, convolution and recurrent layers, and a model without such layers has none"
         )
+    if len(pairs) == 2 and isinstance(pairs[0], nn.Module) and isinstance(pairs[1], str):
+        raise TypeError('parameters: expected a list of pairs, got one pair; pass [(module, "weight")]')
     for index, pair in enumerate(pairs):
         if not (
             isinstance(pair, (tuple, list))

@@ -160,7 +160,8 @@ def batches(data: Iterable[Any]) -> Iterator[Batch]:
         elif isinstance(batch, (tuple, list)) and len(batch) > 1:
             inputs, targets = batch[0], batch[1] if len(batch) == 2 else Targets(tuple(batch[1:]))
         else:
-            raise TypeError(f"data: {EXPECTED}, got {type(batch).__name__} as batch {index}")
+            instead = "; torch.from_numpy(x) makes a tensor" if type(batch).__module__ == "numpy" else ""
+            raise TypeError(f"data: {EXPECTED}, got {type(batch).__name__} as batch {index}{instead}")
         if batch_size(inputs) == 0:
             raise ValueError(f"data: expected at least one example in a batch, got none in batch {index}")
         yield inputs, targets

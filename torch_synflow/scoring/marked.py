@@ -51,6 +51,21 @@ def is_finite(tensor: Tensor) -> bool:
     return bool(tensor.sum().isfinite()) or bool(tensor.isfinite().all())
 
 
+def require_real(score: Any, what: str, name: str) -> None:
+    """Raise a ``TypeError`` unless ``score`` is a tensor of numbers that have an order."""
+    if not isinstance(score, Tensor):
+        got = type(score).__name__
+    elif score.is_complex() or score.dtype == torch.bool:
+        got = str(score.dtype)
+    elif score.layout != torch.strided:
+        got = str(score.layout)
+    elif score.is_meta:
+        got = "one without values"
+    else:
+        return
+    raise TypeError(f"{what}: expected a real tensor for {name}, got {got}")
+
+
 def require_shape(entry: Entry, tensor: Tensor, what: str) -> None:
     """Raise a ``ValueError`` unless ``tensor`` has the shape of the entry's parameter."""
     if tensor.shape != entry.parameter.shape:
@@ -70,9 +85,7 @@ def require_scores(scores: Any, weights: Weights, method: str) -> None:
         )
     for name, weight in weights.items():
         score = scores[name]
-        if not isinstance(score, Tensor) or score.is_complex() or score.dtype == torch.bool:
-            kind = score.dtype if isinstance(score, Tensor) else type(score).__name__
-            raise TypeError(f"{method}.saliency: expected a real tensor for {name}, got {kind}")
+        require_real(score, f"{method}.saliency", name)
         if score.shape != weight.shape:
             turned = "; these are transposed" if score.shape == weight.shape[::-1] else ""
             raise ValueError(
