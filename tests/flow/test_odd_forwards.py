@@ -84,6 +84,9 @@ DRAWS: dict[str, Callable[..., Tensor]] = {
     "Python's random": lambda m, h: h * random.random(),
     "generator": lambda m, h: h * torch.rand((), generator=GENERATOR),
 }
+if torch.cuda.is_available():
+    torch.cuda.init()
+    DRAWS["torch.cuda"] = lambda m, h: h * torch.rand((), device="cuda").to(h)
 
 
 @pytest.mark.parametrize("source", DRAWS)

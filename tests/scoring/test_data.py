@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from torch_synflow import prune
 from torch_synflow.scoring.data import Rebatched
@@ -87,6 +87,8 @@ def test_draws_that_are_not_possible() -> None:
         prune.class_balanced_batch(Plain(), 2, generator=3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="map-style dataset, got Stream"):
         prune.class_balanced_batch(Stream())
+    with pytest.raises(TypeError, match=r"map-style dataset, got DataLoader, .*; pass loader\.dataset$"):
+        prune.class_balanced_batch(DataLoader(Plain()))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="expected at least one example"):
         prune.class_balanced_batch(TensorDataset(X[:0], Y[:0]))
     with pytest.raises(TypeError, match=r"dataset: expected items \(input, label\), got Tensor as item 0"):

@@ -131,3 +131,5 @@ def test_inputs_alone_are_no_batch() -> None:
 def test_a_class_of_losses_is_no_loss() -> None:
     with pytest.raises(TypeError, match=r"loss_fn: .* got the class CrossEntropyLoss; .*: CrossEntropyLoss\(\)"):
         prune.SNIP.scores(net(), data=(X, Y), loss_fn=nn.CrossEntropyLoss)
+    with pytest.raises(TypeError, match=r"loss_fn: .* got \(float32 \(6, 4\), int64 \(6,\)\)$"):
+        prune.snip_scores(net(), F.cross_entropy, (X, Y))  # type: ignore[arg-type]

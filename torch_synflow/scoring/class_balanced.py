@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Subset, TensorDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, default_collate
 
 from torch_synflow.scoring.task import Batch
 
@@ -46,6 +46,10 @@ def class_balanced_batch(
         raise ValueError(f"examples_per_class: expected at least 1, got {examples_per_class}")
     if generator is not None and not isinstance(generator, torch.Generator):
         raise TypeError(f"generator: expected a torch.Generator or None, got {type(generator).__name__}")
+    if isinstance(dataset, DataLoader):
+        raise TypeError(
+            "dataset: expected a map-style dataset, got DataLoader, whose items are batches; pass loader.dataset"
+        )
     if not hasattr(dataset, "__len__"):
         raise TypeError(
             f"dataset: expected a map-style dataset, got {type(dataset).__name__}, which has no length; collect a "

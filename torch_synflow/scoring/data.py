@@ -72,7 +72,8 @@ def check_loss(loss_fn: Any) -> None:
             f"pass an instance: {loss_fn.__name__}()"
         )
     if loss_fn is not None and not callable(loss_fn):
-        raise TypeError(f"loss_fn: expected a function loss_fn(outputs, targets), got {loss_fn!r}")
+        got = described(loss_fn) if isinstance(loss_fn, (Tensor, tuple, list, Mapping)) else repr(loss_fn)
+        raise TypeError(f"loss_fn: expected a function loss_fn(outputs, targets), got {got}")
 
 
 def loss_of_batch(loss_fn: LossFunction | None, outputs: Any, targets: Any) -> Any:
