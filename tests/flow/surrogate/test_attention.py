@@ -101,6 +101,9 @@ class FusedWithMore(nn.Module):
             fused = self.layer_norm(fused)
         elif self.between == "activation":
             fused = torch.nn.functional.gelu(fused)
+        elif self.between == "in place":
+            fused *= 2
+            torch.nn.functional.relu(fused, inplace=True)
         heads = [fused]
         if self.between == "joined":
             heads.append(self.again(fused))
@@ -110,7 +113,7 @@ class FusedWithMore(nn.Module):
         return self.last((rows @ value).mean(0))  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("between", ["nothing", "batch norm", "layer norm", "activation", "joined"])
+@pytest.mark.parametrize("between", ["nothing", "batch norm", "layer norm", "activation", "in place", "joined"])
 def test_queries_and_keys_of_a_fused_projection_are_scored_through_what_lies_between(between: str) -> None:
     model = without_biases(FusedWithMore(between))
     params = prune.prunable_parameters(model, exclude=() if between == "joined" else "again")

@@ -20,6 +20,8 @@ Product = Callable[[Tensor, Tensor, Tensor], Tensor]
 PRODUCTS: dict[str, Product] = {
     "matmul": lambda x, w, b: torch.matmul(x, w) + b,
     "matmul by keywords": lambda x, w, b: torch.matmul(input=x, other=w) + b,
+    "linalg.matmul": lambda x, w, b: torch.linalg.matmul(x, w) + b,
+    "sparse.mm": lambda x, w, b: torch.sparse.mm(x.flatten(0, 1), w).unflatten(0, x.shape[:2]) + b,
     "operator": lambda x, w, b: x @ w + b,
     "linear by keywords": lambda x, w, b: F.linear(input=x, weight=w.t(), bias=b),
     "addmm": lambda x, w, b: torch.addmm(b, x.flatten(0, 1), w).unflatten(0, x.shape[:2]),

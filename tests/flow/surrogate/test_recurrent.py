@@ -147,3 +147,42 @@ def test_what_sequences_are_filled_up_with_is_no_flow(value: float) -> None:
     x = torch.rand(1, 4, 3)
     for score, expected in zip(scored(filled, x), scored(apart, x), strict=True):
         torch.testing.assert_close(score, expected, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("in_place", [False, True], ids=["sum", "sum in place"])
+def test_a_cell_that_a_model_writes_out_scores_as_torchs(in_place: bool) -> None:
+    """All gates come from one sum of two products, of which each gate reads a part."""
+
+    class Recurrent(nn.Module):
+        def __init__(self, *, by_hand: bool) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.by_hand = by_hand
+            self.lstm, self.last = nn.LSTM(INPUTS, HIDDEN, batch_first=True), nn.Linear(HIDDEN, 2, bias=False)
+            for parameter in (self.lstm.bias_ih_l0, self.lstm.bias_hh_l0):
+                nn.init.zeros_(parameter)
+
+        def step(self, x: Tensor, state: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+            gates = x @ self.lstm.weight_ih_l0.t()
+            recurrent = state @ self.lstm.weight_hh_l0.t()
+            if in_place:
+                gates += recurrent
+            else:
+                gates = gates + recurrent
+            entering, forgetting, value, leaving = gates.chunk(4, 1)
+            cell = forgetting.sigmoid() * cell + entering.sigmoid() * value.tanh()
+            return leaving.sigmoid() * cell.tanh(), cell
+
+        def forward(self, sequence: Tensor) -> Tensor:
+            if not self.by_hand:
+                return self.last(self.lstm(sequence)[0][:, -1])  # type: ignore[no-any-return]
+            state = cell = sequence.new_zeros(len(sequence), HIDDEN)
+            for x in sequence.unbind(1):
+                state, cell = self.step(x, state, cell)
+            return self.last(state)  # type: ignore[no-any-return]
+
+    x = torch.ones(1, 4, INPUTS)
+    expected, found = (prune.synflow_scores(Recurrent(by_hand=by_hand), x) for by_hand in (False, True))
+    for score, value in zip(found.values(), expected.values(), strict=True):
+        torch.testing.assert_close(score.as_subclass(Tensor), value.as_subclass(Tensor), rtol=1e-12, atol=0)
+        assert bool((score > 0).all())

@@ -45,6 +45,7 @@ class Flow(FunctionMode):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
+        self._twinned = frozenset(index for index, _ in plan.twins)
         self.without_surrogate: list[str] = []
         self._transforms = active_transforms()  # transforms around the pass itself
         self.trace = Trace()
@@ -99,7 +100,7 @@ class Flow(FunctionMode):
             new_args, new_kwargs = tree_unflatten(in_one_precision(values) if name in MATRICES else values, spec)
             call = Call(func, new_args, new_kwargs, self.trace, index=index)
             result = self.run_operation(name, surrogate, call)
-            if in_place(func) and slots[:1] == [0] and values[0] is not flat[0]:
+            if in_place(func) and slots[:1] == [0] and values[0] is not flat[0] and not twin:
                 result = flat[0].copy_(result)
             elif name == "setitem":  # returns nothing; the tensor that it wrote to now depends on all arguments
                 result = flat[0] if values[0] is flat[0] else flat[0].copy_(values[0])
@@ -202,6 +203,13 @@ class Flow(FunctionMode):
         self, index: int, name: str, kind: str, labels: list[Any], flow: bool, run: Callable[..., tuple[Any, Call]]
     ) -> Any:
         """Run an operation, with the planned cuts and twins of its outputs, and label its results."""
+        labels = [] if name in ("embedding", "embedding_bag") else labels
+        if kind in ("select", "shape"):
+            labels = labels[:1]  # x.expand_as(y) moves only x
+        flows = frozenset(k for k, label in enumerate(labels) if label.flow)
+        twins: list[Any] = []
+        if index in self._twinned:  # before an operation in place writes to its argument
+            twins = tree_leaves(run(flows, twin=kind != "weights" or (index, 0) in self.trace.grouped)[0])
         runs: dict[frozenset[int], tuple[list[Any], Any, Call]] = {}
 
         def run_with(cut: frozenset[int]) -> tuple[list[Any], Any, Call]:
@@ -210,15 +218,9 @@ class Flow(FunctionMode):
                 runs[cut] = (*tree_flatten(result), call)
             return runs[cut]
 
-        none: frozenset[int] = frozenset()
-        leaves, spec, call = run_with(self.plan.cuts.get((index, 0), none))
-        leaves = [run_with(self.plan.cuts.get((index, number), none))[0][number] for number in range(len(leaves))]
-        if name in ("embedding", "embedding_bag"):
-            labels = []
-        elif kind in ("select", "shape"):
-            labels = labels[:1]  # x.expand_as(y) moves only x
+        leaves, spec, call = run_with(self.plan.cuts.get((index, 0), frozenset()))
+        leaves = [run_with(self.plan.cuts.get((index, n), frozenset()))[0][n] for n in range(len(leaves))]
         node = Node(name, kind, tuple(label.node for label in labels), call.gate_slots, flow)
-        flows = frozenset(k for k, label in enumerate(labels) if label.flow)
         gate, mean = nature_of(name, [label for label in labels if label.flow])
         means = name in ("std_mean", "var_mean")
         for number, leaf in enumerate(leaves):
@@ -231,10 +233,8 @@ class Flow(FunctionMode):
                 place = (index, number)
                 label = Label(place, flow, self.trace, gate, mean or (means and number == 1), exponent=call.exponent)
                 label.stacked, label.branches = call.stacked, call.branches
+                label.twin = twins[number] if place in self.plan.twins else None
                 self._mark(leaf, node, place, label)
-                if place in self.plan.twins:
-                    twins = tree_leaves(run(flows, twin=kind != "weights" or place in self.trace.grouped)[0])
-                    leaf._synaptic_label.twin = twins[number]  # type: ignore[attr-defined]
         return tree_unflatten(leaves, spec)
 
     def _mark(self, tensor: Tensor, node: Node, place: Place, label: Label | None = None) -> None:

@@ -137,7 +137,7 @@ _SAME = {
     "radd": "add", "iadd": "add", "rsub": "sub", "isub": "sub", "subtract": "sub", "rmul": "mul", "imul": "mul",
     "multiply": "mul", "divide": "div", "true_divide": "div", "truediv": "div", "rtruediv": "div", "rdiv": "div",
     "itruediv": "div", "idiv": "div", "ipow": "pow", "rpow": "pow", "negative": "neg", "imatmul": "matmul",
-    "rmatmul": "matmul",
+    "rmatmul": "matmul", "linalg_matmul": "matmul", "sparse_mm": "mm",
 }  # fmt: skip
 
 

@@ -191,8 +191,11 @@ class Trace:
                         twins.update(self._chain(node.inputs[slot]))
         return Plan(cuts, frozenset(twins))
 
-    def _chain(self, place: Place) -> list[Place]:
+    def _chain(self, place: Place, *, joined: bool = True) -> list[Place]:
         """From a tensor back to the layers that made it, if only moves of entries, norms, sums and factors lie between.
+
+        Several flows may be joined on the way, or be the two of a sum of layers such as the gates of a recurrent cell
+        (unless ``joined`` is false). A longer sum is a residual stream, of which gates read no part of their own.
 
         A gate that reads its own part of what one layer made (the Q and K of a fused projection) still owes
         flow to that layer's weights, and to those of convolutions by groups that keep the parts apart. A product by
@@ -208,11 +211,16 @@ class Trace:
                     chain += self._chain(flows[0]) if len(flows) == 1 else []
                 continue
             flows = [source for source in node.inputs if self.nodes[source].flow]
-            several = len(flows) != 1 and not (flows and node.name in _JOINS)
-            if several or not (node.kind in ("select", "shape") or node.name in _BETWEEN):
+            if not flows or not (node.kind in ("select", "shape") or node.name in _BETWEEN):
                 return []
-            chain += flows
-            waiting += flows
+            if len(flows) == 1 or (joined and node.name in _JOINS):
+                chain += flows
+                waiting += flows
+                continue
+            parts = [self._chain(source, joined=False) for source in flows] if joined and node.name == "add" else []
+            if not parts or not all(parts):
+                return []
+            chain += [each for part in parts for each in part]
         return chain
 
     def _is_layer(self, node: Node) -> bool:
