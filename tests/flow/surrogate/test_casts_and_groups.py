@@ -154,6 +154,9 @@ class ChoosesRows(nn.Module):
         lambda x: x[0, (x.sum(-1) >= x.sum(-1).mean()).nonzero()[:, 1]],
         lambda x: x[torch.where(x.sum(-1) >= x.sum(-1).mean())],
         lambda x: torch.masked_select(x, x > x.mean()).sum() + x,
+        lambda x: torch.repeat_interleave(x[0], (x[0].sum(-1) >= x.mean()).long(), dim=0),
+        lambda x: x[0].repeat_interleave(repeats=(x[0].sum(-1) >= x.mean()).long(), dim=0),
+        lambda x: x[0, : F.one_hot((x[0].sum(-1) > x.mean()).long()).shape[1]],
     ],
 )
 def test_what_has_as_many_elements_as_values_say_is_not_recorded(choose: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -162,6 +165,19 @@ def test_what_has_as_many_elements_as_values_say_is_not_recorded(choose: Any, ca
         model.first.weight.copy_(torch.rand(6, 4))
         prune.synflow_scores(model, x)
     assert "makes a tensor whose size depends on the weights" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "choose",
+    [
+        lambda x: x[0].repeat_interleave(2, 0),
+        lambda x: x * F.one_hot((x[0].sum(-1) > x.mean()).long(), num_classes=6),
+    ],
+)
+def test_what_has_a_number_of_elements_that_is_given_is_recorded(choose: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "torch_synflow"):
+        prune.synflow_scores(ChoosesRows(choose), torch.ones(1, 7, 4))
+    assert "own code in each iteration" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ class Recorder(FunctionMode):
             return result
         if name in _READ_BY_PYTHON or isinstance(kwargs.get("out"), Tensor):
             self._give_up(f"{name!r} takes values out of the pass")
-        if name in _OF_ANY_SIZE or (name == "where" and len(args) == 1) or _chooses(name, args, self._slots):
+        if name in _OF_ANY_SIZE or _counts(name, args, kwargs, self._slots) or _chooses(name, args, self._slots):
             self._give_up(f"{name!r} makes a tensor whose size depends on the weights")
         written = name == "__setitem__" or writes
         if written and id(args[0]) not in self._slots:
@@ -141,6 +141,14 @@ class _WithoutGradient:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with torch.no_grad():
             return self._func(*args, **kwargs)
+
+
+def _counts(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], slots: Mapping[int, int]) -> bool:
+    """Whether integers or booleans that depend on the weights say how many elements the result has."""
+    if name == "repeat_interleave":
+        return any(id(leaf) in slots and not leaf.is_floating_point() for leaf in _tensors((args, kwargs)))
+    classes = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
+    return (name == "where" and len(args) == 1) or (name == "one_hot" and classes == -1)
 
 
 def _chooses(name: str, args: Sequence[Any], slots: Mapping[int, int]) -> bool:
