@@ -109,6 +109,58 @@ def test_what_is_pruned_already_is_left_out_in_a_checkpoint_too(method: Any) -> 
             torch.testing.assert_close(score, value, rtol=1e-6, atol=0)
 
 
+def bert() -> tuple[nn.Module, Any, Any]:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 8}
+    no_draws = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    model = transformers.BertForSequenceClassification(
+        transformers.BertConfig(vocab_size=50, num_labels=3, **sizes, **no_draws)
+    )
+    turn_on = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    return model, torch.arange(12).reshape(2, 6), turn_on
+
+
+def vision_transformer() -> tuple[nn.Module, Any, Any]:
+    timm = pytest.importorskip("timm")
+    model = timm.create_model("test_vit", num_classes=3, img_size=32, depth=2)
+    return model, torch.rand(2, 3, 32, 32), model.set_grad_checkpointing
+
+
+def densenet() -> tuple[nn.Module, Any, Any]:
+    models = pytest.importorskip("torchvision.models")
+    model = models.DenseNet(4, (2, 2), 4, num_classes=3)
+
+    def save_memory() -> None:
+        for layer in model.modules():
+            if hasattr(layer, "memory_efficient"):
+                layer.memory_efficient = True
+
+    return model, torch.rand(2, 3, 32, 32), save_memory
+
+
+@pytest.mark.filterwarnings("ignore:prunable_parameters")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("build", [bert, vision_transformer, densenet])
+def test_checkpointing_of_the_libraries_changes_no_score(build: Any, method: Any) -> None:
+    torch.manual_seed(0)
+    model, x, turn_on = build()
+    given: Any = {"data": (x, torch.tensor([0, 2])), "loss_fn": F.cross_entropy}
+    given = {
+        "outputs": "logits" if build is bert else None,
+        **(given if "data" in method.needs else {"example_inputs": x}),
+    }
+    expected = method.scores(model.train(), **given)
+    turn_on()
+    for score, value in zip(method.scores(model, **given).values(), expected.values(), strict=True):
+        torch.testing.assert_close(score, value, rtol=1e-6, atol=0)
+    runs: list[nn.Module] = []
+    for module in model.modules():
+        module.register_forward_pre_hook(lambda module, args: runs.append(module))
+    outputs = model(x)
+    getattr(outputs, "logits", outputs).sum().backward()
+    assert len(runs) > len(set(runs))  # the checkpoint is on: it runs a part again in the backward pass
+
+
 def test_a_compiled_model_is_compiled_again_afterwards() -> None:
     model = built(Compiled)
     compiled = model._compiled_call_impl
