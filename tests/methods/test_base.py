@@ -140,3 +140,18 @@ def test_a_mask_of_a_users_method_that_is_no_tensor_is_refused(mask: Any) -> Non
     message = rf"pruning_method: expected Own\.compute_mask to return a tensor, got {type(mask).__name__}$"
     model = Net()
     refuses(TypeError, message, model, lambda: prune.global_iterative_unstructured(model, Own, 0.5))
+
+
+def test_a_model_without_inputs_is_shown_the_call_with_the_model_alone() -> None:
+    class OfAUser(prune.SaliencyUnstructured):
+        needs = ("example_inputs",)
+
+    model = Net()
+    for method, name in ((SynFlow, r"prune\.SynFlow"), (OfAUser, "OfAUser")):
+        call = rf"for example prune\.global_iterative_unstructured\(model, {name}, amount, example_inputs=x\)$"
+        refuses(
+            ValueError,
+            call,
+            model,
+            lambda method=method: prune.global_iterative_unstructured(model, method, 0.5),
+        )

@@ -187,7 +187,7 @@ class SaliencyUnstructured(BasePruningMethod):
     @classmethod
     def require(cls, task: Task) -> Task:
         """Check that ``task`` has the arguments that the method needs; one-pass data becomes a list."""
-        return checked_task(task, cls.__name__, cls.needs, checked_batch_size(cls.__name__, cls.batch_size))
+        return checked_task(task, cls, cls.needs, checked_batch_size(cls.__name__, cls.batch_size))
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         """Keep the highest scores of the elements that ``default_mask`` keeps.
@@ -232,7 +232,7 @@ class SaliencyUnstructured(BasePruningMethod):
                 if importance_scores is not None:
                     return importance_scores
                 if cls._task.model is None:
-                    raise ValueError(refusal(cls.__name__, cls.needs))
+                    raise ValueError(refusal(cls, cls.needs))
                 return cls._score(cls._task, [pair], meeting)[pair]
 
             prune_one(pair, amount, scores, partial(parent.apply, module, name, amount), meeting)
@@ -244,7 +244,7 @@ class SaliencyUnstructured(BasePruningMethod):
     def _of_bound_model(cls, raw: Tensor) -> Tensor:
         """The bound model's scores for the raw weights that torch concatenated."""
         if cls._task.model is None:
-            raise ValueError(refusal(cls.__name__, cls.needs))
+            raise ValueError(refusal(cls, cls.needs))
         pairs = parameters_of(raw, cls._task.model, cls._bound_parameters)
         scores = together(cls.__name__, partial(cls._score, cls._task, pairs))
         return torch.cat([survivors_of(pair, scores[pair]) for pair in pairs]).as_subclass(Scores)
