@@ -21,14 +21,14 @@ def _layers(model: nn.Module) -> list[nn.Module]:
 
 
 def gradients(model: nn.Module, draw: random.Random) -> None:
-    """Gradients of some parameters."""
+    """Give some parameters gradients."""
     for parameter in model.parameters():
         if parameter.requires_grad and draw.random() < 0.8:
             parameter.grad = torch.rand_like(parameter)
 
 
 def hooks_of_tensors(model: nn.Module, draw: random.Random) -> None:
-    """Hooks of parameters, and attributes of them."""
+    """Give parameters hooks and attributes."""
     for parameter in model.parameters():
         if parameter.requires_grad and draw.random() < 0.5:
             parameter.register_hook(_tensor_hook)
@@ -42,7 +42,7 @@ def _tensor_hook(gradient: Tensor) -> Tensor:
 
 
 def hooks_of_modules(model: nn.Module, draw: random.Random) -> None:
-    """Hooks of every kind that a module takes, some twice, in a random order."""
+    """Register hooks of every kind that a module takes, some twice, in a random order."""
 
     def before(*_: Any) -> None:
         passing("a user's hook")
@@ -66,27 +66,27 @@ def hooks_of_modules(model: nn.Module, draw: random.Random) -> None:
 
 
 def frozen(model: nn.Module, draw: random.Random) -> None:
-    """Parameters without a gradient."""
+    """Freeze some parameters."""
     for parameter in model.parameters():
         if draw.random() < 0.3:
             parameter.requires_grad_(False)
 
 
 def modes(model: nn.Module, draw: random.Random) -> None:
-    """Modules in training and in evaluation mode, in one model."""
+    """Put some modules in training mode and others in evaluation mode."""
     for module in model.modules():
         module.training = draw.random() < 0.5
 
 
 def buffers(model: nn.Module, draw: random.Random) -> None:
-    """Buffers that no forward pass reads, one of them not saved."""
+    """Add buffers that no forward pass reads, one of which is not saved."""
     layer = draw.choice(_layers(model))
     layer.register_buffer("counter", torch.tensor(3))
     layer.register_buffer("scratch", torch.rand(2, 3), persistent=False)
 
 
 def attributes(model: nn.Module, draw: random.Random) -> None:
-    """Attributes of the user's own: a tensor, a product that belongs to a graph, containers, an object."""
+    """Add attributes of the user's own: a tensor, a product that belongs to a graph, containers, an object."""
     layer = draw.choice(_layers(model))
     layer.cache = torch.rand(2)
     layer.product = torch.rand(2, requires_grad=True) * 2
@@ -95,7 +95,7 @@ def attributes(model: nn.Module, draw: random.Random) -> None:
 
 
 def seen_data(model: nn.Module, draw: random.Random) -> None:
-    """Statistics of BatchNorm that have moved."""
+    """Move the statistics of BatchNorm."""
     for module in model.modules():
         if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
             assert module.running_mean is not None
@@ -103,19 +103,19 @@ def seen_data(model: nn.Module, draw: random.Random) -> None:
 
 
 def channels_last(model: nn.Module, draw: random.Random) -> None:
-    """The other layout of convolutions."""
+    """Put convolutions into channels-last layout."""
     model.to(memory_format=torch.channels_last)
 
 
 def strided(model: nn.Module, draw: random.Random) -> None:
-    """A weight whose memory is not in the order of its elements."""
+    """Make a weight whose memory is not in the order of its elements."""
     layer = draw.choice(_layers(model))
     if isinstance(layer, nn.Linear) and "weight" in layer._parameters:
         layer.weight.data = layer.weight.detach().t().contiguous().t()
 
 
 def masks_of_torch(model: nn.Module, draw: random.Random) -> None:
-    """An earlier pruning by torch's functions, perhaps two."""
+    """Prune with torch's functions, perhaps twice."""
     layer = draw.choice(_layers(model))
     weight: Tensor = layer.get_parameter("weight")  # torch's function refuses strided ones
     if not weight.is_contiguous():
@@ -126,7 +126,7 @@ def masks_of_torch(model: nn.Module, draw: random.Random) -> None:
 
 
 def masks_of_ours(model: nn.Module, draw: random.Random) -> None:
-    """An earlier pruning by ours, of all layers."""
+    """Prune all layers with this package."""
     prune.global_iterative_unstructured(model, torch_prune.RandomUnstructured, 0.2)
 
 

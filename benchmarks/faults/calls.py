@@ -45,13 +45,13 @@ class Call:
 
 
 def random_call(draw: random.Random) -> Call:
-    """Pruning most of the time, else another function that touches a model."""
+    """A random call: pruning most of the time, and otherwise another function that touches a model."""
     kind = draw.choice((_pruning,) * 5 + (_scores, _functional, _of_one_layer, _diagnostic, _ablation, _rewinding))
     return kind(draw)
 
 
 def needed(method: type, subject: Subject) -> dict[str, Any]:
-    """The arguments that a method scores with."""
+    """The arguments that a method needs for scoring."""
     if method is prune.SynFlow or issubclass(method, prune.SynFlow):
         return {"example_inputs": subject.inputs}
     if issubclass(method, prune.SaliencyUnstructured):
@@ -179,7 +179,7 @@ def _ablation(draw: random.Random) -> Call:
 
 
 def _trained(subject: Subject) -> None:
-    """A snapshot, and then what training does."""
+    """Take a snapshot, then change the model as training does."""
     subject.snapshot = rewinding.take_snapshot(subject.model)
     with torch.no_grad():
         for parameter in subject.model.parameters():

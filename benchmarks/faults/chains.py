@@ -49,13 +49,13 @@ class Chain:
         self.inputs, self.targets = torch.randn(shape, dtype=torch.float64), torch.arange(12) % LOGITS
 
     def arguments(self, method: type[prune.SaliencyUnstructured]) -> dict[str, Any]:
-        """What the method scores with."""
+        """The arguments that the method needs for scoring."""
         if issubclass(method, prune.SynFlow):
             return {"example_inputs": self.inputs}
         return {"data": (self.inputs, self.targets), "loss_fn": F.cross_entropy}
 
     def copied(self) -> Chain:
-        """Another one of the same values."""
+        """A copy with the same values."""
         return copy.deepcopy(self)
 
     @property
@@ -64,14 +64,14 @@ class Chain:
         return [module for module in self.model if isinstance(module, (nn.Linear, nn.Conv2d))]
 
     def scores(self, method: type[prune.SaliencyUnstructured]) -> list[Tensor]:
-        """Of the layers, in their order."""
+        """The scores of the layers, in order."""
         found = method.scores(self.model, **self.arguments(method))
         return [found[layer, "weight"].as_subclass(Tensor) for layer in self.layers]
 
     def masks(
         self, method: type[Any], amount: float, parameters: list[Pair] | None = None, iterations: int = 2
     ) -> list[Tensor]:
-        """Of the layers, after pruning."""
+        """The masks of the layers after pruning."""
         pairs = [(layer, "weight") for layer in self.layers] if parameters is None else parameters
         prune.global_iterative_unstructured(
             pairs, method, amount, model=self.model, iterations=iterations, **self.arguments(method)

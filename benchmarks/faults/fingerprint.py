@@ -1,4 +1,4 @@
-"""Everything of a model that a failed call or a read must leave alone."""
+"""Everything of a model that a failed call or a read must not change."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class _Reader:
 
 
 def fingerprint(model: nn.Module, *others: object, identities: bool = True, versions: bool = True) -> dict[str, Any]:
-    """Everything that a failed call or a read must leave alone, comparable with ``==``.
+    """Everything that a failed call or a read must not change, comparable with ``==``.
 
     Of every module: its identity, each attribute in order (so the training flag, parameters, buffers, hooks of
     all kinds with the state of pruning hooks, submodules, plain attributes), of every tensor its identity, bits,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Stopped(BaseException):
-    """What a user's own signal handler or time limit raises, which is no ``Exception``."""
+    """An error of a user's signal handler or time limit that is not an ``Exception``."""
 
 
 #: of all branches of the tree of exceptions, and those that Python or torch treat in a way of their own
@@ -20,7 +20,7 @@ ON_PURPOSE = "on purpose"
 
 
 class Fuse:
-    """Counts the places that a run passes, and raises ``failure`` where it comes to ``place`` for the ``call``-th time.
+    """Counts the places that a run passes, and raises ``failure`` when it passes ``place`` for the ``call``-th time.
 
     Attributes:
         passed: how often each place was passed.
@@ -33,7 +33,7 @@ class Fuse:
         self.fired = False
 
     def passes(self, place: Hashable) -> None:
-        """Count, and raise if this is where the fault is to happen."""
+        """Count this place, and raise if the fault is to happen here."""
         if self.fired:
             return
         self.passed[place] += 1
@@ -47,7 +47,7 @@ _lit: list[Fuse] = []
 
 @contextmanager
 def lit(fuse: Fuse) -> Iterator[None]:
-    """Let ``passing`` count for ``fuse``."""
+    """Make ``passing`` count for ``fuse`` inside the context."""
     _lit.append(fuse)
     try:
         yield
@@ -56,13 +56,13 @@ def lit(fuse: Fuse) -> Iterator[None]:
 
 
 def passing(place: str) -> None:
-    """What a user's function of this kind calls wherever it is called; does nothing outside ``lit``."""
+    """Report that a user's function of this kind runs; does nothing outside ``lit``."""
     if _lit:
         _lit[-1].passes(place)
 
 
 def injected(error: BaseException | None) -> BaseException | None:
-    """Of an error and those that it came up in, the one that was injected."""
+    """The injected error among an error, its causes and its contexts."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         if ON_PURPOSE in str(error):
@@ -73,9 +73,9 @@ def injected(error: BaseException | None) -> BaseException | None:
 
 
 def hidden(error: BaseException) -> str:
-    """What is wrong with an error as that of a call in which one was injected; empty if nothing.
+    """The violations in how a call has raised an injected error; empty if there are none.
 
-    Another ``Exception`` may be made of an ``Exception``, but an interrupt arrives as the interrupt that it is.
+    A call may turn an ``Exception`` into another ``Exception``, but an interrupt must arrive as the same interrupt.
     """
     cause = injected(error)
     if cause is None:

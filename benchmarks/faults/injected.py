@@ -19,7 +19,7 @@ from benchmarks.faults.report import command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print and write."""
+    """Run the command."""
     torch.set_num_threads(1)
     for seed in range(5):  # what torch loads on the way is then there
         inject(seed)

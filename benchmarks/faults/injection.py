@@ -29,7 +29,7 @@ UNDISTURBED = "no failure at all"
 
 
 def shown(result: Any) -> Any:
-    """A result of a call so that it can be compared with that on another model of the same seed."""
+    """A result of a call, in a form that can be compared with the result on another model of the same seed."""
     if isinstance(result, Tensor):
         return bits(result)
     if isinstance(result, dict):
@@ -41,9 +41,9 @@ def shown(result: Any) -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without warnings, which are no failures, and with torch's random state put back.
+    """Ignore warnings, which are not failures, and restore torch's random state at the end.
 
-    Python itself loses what is raised in a callback of its garbage collection, and says so on stderr.
+    Python itself drops errors in callbacks of its garbage collection, and reports them on stderr.
     """
     hook = sys.unraisablehook
     sys.unraisablehook = lambda _: None
@@ -56,30 +56,30 @@ def quiet() -> Iterator[None]:
 
 
 class Scene:
-    """The call of a seed on models of that seed, which are built apart and are the same."""
+    """The call of a seed, on equal models that are built separately from that seed."""
 
     def __init__(self, seed: int, call: Call) -> None:
         self.seed, self.call = seed, call
 
     def subject(self) -> Subject:
-        """One more of them, ready for the call."""
+        """Another such model, ready for the call."""
         subject = random_subject(self.seed)
         self.call.prepare(subject)
         torch.manual_seed(self.seed)
         return subject
 
     def run(self, subject: Subject) -> Any:
-        """The call, undisturbed, and what it leaves."""
+        """Make the call, and return its result and the state that it leaves."""
         torch.manual_seed(self.seed)
         result = shown(self.call.run(subject))
         return result, self.left(subject)
 
     def left(self, subject: Subject) -> Any:
-        """What a model holds, comparable with another one of the seed."""
+        """The state of a model, comparable with that of another model of the seed."""
         return fingerprint(subject.model, *subject.given, identities=False)
 
     def before(self, subject: Subject) -> Any:
-        """What must stay."""
+        """The state that a failed call must not change."""
         return fingerprint(subject.model, *subject.given, versions=not self.call.writes)
 
 
@@ -161,7 +161,7 @@ def judge(
     *,
     completed: bool,
 ) -> None:
-    """Whether nothing is lost: now, in a second run, and once the error is gone.
+    """Check that nothing is lost: now, in a second run, and once the error is gone.
 
     Args:
         finding: to be completed.
@@ -194,7 +194,7 @@ def judge(
 
 
 def _place(count: Fuse, draw: random.Random) -> tuple[Hashable, int]:
-    """A place and the number of the call at which to fail there: a kind, one of its places, one of its calls."""
+    """The place at which to fail, and the number of the pass: a random kind, place and pass."""
     kinds: dict[str, list[Hashable]] = {}
     moments = [place for place in count.passed if isinstance(place, tuple)]
     for place in moments or count.passed:
@@ -210,7 +210,7 @@ def _kind(place: Hashable) -> str:
 
 
 def _words(place: Hashable) -> str:
-    """A place without the folders of this machine."""
+    """The name of a place, without the machine's folders."""
     if not isinstance(place, tuple):
         return str(place)
     _, event, path, function, line = place
@@ -218,6 +218,6 @@ def _words(place: Hashable) -> str:
 
 
 def _process(finding: Finding, around: dict[str, Any]) -> None:
-    """Record the changes of the process's state, and undo them for the following trials."""
+    """Record the changes to the state of the process, and undo them for the next trials."""
     finding.violations += differences(around, process_state(), "process")
     put_back(around)

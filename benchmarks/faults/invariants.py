@@ -29,7 +29,7 @@ METHODS = (*SCALE_FREE, prune.GraSP, prune.GraSPMagnitude, prune.FORCE, prune.Gr
 
 
 def _unequal(what: str, left: Sequence[Tensor], right: Sequence[Tensor], rounding: float = 0.0) -> list[str]:
-    """Which tensors differ by more than rounding, relatively to the largest element of all."""
+    """The tensors that differ by more than rounding, relative to the largest element of all."""
     largest = max(float(tensor.abs().max()) for tensor in left)
     texts = []
     for number, (a, b) in enumerate(zip(left, right, strict=True)):
@@ -40,7 +40,7 @@ def _unequal(what: str, left: Sequence[Tensor], right: Sequence[Tensor], roundin
 
 
 def permutation(draw: random.Random) -> tuple[str, list[str]]:
-    """Hidden neurons in another order: scores in that order."""
+    """Reorder hidden neurons: the scores must be in that order."""
     chain, method = Chain(draw), draw.choice(METHODS)
     other = chain.copied()
     orders: list[Tensor | None] = [None] * len(chain.layers)
@@ -72,7 +72,7 @@ def permutation(draw: random.Random) -> tuple[str, list[str]]:
 
 
 def scaling(draw: random.Random) -> tuple[str, list[str]]:
-    """A layer times s, the next one over s, from 1e-20 to 1e6: the same function, the same scores, the same masks."""
+    """Multiply a layer by s and divide the next by s, from 1e-20 to 1e6: same function, scores and masks."""
     chain, method = Chain(draw, norms=False), draw.choice(SCALE_FREE)
     precision = draw.choice((torch.float32, torch.float64))
     chain.model.to(precision)
@@ -117,7 +117,7 @@ def magnitude(draw: random.Random) -> tuple[str, list[str]]:
 
 
 def layout(draw: random.Random) -> tuple[str, list[str]]:
-    """Weights and inputs in another layout."""
+    """Change the memory layout of weights and inputs."""
     chain, method = Chain(draw), draw.choice(METHODS)
     other = chain.copied()
     for layer in other.layers:
@@ -133,7 +133,7 @@ def layout(draw: random.Random) -> tuple[str, list[str]]:
 
 
 def threads(draw: random.Random) -> tuple[str, list[str]]:
-    """Another number of torch's threads."""
+    """Change the number of torch's threads."""
     chain, method, number = Chain(draw), draw.choice(METHODS), draw.randint(2, 4)
     other = chain.copied()
     mine, usual = chain.masks(method, 0.6), torch.get_num_threads()
@@ -146,7 +146,7 @@ def threads(draw: random.Random) -> tuple[str, list[str]]:
 
 
 def order_of_parameters(draw: random.Random) -> tuple[str, list[str] | None]:
-    """The list of parameters in another order, which decides between equal scores alone."""
+    """Reorder the list of parameters, which only decides between equal scores."""
     chain, method = Chain(draw, dead=False), draw.choice(METHODS)
     other, between = chain.copied(), chain.copied()
     pairs: list[Pair] = [(layer, "weight") for layer in other.layers]
@@ -184,7 +184,7 @@ INVARIANTS: dict[str, Callable[[random.Random], tuple[str, list[str] | None]]] =
 
 
 def hold(seed: int) -> Finding:
-    """The trial of a seed."""
+    """Run the trial of a seed."""
     draw = random.Random(f"invariant {seed}")
     kind = draw.choice(list(INVARIANTS))
     with quiet():
@@ -193,7 +193,7 @@ def hold(seed: int) -> Finding:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print and write."""
+    """Run the command."""
     return command("invariants", __doc__ or "", hold, arguments)
 
 

@@ -35,7 +35,7 @@ SECONDS = 240  # after which a process that should have ended is taken to hang
 
 
 def commanded(*arguments: str, results: Path) -> subprocess.Popen[bytes]:
-    """The command line of the benchmarks, in a process of its own."""
+    """Start the command line of the benchmarks in a new process."""
     return subprocess.Popen(
         [sys.executable, "-m", "benchmarks", *arguments, "--results", str(results)], cwd=ROOT,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -43,18 +43,18 @@ def commanded(*arguments: str, results: Path) -> subprocess.Popen[bytes]:
 
 
 def driver(results: Path) -> subprocess.Popen[bytes]:
-    """A driver of the sweep."""
+    """Start a driver of the sweep."""
     return commanded("run", FIGURE, *ARGUMENTS, "--device", "cpu", "--threads", "1", results=results)
 
 
 def records_in(folder: Path) -> dict[str, Record]:
-    """What a new process would find."""
+    """The results in a folder, as a new process finds them."""
     return Store(folder).records(FIGURES[FIGURE].trials(CHOICE))
 
 
 @cache
 def undisturbed() -> tuple[dict[str, Any], float, float]:
-    """The results of a sweep that nobody disturbs, the seconds until its first one, and those until its end."""
+    """The results of an undisturbed sweep, and the seconds until its first result and until its end."""
     with tempfile.TemporaryDirectory() as folder:
         start, first = time.perf_counter(), 0.0
         process = driver(Path(folder))
@@ -75,7 +75,7 @@ class Sweep:
         self.folder = tempfile.TemporaryDirectory()
 
     def __enter__(self) -> Sweep:
-        """This one."""
+        """Enter the context."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,11 +84,11 @@ class Sweep:
 
     @property
     def path(self) -> Path:
-        """Of the folder."""
+        """The path of the folder."""
         return Path(self.folder.name)
 
     def trial(self, seed: int) -> Finding:
-        """Disturb the sweep once and look."""
+        """Kill a process of the sweep once, and check the results."""
         draw = random.Random(f"kill {seed}")
         number, packs = draw.choice(list(ENDS)), draw.random() < 0.2
         finding = Finding(seed, f"{'pack' if packs else 'driver'} {ENDS[number]}", "")
@@ -117,7 +117,7 @@ class Sweep:
         return finding
 
     def lost(self, before: dict[str, Record], expected: dict[str, Any]) -> list[str]:
-        """What is not as it must be."""
+        """The violations that were found."""
         store, after = Store(self.path), records_in(self.path)
         found = [f"{name} is lost" for name in before if name not in after]
         found += [f"{name} has changed" for name in before if name in after and after[name] != before[name]]
@@ -136,19 +136,19 @@ class Sweep:
 
 
 def in_turn(seeds: Sequence[int]) -> Iterator[Finding]:
-    """The trials of all seeds, on one sweep after another."""
+    """Run the trials of all seeds, on one sweep after another."""
     with Sweep() as sweep:
         yield from map(sweep.trial, seeds)
 
 
 def alone(seed: int) -> Finding:
-    """A trial in a folder of its own."""
+    """Run a trial in a new folder."""
     with Sweep() as sweep:
         return sweep.trial(seed)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print and write."""
+    """Run the command."""
     return command("kills", __doc__ or "", alone, arguments, in_turn)
 
 

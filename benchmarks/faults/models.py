@@ -22,14 +22,14 @@ TOKENS = 7
 
 
 class Shortcut(nn.Module):
-    """A body and the way round it."""
+    """A body with a shortcut."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()
         self.body = body
 
     def forward(self, x: Tensor) -> Tensor:
-        """Their sum."""
+        """Add the input to the output of the body."""
         out: Tensor = x + self.body(x)
         return out
 
@@ -48,7 +48,7 @@ class Noted(nn.Module):
         self.cache: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """The body's output, noted down."""
+        """Compute the output of the body, and write it down."""
         passing("forward of a module")
         self.calls += 1
         self.sizes.append(len(x))
@@ -67,7 +67,7 @@ class Attending(nn.Module):
         self.inner = nn.MultiheadAttention(width, 1, batch_first=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of queries, keys and values that are all ``x``."""
+        """Attend from ``x`` to itself."""
         return self.inner(x, x, x, need_weights=False)[0]  # type: ignore[no-any-return]
 
 
@@ -75,7 +75,7 @@ class Writing(nn.Module):
     """A layer that writes into its input."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Half of it."""
+        """Halve the input in place."""
         return x.mul_(0.5) if x.is_floating_point() and not x.requires_grad else x * 0.5
 
 
@@ -88,7 +88,7 @@ class Outer(nn.Module):
         self.answer = answer
 
     def forward(self, left: Tensor, right: Tensor | None = None) -> Any:
-        """The outputs of the sum of the inputs."""
+        """Run the body on the sum of the inputs."""
         outputs = self.body(left if right is None else left + right)
         return {"tensor": outputs, "pair": (outputs, left), "mapping": {"logits": outputs}}[self.answer]
 
@@ -97,7 +97,7 @@ class Meaned(nn.Module):
     """The mean over positions."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of the second dimension."""
+        """Average over the second dimension."""
         return x.mean(1)
 
 
@@ -115,7 +115,7 @@ class Loader:
         self.batches = batches
 
     def __iter__(self) -> Iterator[Any]:
-        """Passes before each batch and after the last."""
+        """Yield the batches, and report a place before each one and after the last."""
         for batch in self.batches:
             passing("data")
             yield batch
@@ -124,7 +124,7 @@ class Loader:
 
 @dataclass
 class Subject:
-    """A model with what it is called with."""
+    """A model and the arguments of its calls."""
 
     model: nn.Module
     inputs: Any
@@ -133,12 +133,12 @@ class Subject:
 
     @property
     def given(self) -> tuple[Any, ...]:
-        """What a call must leave alone besides the model."""
+        """The objects other than the model that a call must not change."""
         return self.inputs, self.data.batches if isinstance(self.data, Loader) else self.data
 
 
 def random_subject(seed: int) -> Subject:
-    """The model of a seed, built the same each time; torch's random state is another one afterwards."""
+    """Build the model of a seed, equal each time. This changes torch's random state."""
     torch.manual_seed(seed)
     draw = random.Random(f"model {seed}")
     kind = draw.choice(("vectors", "vectors", "images", "images", "sequences", "tokens"))

@@ -13,7 +13,7 @@ import torch
 
 
 def process_state() -> dict[str, Any]:
-    """All that outlives a call in the process and changes what later code does, comparable with ``==``."""
+    """The state of the process that could affect later code, comparable with ``==``."""
     return {
         "torch function modes": torch._C._len_torch_function_stack(),
         "torch dispatch modes": torch._C._len_torch_dispatch_stack(),
@@ -37,7 +37,7 @@ def process_state() -> dict[str, Any]:
 
 
 def put_back(state: dict[str, Any]) -> None:
-    """Undo what a call left behind in the process, as far as torch has a function for it."""
+    """Undo changes that a call has left in the process, as far as torch has a function for it."""
     while torch._C._len_torch_function_stack() > state["torch function modes"]:
         torch._C._pop_torch_function_stack()
     while torch._C._len_torch_dispatch_stack() > state["torch dispatch modes"]:

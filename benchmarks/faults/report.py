@@ -1,4 +1,4 @@
-"""What a command that looks for lost things prints and writes: a row per kind, and what did not hold."""
+"""The output of the commands in this folder: one row per kind of failure, and all violations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ APART = 1_000_000
 
 @dataclass
 class Finding:
-    """What came of a trial.
+    """The outcome of a trial.
 
     Attributes:
         seed: which repeats it.
@@ -40,13 +40,13 @@ class Finding:
     violations: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """In a few lines."""
+        """The trial and its outcome, in two lines."""
         outcome = "; ".join(self.violations) or (self.state if self.reached else "not reached")
         return f"{self.seed}: {self.kind}: {self.what}\n    {outcome}"
 
 
 def rows(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    """Of each kind how many trials reached their failure, and after how many all was as it must be."""
+    """For each kind, how many trials reached their failure and how many survived it."""
     found: dict[str, dict[str, Any]] = {}
     for finding in sorted(findings, key=lambda finding: finding.kind):
         row = found.setdefault(finding.kind, {"kind": finding.kind, "trials": 0, "survived": 0})
@@ -56,12 +56,12 @@ def rows(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 
 
 def complete(findings: Iterable[Finding]) -> dict[str, int]:
-    """Of each kind how many models were left as a call without a failure leaves them, where there are any."""
+    """For each kind, how many models were left as an undisturbed call leaves them, if any were."""
     return dict(sorted(Counter(f.kind for f in findings if f.reached and f.state == "as without the fault").items()))
 
 
 def table(findings: Sequence[Finding]) -> str:
-    """The rows in print, with how many were drawn, and how many were left complete."""
+    """The rows as text, with the number of trials that were drawn and of models that were left complete."""
     lines = [f"{'kind':<46}{'drawn':>8}{'reached':>9}{'survived':>10}{'complete':>10}"]
     done, drawn = complete(findings), Counter(finding.kind for finding in findings)
     for row in rows(findings):

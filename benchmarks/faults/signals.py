@@ -48,7 +48,7 @@ PER_PROCESS = 50
 
 
 class Sender:
-    """Delivers one signal after a while, and knows whether it came within the call."""
+    """Delivers one signal after a delay, and knows whether it arrived during the call."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen([sys.executable, "-S", "-c", SENDER], stdin=subprocess.PIPE, text=True)
@@ -57,17 +57,17 @@ class Sender:
             signal.signal(number, self._handle)
 
     def __enter__(self) -> Sender:
-        """This one."""
+        """Enter the context."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: Any, traceback: TracebackType | None) -> None:
-        """End the process that sends."""
+        """End the sending process."""
         assert self.process.stdin is not None
         self.process.stdin.close()
         self.process.wait()
 
     def send(self, number: signal.Signals, delay: float) -> None:
-        """Send a signal after so many seconds."""
+        """Send a signal after a number of seconds."""
         self.arrived, self.within, self.where = False, False, ""
         if number == signal.SIGALRM:
             signal.setitimer(signal.ITIMER_REAL, max(delay, 1e-6))
@@ -77,7 +77,7 @@ class Sender:
             self.process.stdin.flush()
 
     def await_arrival(self) -> None:
-        """Return once the signal that was sent has come."""
+        """Wait until the signal has arrived."""
         end = time.monotonic() + 10
         while not self.arrived and time.monotonic() < end:
             time.sleep(1e-3)
@@ -101,7 +101,7 @@ def _called(scene: Scene, subject: Subject) -> None:
 
 
 def interrupt(seed: int, sender: Sender) -> Finding:
-    """The trial of a seed: the same model, call and signal, at the same share of the call's duration."""
+    """Run the trial of a seed: the same model, call and signal, at the same share of the call's duration."""
     draw = random.Random(f"signal {seed}")
     scene = Scene(seed, random_call(draw))
     number = draw.choice((*[signal.SIGINT] * 4, signal.SIGTERM, signal.SIGALRM))
@@ -135,7 +135,7 @@ def interrupt(seed: int, sender: Sender) -> Finding:
 
 
 def once(seed: int) -> Finding:
-    """A trial alone, again and again until something does not hold."""
+    """Repeat a single trial until it finds a violation."""
     with Sender() as sender:
         for _ in range(PER_PROCESS):
             finding = interrupt(seed, sender)
@@ -145,7 +145,7 @@ def once(seed: int) -> Finding:
 
 
 def in_processes(seeds: Sequence[int]) -> Iterator[Finding]:
-    """The trials of all seeds, some in each of many processes; what a process did not live to tell is a violation."""
+    """Run the trials of all seeds in many processes. A trial whose process dies is a violation."""
     for start in range(0, len(seeds), PER_PROCESS):
         part = list(seeds[start : start + PER_PROCESS])
         arguments = [sys.executable, "-m", "benchmarks.faults.signals", "--child", *map(str, part)]
@@ -158,7 +158,7 @@ def in_processes(seeds: Sequence[int]) -> Iterator[Finding]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, print and write."""
+    """Run the command."""
     torch.set_num_threads(1)
     gc.freeze()
     typed = list(sys.argv[1:] if arguments is None else arguments)

@@ -33,7 +33,7 @@ class Functions(TorchFunctionMode):
         self.fuse = fuse
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Pass, call, pass."""
+        """Report a place, make the call, report a place."""
         self.fuse.passes("a function of torch")
         result = func(*args, **(kwargs or {}))
         self.fuse.passes("a function of torch")
@@ -48,7 +48,7 @@ class Operations(TorchDispatchMode):
         self.fuse = fuse
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Pass, call, pass."""
+        """Report a place, make the call, report a place."""
         self.fuse.passes("an operation of torch")
         result = func(*args, **(kwargs or {}))
         self.fuse.passes("an operation of torch")
@@ -75,7 +75,7 @@ def forward_passes(fuse: Fuse) -> Iterator[None]:
 
 @contextlib.contextmanager
 def moments(fuse: Fuse) -> Iterator[None]:
-    """Counts the moments at which Python looks for signals: as a function begins, and as one written in C is over.
+    """Counts the moments at which Python checks for signals: when a function begins, and when a C function returns.
 
     A place is a line of code with the kind of moment, so that each line is as likely as any other, however often it
     runs.

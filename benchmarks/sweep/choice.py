@@ -46,7 +46,7 @@ class Choice:
 
     @classmethod
     def of(cls, trial: Trial) -> Choice:
-        """What the settings of a trial are among the choices: a figure with such a trial has it with these."""
+        """The choices that select exactly this trial in a figure that contains it."""
         return cls(
             pair=(trial.pair,), seeds=trial.seed + 1, methods=None if trial.method == "none" else (trial.method,),
             densities=(trial.density,), iterations=trial.iterations, examples=trial.examples or None,
@@ -54,7 +54,7 @@ class Choice:
         )  # fmt: skip
 
     def chosen(self, methods: tuple[str, ...]) -> tuple[str, ...]:
-        """Those of a figure's methods that were chosen, and those of other papers that were."""
+        """The chosen methods: those of the figure, and named ones of other papers."""
         return tuple(m for m in (*methods, *LATER) if (m in methods if self.methods is None else m in self.methods))
 
     def adjusted(self, recipe: Recipe) -> Recipe:

@@ -19,7 +19,7 @@ Outcome = dict[str, Any]  # "result" and where it comes from, or "error"
 
 
 class Executor(Protocol):
-    """Runs trials, as many at a time as it has slots; others that it took wait."""
+    """Runs as many trials at a time as it has slots. Further submitted trials wait."""
 
     slots: int
 
@@ -33,7 +33,7 @@ class Executor(Protocol):
         """Wait for a trial to end."""
 
     def close(self) -> None:
-        """Stop what still runs."""
+        """Stop the running trials."""
 
 
 def perform(trial: Trial, source: Source, device: str, threads: int | None) -> Outcome:
@@ -74,7 +74,7 @@ class InProcess:
         self.waiting: list[Trial] = []
 
     def has_room(self) -> bool:
-        """Whether nothing waits."""
+        """Whether no trial is waiting."""
         return not self.waiting
 
     def submit(self, trial: Trial) -> None:
@@ -82,7 +82,7 @@ class InProcess:
         self.waiting.append(trial)
 
     def next(self) -> tuple[Trial, Outcome]:
-        """Run it."""
+        """Run the submitted trial."""
         trial = self.waiting.pop()
         return trial, perform(trial, self.source, self.device, self.threads)
 
@@ -111,7 +111,7 @@ class OnRay:
     workers: int | None = None
 
     def __post_init__(self) -> None:
-        """Connect, or start."""
+        """Connect to a cluster, or start Ray on this machine."""
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # without it whoever reaches Ray's ports runs code as this user
         try:
@@ -158,7 +158,7 @@ class OnRay:
         self.running[self.remote.remote(trial, *self.fixed)] = trial
 
     def next(self) -> tuple[Trial, Outcome]:
-        """Wait for one to end."""
+        """Wait for a trial to end."""
         (done, *_), _ = self.ray.wait(list(self.running), num_returns=1)
         trial = self.running.pop(done)
         try:

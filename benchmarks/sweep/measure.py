@@ -87,7 +87,7 @@ class Bench:
         return torch.ones(1, *self.kind.shape, device=self.device)
 
     def remove(self, model: nn.Module, amount: int) -> PruningReport:
-        """Prune so many weights."""
+        """Prune a number of weights."""
         start, trial, parameters = time.perf_counter(), self.trial, self.pairs(model)
         method = self.method.pruning_method if self.method is not None else prune.L1Unstructured
         if trial.ablation == "invert":
@@ -115,12 +115,12 @@ class Bench:
         return report
 
     def accuracy(self) -> Numbers:
-        """Train with the whole schedule what was pruned, and test it."""
+        """Train the pruned network with the full schedule, and test it."""
         model, report = self.subnetwork()
         return {**self.trained(self.to_train(model), *self.data()), **described(report)}
 
     def to_train(self, model: nn.Module) -> nn.Module:
-        """The pruned network, or the same without what its masks have emptied, as the recipe says."""
+        """The pruned network or, if the recipe says so, the smaller network that ``shrink`` makes of it."""
         if not self.trial.recipe.shrink:
             return model
         start = time.perf_counter()
@@ -132,7 +132,7 @@ class Bench:
         return small
 
     def subnetwork(self) -> tuple[nn.Module, PruningReport]:
-        """Train as far as the trial says, prune, and perhaps rewind; as often as it says."""
+        """Train, prune and rewind as the trial says, for its number of rounds."""
         trial, model = self.trial, self.network()
         states = {0.0: rewinding.take_snapshot(model)}
         already = 1.0
@@ -149,7 +149,7 @@ class Bench:
         return model, report
 
     def trained(self, model: nn.Module, images: Images, test: Images) -> Numbers:
-        """Train with the whole schedule; the times go to where times are kept."""
+        """Train with the full schedule, and record the times."""
         found = train(model, images, self.trial.recipe, self.order(0), test=test)
         self.seconds["training"] = found.pop("training_seconds")
         self.images_per_second = found.pop("images_per_second")
@@ -178,7 +178,7 @@ class Bench:
         }
 
     def cuts(self) -> Numbers:
-        """In each iteration the prune size, and the cut size: the scores of what it prunes, and of the least layer."""
+        """The prune size and cut size of each iteration: the score that it prunes, and that of the lowest layer."""
         assert self.method is not None
         trial, model = self.trial, self.network()
         total = sum(weight.numel() for weight in self.weights(model))
@@ -189,7 +189,7 @@ class Bench:
         return {**described(report_of(masked_entries_of(model))), "prune_sizes": pruned, "cut_sizes": cut}
 
     def structure(self) -> Numbers:
-        """What of the kept weights a path uses, what they cost, and how much flows through them."""
+        """The share of the kept weights that is on a path, their cost, and the flow through them."""
         model = self.network()
         report = self.prune(model, self.trial.density)
         cost = diagnostics.cost(model, self.ones(), self.pairs(model))

@@ -1,4 +1,4 @@
-"""The options: which are there, and what they choose."""
+"""The options of the command line."""
 
 from __future__ import annotations
 

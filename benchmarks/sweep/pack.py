@@ -1,4 +1,4 @@
-"""Move single results into files of many, so that a repository can hold them."""
+"""Move single results into files of many results, which suit a repository."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Folded:
     claimed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """A line per file, and one for what stays."""
+        """One line per file, and one for the results that stay single."""
         lines = [f"{name:<22}{count:>7}" for name, count in sorted(self.counts.items())]
         lines.append(f"{'packed':<22}{sum(self.counts.values()):>7}")
         lines += [f"{name} holds no result of the trial in its name, and stays" for name in self.damaged]
@@ -67,7 +67,7 @@ def pack(store: Store, file_of: Callable[[Trial], str]) -> Folded:
 
 
 def _trial_in(path: Path) -> Trial | None:
-    """The trial whose whole result a file is."""
+    """The trial of a file that holds a complete result."""
     record = record_in(read_regular(path) or b"")
     try:
         trial = trial_of(record["settings"]) if record is not None else None

@@ -93,7 +93,7 @@ class Store:
         return True
 
     def release(self, trial: Trial) -> None:
-        """Give a claim back."""
+        """Release the claim of a trial."""
         fcntl.lockf(self._lock_file(), fcntl.LOCK_UN, 1, _place(trial))
 
     @contextlib.contextmanager
@@ -112,13 +112,13 @@ class Store:
         return self.locks
 
     def close(self) -> None:
-        """Drop all claims."""
+        """Release all claims."""
         if self.locks is not None:
             os.close(self.locks)
             self.locks = None
 
     def records(self, trials: Iterable[Trial]) -> dict[str, Record]:
-        """The records that are there, by the names of their trials."""
+        """The existing records, by the names of their trials."""
         found = {trial.name: self.read(trial) for trial in trials}
         return {name: record for name, record in found.items() if record is not None}
 

@@ -97,7 +97,7 @@ class Trial:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """The settings as plain JSON."""
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         own = {name: value for name, value in own.items() if (name, value) not in _LATER_SETTINGS.items()}
         recipe = {
@@ -114,16 +114,16 @@ class Trial:
 
     @property
     def pair(self) -> str:
-        """Data set and network."""
+        """The names of the data set and the network."""
         return f"{self.dataset}/{self.network}"
 
     @property
     def reads_images(self) -> bool:
-        """Whether it needs the data set, or its shapes alone."""
+        """Whether the trial needs the images, not only their shape."""
         return self.measure in ("accuracy", "magnitudes") or self.examples > 0 or self.prune_epoch > 0
 
     def __str__(self) -> str:
-        """One line for a list or a log."""
+        """The trial in one line, for a list or a log."""
         parts = [self.measure, self.pair, self.method]
         if self.measure in ("accuracy", "masks", "structure", "cuts"):
             parts.append(f"density {self.density:.4g}")

@@ -57,7 +57,7 @@ def _gpus(given: dict[str, Any], device: str) -> float:
 
 
 def at_a_time(given: dict[str, Any]) -> tuple[int, int | None]:
-    """How many trials run at a time, one if a cluster decides that, and with how many threads if that is decided."""
+    """How many trials run at a time (one if a cluster decides), and with how many threads, if that is known."""
     if given.get("executor") != "ray":
         return 1, given.get("threads")
     device, cpus = device_of(given), given.get("cpus_per_trial", 1)
@@ -71,7 +71,7 @@ def at_a_time(given: dict[str, Any]) -> tuple[int, int | None]:
 
 
 def executor_of(given: dict[str, Any], source: Source) -> Callable[[], Executor]:
-    """What makes the executor, options checked before anything starts."""
+    """A function that makes the executor; the options are checked before anything starts."""
     device = device_of(given)
     if given.get("executor") == "ray":
         if "threads" in given:
