@@ -12,7 +12,7 @@ NETWORK = {
     "lenet_300_100": "LeNet-300-100", "vgg_small": "small VGG", "resnet_small": "small ResNet",
     "vgg19": "VGG-19 without BatchNorm", "vgg2_16_bn": "VGG2-16", "resnet18_width16": "ResNet-18 of width 16",
     "small_vit": "small ViT", "small_vit_attention": "small ViT with its projections",
-    "small_convnext": "small ConvNeXt", "mobilenet_v2": "MobileNetV2",
+    "small_convnext": "small ConvNeXt", "mobilenet_v2": "MobileNetV2", "vgg16_of_100_million": "VGG-16, 100 M weights",
 }  # fmt: skip
 _PAIR = re.compile(rf"\b({'|'.join(DATA)})/(\w+)")
 _BY_DEPTH = re.compile(r"(?:torchvision_)?(wide_)?(vgg|resnet|wrn_)(\d+)(?:_bn|(_\d+))?")

@@ -91,11 +91,15 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     entries = [row["entries"] for row in rows]
     left.loglog(entries, [row["seconds_an_iteration"] for row in rows], "o-", color="#0072B2")
-    left.set(xlabel="prunable weights", ylabel="seconds per iteration", title=f"time: exponent {exponent(rows):.2f}")
+    left.set(
+        xlabel="prunable weights",
+        ylabel="seconds per iteration",
+        title=f"time grows with weights to the power {exponent(rows):.2f}",
+    )
     right.semilogx(entries, [row["bytes_an_entry"] for row in rows], "o-", color="#0072B2")
     right.axhline(24, color="0.5", linestyle="--", linewidth=1)
     right.annotate("24 bytes", (entries[-1], 24), xytext=(0, 4), textcoords="offset points", ha="right", color="0.4")
-    right.set(xlabel="prunable weights", ylabel="peak bytes per weight beyond the model", ylim=(0, None))
+    right.set(xlabel="prunable weights", ylabel="peak bytes per weight\nbeyond the model", ylim=(0, None))
     for axes in (left, right):
         axes.grid(alpha=0.3)
     first = rows[0]

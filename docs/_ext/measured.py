@@ -16,6 +16,8 @@ from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 from trained import accuracies
 
+from benchmarks.figures.words import in_words, network_in_words
+
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 Rows = list[list[str]]
 #: phases that take next to no time
@@ -30,21 +32,18 @@ def speed(found: dict[str, Any]) -> tuple[Rows, str]:
         ratios = [row["ratio_to_bare_passes"].get(key) for key in keys]
         cells = ["" if ratio is None else f"{ratio:.2f}" for ratio in ratios]
         bare, last = row["seconds"]["bare passes"], row["last_iteration_to_first"]
-        rows.append([row["network"], f"{row['compression']:,.0f}", f"{bare:.2f}", *cells, f"{last:.2f}"])
+        begin = [network_in_words(row["network"]), f"{row['compression']:,.0f}"]
+        rows.append([*begin, f"{bare:.2f}", *cells, f"{last:.2f}"])
     return rows, _where(found)
 
 
 def overlaps(found: dict[str, Any]) -> tuple[Rows, str]:
     """Intersection over union of the masks of two computations."""
-    columns = [
-        [row["network"], f"{row['compression']:,.0f}", row.get("intersection_over_union")] for row in found["rows"]
-    ]
-    if any(shares is None for *_, shares in columns):  # written before the kinds were told apart
-        rows = [["ours and the authors', unchanged", *(f"{row['overlap_with_authors']:.4f}" for row in found["rows"])]]
-    else:
-        kinds = dict.fromkeys(kind for *_, shares in columns for kind in shares)
-        rows = [[kind, *(_share(shares.get(kind)) for *_, shares in columns)] for kind in kinds]
-    return [["masks of", *(f"{network}, {ratio}" for network, ratio, _ in columns)], *rows], _where(found)
+    columns = [f"{network_in_words(row['network'])}, {row['compression']:,.0f}" for row in found["rows"]]
+    shares = [row["intersection_over_union"] for row in found["rows"]]
+    kinds = dict.fromkeys(kind for one in shares for kind in one)
+    rows = [[kind, *(_share(one.get(kind)) for one in shares)] for kind in kinds]
+    return [["masks of", *columns], *rows], _where(found)
 
 
 def growth(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -85,7 +84,8 @@ def data_methods(found: dict[str, Any]) -> tuple[Rows, str]:
     rows: Rows = [["network", "method", "ours, s", "authors, s", "time ours / authors", "peak memory ours / authors"]]
     for row in found["rows"]:
         seconds, peak = row["seconds"], row["peak_bytes"]
-        rows.append([row["network"], row["method"], *(f"{v:.2f}" for v in seconds.values()), f"{peak['ratio']:.2f}"])
+        numbers = (*seconds.values(), peak["ratio"])
+        rows.append([network_in_words(row["network"]), row["method"], *(f"{number:.2f}" for number in numbers)])
     return rows, _where(found)
 
 
@@ -94,7 +94,7 @@ def throughput(found: dict[str, Any]) -> tuple[Rows, str]:
     rows: Rows = [["pair", "loading / training", "images per second: pruned / bare", "trials per hour: ours / authors"]]
     for row in found["rows"]:
         numbers = (row["loading_to_training"], row["pruned_to_bare"], row.get("trials_an_hour_to_peer"))
-        rows.append([row["pair"], *("" if number is None else f"{number:.2f}" for number in numbers)])
+        rows.append([in_words(row["pair"]), *("" if number is None else f"{number:.2f}" for number in numbers)])
     return rows, _where(found)
 
 
@@ -170,7 +170,7 @@ def _by_network(found: dict[str, Any], cell: Callable[[dict[str, Any]], str]) ->
     cells = {(row["variant"], row["network"]): cell(row) for row in found["rows"]}
     labels = {row["variant"]: ("without " if row["without"] else "") + row["variant"] for row in found["rows"]}
     rows = [[label, *(cells.get((variant, name), "") for name in names)] for variant, label in labels.items()]
-    return [["engine", *names], *rows]
+    return [["engine", *map(network_in_words, names)], *rows]
 
 
 #: the function that makes a table, and its file

@@ -6,6 +6,8 @@ from collections import defaultdict
 from statistics import mean, stdev
 from typing import Any
 
+from benchmarks.figures.words import network_in_words
+
 Rows = list[list[str]]
 #: the trials that are shown, among those of other figures
 NETWORKS = ("resnet20", "resnet18_width16", "mobilenet_v2", "small_convnext", "small_vit", "small_vit_attention")
@@ -36,15 +38,19 @@ def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
             continue
         by_place[network, density][method][settings["seed"]] = result["best_accuracy"]
         empty[network, density, method].append(len(result["empty_layers"]))
-    rows: Rows = [["network, compression", *TITLES.values(), "balanced - SynFlow, by seed", "emptied by these two"]]
+    shown = [method for method in TITLES if any(method in methods for methods in by_place.values())]
+    rows: Rows = [
+        ["network, compression", *(TITLES[method] for method in shown), "BalancedSynFlow - SynFlow, by seed",
+         "layers emptied by SynFlow; BalancedSynFlow"]
+    ]  # fmt: skip
     for (network, density), methods in sorted(by_place.items(), key=lambda item: (item[0][0], -item[0][1])):
         both = sorted(set(methods["synflow"]) & set(methods["balanced"]))
         differences = ", ".join(f"{methods['balanced'][seed] - methods['synflow'][seed]:+.1f}" for seed in both)
         layers = "; ".join(_range(empty[network, density, method]) for method in ("synflow", "balanced"))
-        cells = [_spread([*methods[method].values()]) for method in TITLES]
-        rows.append([f"{network}, {1 / density:.0f}", *cells, differences, layers])
+        cells = [_spread([*methods[method].values()]) for method in shown]
+        rows.append([f"{network_in_words(network)}, {1 / density:.0f}", *cells, differences, layers])
     for network, values in sorted(dense.items()):
-        rows.append([f"{network}, dense", _spread(values), *[""] * (len(rows[0]) - 2)])
+        rows.append([f"{network_in_words(network)}, dense", _spread(values), *[""] * (len(rows[0]) - 2)])
     if not origin:
         return rows, "no trials yet"
     return rows, f"{EPOCHS} epochs, {origin['device']}, torch {origin['versions']['torch']}"

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("sphinx")
 import measured
+import shared
 
 FOUND: dict[str, Any] = {
     "rows": [{"kind": "data", "trials": 1200, "survived": 1199}, {"kind": "callback", "trials": 5, "survived": 5}],
@@ -52,8 +53,26 @@ def test_accuracies_are_paired_by_seed() -> None:
             ]
         }
     )  # fmt: skip
-    assert rows[1:] == [
-        ["resnet20, 20", "41.0 ± 1.4 (2)", "46.0 ± 1.4 (2)", "39.0 (1)", "", "", "+3.0", "2 to 3; 0"],
-        ["resnet20, dense", "60.0 (1)", "", "", "", "", "", ""],
-    ]
+    assert rows == [
+        [
+            "network, compression", "SynFlow", "BalancedSynFlow", "random, ERK",
+            "BalancedSynFlow - SynFlow, by seed", "layers emptied by SynFlow; BalancedSynFlow",
+        ],
+        ["ResNet-20, 20", "41.0 ± 1.4 (2)", "46.0 ± 1.4 (2)", "39.0 (1)", "+3.0", "2 to 3; 0"],
+        ["ResNet-20, dense", "60.0 (1)", "", "", "", ""],
+    ]  # fmt: skip
     assert where == "2 epochs, cpu, torch 2.2.2"
+
+
+def test_tables_have_the_names_that_papers_give() -> None:
+    versions = {"versions": {"torch": "2.2.2"}, "device": "cpu", "threads": 1}
+    row = {"seconds": {"ours": 1.0, "authors": 2.0}, "peak_bytes": {"ratio": 0.5}, "method": "SNIP", "network": "vgg16"}
+    assert measured.data_methods({"rows": [row], **versions})[0][1][0] == "VGG-16"
+    of_ranks = [{"seconds": 1.0, "before": 2**30, "peak": 2**31, "weights": 10}]
+    sharded = {
+        "rows": [{"method": "snip", "ranks": 2, "of_ranks": of_ranks}],
+        "model": {"depth": 1, "width": 2, "iterations": 1},
+    }
+    rows, where = shared.sharded({**sharded, **versions})
+    assert rows[1] == ["SNIP", "2", "1", "1.00", "2.00"]
+    assert "one iteration of SynFlow" in where
