@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from torch import nn
 
 import torch_synflow
 from tests.small_conv_net import X, masks, net
-from torch_synflow import SynFlow, prune
+from torch_synflow import SynFlow, ablations, diagnostics, flow, parallel, prune, rewinding
 
 
 def test_every_name_of_torchs_module_is_answered_with_the_same_object() -> None:
@@ -30,6 +31,15 @@ def test_tab_completion_shows_public_names_alone() -> None:
     assert modules & set(shown) == set()
     own = {name for name in torch_synflow.prune.__all__ if name not in vars(torch_prune)}
     assert own <= set(shown)
+
+
+@pytest.mark.parametrize("package", [prune, ablations, diagnostics, flow, parallel, rewinding])
+def test_public_functions_have_types_instead_of_any(package: Any) -> None:
+    functions = [getattr(package, name) for name in dir(package)]
+    ours = [f for f in functions if inspect.isfunction(f) and f.__module__.startswith("torch_synflow.")]
+    assert ours
+    bare = {f.__name__: f.__annotations__ for f in ours if {"Any", "Any | None"} & set(f.__annotations__.values())}
+    assert bare == {}
 
 
 def test_star_import_and_from_import_give_torchs_names_too() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch_synflow.flow.surrogate.mode import Surrogate
 from torch_synflow.flow.surrogate.operations import REGISTERED
 
 
-def register(operation: Any, surrogate: Surrogate | None = None) -> Any:
+def register(operation: Callable[..., Any], surrogate: Surrogate | None = None) -> Callable[..., Any]:
     """Register a surrogate of an operation, a positively homogeneous function of the same arguments.
 
     Args:
