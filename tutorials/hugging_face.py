@@ -58,15 +58,14 @@ train, test = data[:512], data[512:]
 # -----
 #
 # Pass example inputs as the mapping that the model is called with. ``outputs="logits"`` says which output counts.
-# Transformers have shortcuts around each block, so the method is ``BalancedSynFlow``. ``prunable_parameters`` leaves
-# out embeddings. It says so in a warning, which is silenced here.
+# Transformers have shortcuts around each block, so the method is ``BalancedSynFlow``. Embeddings are not pruned. A
+# warning says so, which is silenced here.
 
 warnings.filterwarnings("ignore", message="prunable_parameters")
 inputs = {name: torch.stack([row[name] for row in data[:2]]) for name in data[0]
           if name != "labels"}  # fmt: skip
-params = prune.prunable_parameters(model, example_inputs=inputs)
 report = prune.global_iterative_unstructured(
-    params, prune.BalancedSynFlow, amount=0.8, outputs="logits"
+    model, prune.BalancedSynFlow, amount=0.8, example_inputs=inputs, outputs="logits"
 )
 print(report)
 
@@ -84,7 +83,7 @@ print(diagnostics.trainability(model, inputs, outputs="logits"))
 
 batch = {name: torch.stack([torch.as_tensor(row[name]) for row in train[:64]])
          for name in train[0]}  # fmt: skip
-scores = prune.SNIP.scores(model, params, data=batch)
+scores = prune.SNIP.scores(model, data=batch)
 print(f"SNIP scores {len(scores)} weights")
 
 # %%
@@ -108,9 +107,9 @@ trainer = Trainer(model=model, args=arguments, train_dataset=train)
 trained = trainer.train()
 right = trainer.predict(test).predictions.argmax(1) == [row["labels"] for row in test]
 print(f"loss {trained.training_loss:.3f}, test accuracy {right.mean():.3f}")
-assert all(
-    not module.weight[module.weight_mask == 0].any() for module, _ in params
-)  # pruned weights are zero
+for name, mask in prune.masks(model).items():  # pruned weights are zero
+    module = model.get_submodule(name.removesuffix(".weight"))
+    assert not module.weight[mask == 0].any()
 
 # %%
 # Save and load
