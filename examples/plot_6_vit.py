@@ -54,10 +54,11 @@ plt.show()
 # calling a module. SynFlow empties branches before the stream: at higher amounts, the later MLPs lose all weights.
 # ``prune.BalancedSynFlow`` keeps them.
 
-params = prune.prunable_parameters(vit, example_inputs=x)
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    report = prune.global_iterative_unstructured(params, prune.SynFlow, amount=0.5)
+    report = prune.global_iterative_unstructured(
+        vit, prune.SynFlow, amount=0.5, example_inputs=x
+    )
 print(report)
 
 vit.eval()

@@ -107,7 +107,7 @@ def prune_at_step(
         train: a function ``train(start, stop)`` that trains the model from step ``start`` to ``stop``, or to the end
             for ``None``.
         prune: a function that prunes the model, such as
-            ``lambda: prune.global_iterative_unstructured(params, prune.SynFlow, 0.9)``.
+            ``lambda: prune.global_iterative_unstructured(model, prune.SynFlow, 0.9, example_inputs=x)``.
         step: the step at which to prune; ``None`` is the end of training.
         remaining: the training after pruning. ``"from_start"`` repeats the whole schedule from step 0, with the current
             weights, so networks that are pruned early and late train equally long (learning rate rewinding).

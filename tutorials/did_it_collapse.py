@@ -176,12 +176,13 @@ for name, (method, amount, more) in remedies.items():
 # SynFlow's is max compression, the number of weights over the number of layers: no method can do better.
 
 model = network()
-params = prune.prunable_parameters(model, example_inputs=x)
 limits = {}
 for name in ("magnitude", "SynFlow"):
 
     def by_method(amount, method=methods[name][0]):
-        return prune.global_iterative_unstructured(params, method, amount)
+        return prune.global_iterative_unstructured(
+            model, method, amount, example_inputs=x
+        )
 
     limits[name] = diagnostics.critical_compression(model, by_method, tolerance=0.1)
     print(f"{name}: {limits[name].verdict}")

@@ -80,7 +80,7 @@ def critical_compression(
     Args:
         model: the model, which is restored at the end.
         prune: a function that prunes the given number of weights by any method, such as ``lambda amount:
-            prune.global_iterative_unstructured(params, prune.SNIP, amount, data=batch, loss_fn=loss)``.
+            prune.global_iterative_unstructured(model, prune.SNIP, amount, data=batch, loss_fn=loss)``.
         parameters: ``(module, name)`` pairs in which layers are counted; by default all prunable weights and every
             other parameter with a mask.
         tolerance: the largest distance, in log10 of the ratio, between the highest ratio without collapse and the
@@ -97,10 +97,12 @@ def critical_compression(
     Example:
         >>> from torch_synflow import diagnostics
         >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
-        >>> params = prune.prunable_parameters(model, example_inputs=torch.ones(1, 8))
+        >>> x = torch.ones(1, 8)
         >>> found = diagnostics.critical_compression(
         ...     model,
-        ...     lambda n: prune.global_iterative_unstructured(params, prune.SynFlow, n),
+        ...     lambda amount: prune.global_iterative_unstructured(
+        ...         model, prune.SynFlow, amount, example_inputs=x
+        ...     ),
         ... )
         >>> found.ratio, found.max_ratio, found.collapse
         (192.0, 192.0, None)

@@ -30,9 +30,8 @@ class SNIPUnstructured(SaliencyUnstructured):
         >>> from torch_synflow import prune
         >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
         >>> batch = (torch.rand(40, 8), torch.arange(40) % 4)
-        >>> params = prune.prunable_parameters(model)
         >>> report = prune.global_iterative_unstructured(
-        ...     params, prune.SNIP, amount=0.5, data=batch, loss_fn=nn.functional.cross_entropy
+        ...     model, prune.SNIP, amount=0.5, data=batch, loss_fn=nn.functional.cross_entropy
         ... )
         >>> report.kept
         192

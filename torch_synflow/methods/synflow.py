@@ -52,10 +52,10 @@ class SynFlowUnstructured(SaliencyUnstructured):
     Example:
         >>> from torch_synflow import prune
         >>> model = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 4))
-        >>> params = prune.prunable_parameters(model, example_inputs=torch.rand(1, 8))
-        >>> report = prune.global_iterative_unstructured(params, prune.SynFlow, amount=0.9)
-        >>> report.kept, report.total, report.empty_layers
-        (38, 384, ())
+        >>> prune.global_iterative_unstructured(
+        ...     model, prune.SynFlow, amount=0.9, example_inputs=torch.rand(1, 8)
+        ... ).verdict
+        '38 of 384 weights kept (density 0.0990, sparsity 0.9010); no layer empty'
     """
 
     iterations: ClassVar[int] = 100
