@@ -39,10 +39,7 @@ def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
         by_place[network, density][method][settings["seed"]] = result["best_accuracy"]
         empty[network, density, method].append(len(result["empty_layers"]))
     shown = [method for method in TITLES if any(method in methods for methods in by_place.values())]
-    rows: Rows = [
-        ["network, compression", *(TITLES[method] for method in shown), "BalancedSynFlow - SynFlow, by seed",
-         "layers emptied by SynFlow; BalancedSynFlow"]
-    ]  # fmt: skip
+    rows: Rows = [["network, compression", *(TITLES[method] for method in shown), "difference", "empty layers"]]
     for (network, density), methods in sorted(by_place.items(), key=lambda item: (item[0][0], -item[0][1])):
         both = sorted(set(methods["synflow"]) & set(methods["balanced"]))
         differences = ", ".join(f"{methods['balanced'][seed] - methods['synflow'][seed]:+.1f}" for seed in both)
@@ -53,7 +50,8 @@ def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
         rows.append([f"{network_in_words(network)}, dense", _spread(values), *[""] * (len(rows[0]) - 2)])
     if not origin:
         return rows, "no trials yet"
-    return rows, f"{EPOCHS} epochs, {origin['device']}, torch {origin['versions']['torch']}"
+    device = origin["device"].replace(" 1 threads", " 1 thread")
+    return rows, f"{EPOCHS} epochs, {device}, torch {origin['versions']['torch']}"
 
 
 def _spread(values: list[float]) -> str:

@@ -54,13 +54,10 @@ def test_accuracies_are_paired_by_seed() -> None:
         }
     )  # fmt: skip
     assert rows == [
-        [
-            "network, compression", "SynFlow", "BalancedSynFlow", "random, ERK",
-            "BalancedSynFlow - SynFlow, by seed", "layers emptied by SynFlow; BalancedSynFlow",
-        ],
+        ["network, compression", "SynFlow", "BalancedSynFlow", "random, ERK", "difference", "empty layers"],
         ["ResNet-20, 20", "41.0 ± 1.4 (2)", "46.0 ± 1.4 (2)", "39.0 (1)", "+3.0", "2 to 3; 0"],
         ["ResNet-20, dense", "60.0 (1)", "", "", "", ""],
-    ]  # fmt: skip
+    ]
     assert where == "2 epochs, cpu, torch 2.2.2"
 
 
