@@ -6,6 +6,10 @@ import sys
 import time
 
 import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from tests.small_net import Net, X
 from torch_synflow import SynFlow, _progress, prune
@@ -35,6 +39,23 @@ def test_a_bar_appears_by_itself_where_somebody_waits(
     assert ("SynFlow:" in capsys.readouterr().err) == (interactive and slow)
     prune.global_iterative_unstructured(Net(), SynFlow, 0.5, example_inputs=X, iterations=4, progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_a_bar_counts_the_batches_of_an_iteration(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tqdm")
+
+    class Slow(Dataset[tuple[Tensor, Tensor]]):
+        def __len__(self) -> int:
+            return 8
+
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            time.sleep(0.15)  # tqdm draws ten times per second at most
+            return X[0], torch.tensor(0)
+
+    model, loader = Net(), DataLoader(Slow(), batch_size=2)
+    prune.global_iterative_unstructured(model, prune.SNIP, 0.5, data=loader, loss_fn=F.cross_entropy, progress=True)
+    lines = capsys.readouterr().err.replace("\r", "\n").splitlines()
+    assert [line for line in lines if "SNIP" in line and "0/1" in line and "batch 3" in line]
 
 
 def test_without_tqdm_a_bar_is_an_error_only_where_it_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

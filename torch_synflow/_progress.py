@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 #: seconds until a bar appears that nobody asked for
 _DELAY = 5.0
+_shown: ContextVar[Any] = ContextVar("bar", default=None)
+
+
+@contextmanager
+def shown(wanted: bool | None, steps: int, method: str) -> Iterator[Any]:
+    """The bar of :func:`progress_bar` until the end of the block. Iterations and batches of data move it."""
+    bar = progress_bar(wanted, steps, method)
+    token = _shown.set(bar)
+    try:
+        yield bar
+    finally:
+        _shown.reset(token)
+        if bar is not None:
+            bar.close()
+
+
+def show_batch(number: int) -> None:
+    """Show how many batches of data an iteration has read."""
+    bar = _shown.get()
+    if bar is not None:
+        bar.set_postfix_str(f"batch {number}", refresh=False)
+        bar.update(0)  # draws at most ten times per second, and not before the delay
 
 
 def progress_bar(wanted: bool | None, steps: int, method: str) -> Any:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.prune import BasePruningMethod
 
-from torch_synflow._progress import progress_bar
+from torch_synflow._progress import shown
 from torch_synflow._torch.fully_sharded import reshard
 from torch_synflow._warnings import listed, warn_user
 from torch_synflow.budget.allocation import LayerDensities
@@ -104,7 +104,7 @@ def global_iterative_unstructured(
         pattern: ``prune.n_of_m(n, m)`` keeps the best n of every m consecutive elements of a row, a pattern for sparse
             tensor cores. ``amount`` must then be ``1 - n / m``.
         progress: whether to show a progress bar (needs tqdm). By default, a bar appears in a terminal or notebook if
-            the call takes longer than five seconds.
+            the call takes longer than five seconds. It counts iterations, and the batches of data in each.
         callback: a function ``callback(step, report)`` that is called after each iteration, with ``step`` counted from
             1. These reports do not distinguish bypassed layers from layer collapse, because the call checks paths only
             once, at the end.
@@ -200,8 +200,7 @@ def _pruned(
     del rounds
 
     def work() -> PruningReport:
-        bar = progress_bar(progress if course.speaks else False, steps, method.__name__)
-        try:
+        with shown(progress if course.speaks else False, steps, method.__name__) as bar:
             if removes:
                 course.start(quotas[-1])
             for step, quota in enumerate(quotas, start=1):
@@ -212,9 +211,6 @@ def _pruned(
                     bar.update()
                 if callback is not None:
                     callback(step, _report(entries, course.counts))
-        finally:
-            if bar is not None:
-                bar.close()
         masks = course.masks()
         report, found = _report(entries, course.counts), None
         if report.empty_layers and report.kept:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from torch_synflow._progress import show_batch
 from torch_synflow.scoring.data import batch_size, batches
 from torch_synflow.scoring.task import AddUp, Weights
 
@@ -81,6 +82,7 @@ def mean_over_examples(
     first, examples = 0, 0
     for index, (inputs, targets) in enumerate(batches(data)):
         values = function(index, inputs, targets)
+        show_batch(index + 1)
         size = batch_size(inputs)
         if not index:
             total, first = values, size  # unchanged: one batch needs no second tensor and no rounding
