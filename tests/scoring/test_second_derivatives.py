@@ -67,6 +67,32 @@ def test_attention_of_several_batches_is_too() -> None:
         torch.testing.assert_close(score, expected, rtol=1e-3, atol=1e-6)
 
 
+class Normalizes(nn.Module):
+    def __init__(self, normalize: Any, *, padded: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 8, bias=False), nn.Linear(8, 3)
+        self.normalize, self.padded = normalize, padded
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (0, 0, 0, 3)) if self.padded else x
+        return self.last(self.normalize(self.first(x)).sum(1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_normalized_vectors_are_scored_where_some_are_zero(padded: bool) -> None:
+    same(
+        Normalizes(lambda x: F.normalize(x, dim=-1), padded=padded),
+        Normalizes(lambda x: x / x.norm(dim=-1, keepdim=True), padded=False),
+    )
+
+
+def test_normalized_by_another_norm_they_are_too() -> None:
+    same(
+        Normalizes(lambda x: F.normalize(x, 1.0, -1), padded=False),
+        Normalizes(lambda x: x / x.abs().sum(-1, keepdim=True), padded=False),
+    )
+
+
 def test_multi_head_attention_is_scored() -> None:
     class Heads(nn.Module):
         def __init__(self) -> None:

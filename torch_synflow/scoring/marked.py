@@ -109,8 +109,8 @@ def require_nonzero(entries: Sequence[Entry], scores: Sequence[Tensor], method: 
     if dead:
         raise ValueError(
             f"{dead[0]}: every one of its {method} scores is zero{and_others(dead)}; expected an input-output path "
-            "through it: it or a neighbouring layer is zero-initialised, saturated, or unused in this mode; leave such "
-            "weights out or initialise them"
+            "through it: it or a neighbouring layer is zero-initialised, saturated, dropped at random for all examples "
+            "(give more), or unused in this mode; leave such weights out or initialise them"
         )
 
 

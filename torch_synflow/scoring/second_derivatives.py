@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -18,7 +19,10 @@ _REFUSED = re.compile(
 
 
 class TwiceDifferentiable(FunctionMode):
-    """A mode in which attention and ``hardsigmoid`` run in plain steps, with the same values up to rounding."""
+    """A mode with plain steps for attention, ``hardsigmoid`` and ``normalize``, of the same values up to rounding.
+
+    The norm of a zero vector has no second derivative, although ``normalize`` divides it by a constant.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run ``func``, or an equivalent with a second derivative."""
@@ -32,7 +36,17 @@ class TwiceDifferentiable(FunctionMode):
             value: Tensor = F.relu6(x + 3) / 6
             in_place = name.endswith("_") or (args[1] if len(args) > 1 else kwargs.get("inplace", False))
             return x.copy_(value) if in_place else value
+        if name == "normalize" and kwargs.get("out") is None:
+            return _normalized(*args, **kwargs)
         return func(*args, **kwargs)
+
+
+def _normalized(input: Tensor, p: float = 2, dim: Any = 1, eps: float = 1e-12, out: None = None) -> Tensor:  # noqa: A002
+    """Vectors over their norm, or over ``eps`` if that is larger."""
+    if p != 2:
+        return F.normalize(input, p, dim, eps)
+    squares = input.square().sum(dim, keepdim=True)
+    return input / torch.where(squares > eps**2, squares, eps**2).sqrt()
 
 
 def without_second_derivative(error: RuntimeError) -> ValueError | None:
