@@ -30,7 +30,7 @@ def smaller(found: dict[str, Any]) -> tuple[Rows, str]:
     torch = found["versions"]["torch"]
     return (
         rows,
-        f"medians of {runs} runs, lowest and highest; CSR faster: of the linear layers that are still over 95 % empty; "
+        f"medians of {runs} runs, lowest and highest; CSR faster: of the weights that are still over 95 % empty; "
         f"{found['device']}, {found['threads']} thread, torch {torch}",
     )
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 pytest.importorskip("torchvision")
 
 from benchmarks.speed import smaller
+from torch_synflow import prune
 
 
 def rows(out: Path, monkeypatch: pytest.MonkeyPatch, *amounts: str) -> list[dict[str, Any]]:
@@ -33,3 +35,13 @@ def test_sizes_without_times_row_by_row(tmp_path: Path, monkeypatch: pytest.Monk
     again = rows(out, monkeypatch, "0.99", "0.5")
     assert [row["amount"] for row in again] == [0.99, 0.5]
     assert again[0] == first
+
+
+def test_weights_that_are_almost_empty_are_tried_in_a_sparse_format() -> None:
+    model = nn.Sequential(nn.Conv2d(8, 16, 3), nn.MultiheadAttention(16, 2), nn.Linear(16, 64), nn.Linear(64, 10))
+    for module, name in ((model[0], "weight"), (model[1], "in_proj_weight"), (model[2], "weight")):
+        prune.random_unstructured(module, name, 0.97)
+    prune.random_unstructured(model[3], "weight", 0.9)
+    rows = smaller.sparse_formats(model, 1)
+    assert [row["layer"] for row in rows] == ["0.weight", "1.in_proj_weight", "2.weight"]
+    assert all(row["density"] == pytest.approx(0.03, abs=1e-3) and row["dense_to_csr"] > 0 for row in rows)
