@@ -48,6 +48,8 @@ def reasons(found: dict[str, Any]) -> tuple[Rows, str]:
         for row in _ordered(found, library):
             columns = ("error", "scores", "plain", "balanced", "plain paths", "balanced paths", "SNIP", "GraSP")
             messages = [row[key] for key in columns if not _works(row.get(key, ""))]
+            if row.get("said") and not _works(row.get("scores", "")):
+                messages[0] += f" ({row['said']})"
             if row.get("recorded", "yes") != "yes":
                 messages.append(f"not recorded: {row['recorded']}")
             messages += [REMARKS[row["model"]]] if row["model"] in REMARKS else []
