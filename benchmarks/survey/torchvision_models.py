@@ -16,7 +16,7 @@ _CLASSIFIERS = (
     "mnasnet0_5 mobilenet_v2 mobilenet_v3_small regnet_y_400mf resnet18 resnext50_32x4d shufflenet_v2_x0_5 "
     "squeezenet1_1 swin_t swin_v2_t vgg11_bn vit_b_32 wide_resnet50_2 "
 )
-_SIZE = 128  # of images for detectors, which they are not to enlarge
+_SIZE = 64  # of images for segmentation, detection (whose models are not to enlarge them) and video
 #: the submodules of detectors whose outputs count, as boxes are chosen; by what their names begin with
 _HEADS: dict[str, str | list[str]] = {
     "fasterrcnn": ["rpn.head", "roi_heads.box_predictor"],
@@ -40,12 +40,12 @@ def list_of_images(count: int) -> Any:
 
 def images_with_boxes() -> dict[str, Any]:
     """A batch that detectors give their losses for: two images, each with one box, its mask and its keypoints."""
-    box = torch.tensor([[20.0, 30.0, 90.0, 100.0]])
+    box = torch.tensor([[10.0, 15.0, 45.0, 50.0]])
     target = {
         "boxes": box,
         "labels": torch.ones(1, dtype=torch.int64),
         "masks": torch.ones(1, _SIZE, _SIZE, dtype=torch.uint8),
-        "keypoints": torch.tensor([50.0, 60.0, 1.0]).expand(1, 17, 3).clone(),
+        "keypoints": torch.tensor([25.0, 30.0, 1.0]).expand(1, 17, 3).clone(),
     }
     return {"images": list_of_images(2)[0], "targets": [target, {**target, "boxes": box + 5}]}
 
@@ -92,7 +92,7 @@ def subjects() -> Iterator[SurveyedNetwork]:
                 return model
 
             size = {"inception_v3": 299, "maxvit_t": 224, "vit_b_32": 224}.get(name, 128)
-            inputs: Callable[[int], Any] = images(size)
+            inputs: Callable[[int], Any] = images(size if kind == "classification" else _SIZE)
             if kind == "video":
-                inputs = video(16, 224) if name.startswith(("mvit", "swin3d")) else video(8, 112)
+                inputs = video(16, 224) if name.startswith(("mvit", "s3d")) else video(8, _SIZE)
             yield SurveyedNetwork("torchvision", kind, name, build, inputs)
