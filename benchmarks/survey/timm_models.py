@@ -31,6 +31,8 @@ _NAMES = (
 )
 #: of images, in pixels, for models that take any size
 _SIDE = 96
+#: of images for models that run step by step along each row of patches
+_SHORT = {"sequencer2d_s": 56}
 
 
 def subjects() -> Iterator[SurveyedNetwork]:
@@ -42,9 +44,11 @@ def subjects() -> Iterator[SurveyedNetwork]:
         size = int(config.input_size[-1])
         if not config.fixed_input_size:
             size = min(size, _SIDE)
+        size = _SHORT.get(name, size)
+        more: dict[str, Any] = {"img_size": size} if name in _SHORT else {}
 
-        def build(name: str = name) -> nn.Module:
-            model: Any = timm.create_model(name)
+        def build(name: str = name, more: dict[str, Any] = more) -> nn.Module:
+            model: Any = timm.create_model(name, **more)
             return model  # type: ignore[no-any-return]
 
         family = timm.models._registry._model_to_module[name]
