@@ -17,6 +17,7 @@ _CLASSIFIERS = (
     "squeezenet1_1 swin_t swin_v2_t vgg11_bn vit_b_32 wide_resnet50_2 "
 )
 _SIZE = 64  # of images for segmentation, detection (whose models are not to enlarge them) and video
+_BOXES = 16  # of an image
 #: the submodules of detectors whose outputs count, as boxes are chosen; by what their names begin with
 _HEADS: dict[str, str | list[str]] = {
     "fasterrcnn": ["rpn.head", "roi_heads.box_predictor"],
@@ -59,6 +60,9 @@ def detector(name: str) -> SurveyedNetwork:
     """A detector at images of the survey's size."""
     (heads,) = (heads for first, heads in _HEADS.items() if name.startswith(first))
     sizes = {} if name.startswith("ssd") else {"min_size": _SIZE, "max_size": _SIZE}
+    if "rcnn" in name:  # which runs its second stage on a thousand boxes
+        sizes |= {"rpn_post_nms_top_n_test": _BOXES, "rpn_post_nms_top_n_train": _BOXES}
+        sizes |= {"box_detections_per_img": _BOXES}
     # so that masks are made of boxes whose classes are all as likely, which is what flow is followed through
     more = {**sizes, "box_score_thresh": 0.0} if name.startswith("maskrcnn") else sizes
 
