@@ -20,4 +20,4 @@ def test_zero_scores_are_listed_with_their_cause() -> None:
     }
     found: dict[str, Any] = {"rows": [row, {**row, "model": "other", "scores": "positive"}], "versions": {"torch": "2"}}
     rows, _ = surveyed.reasons(found)
-    assert rows[1:] == [["``net``", "``2 of 9 zero (on no path: aux)``"]]
+    assert rows[1:] == [["``net``", "``2 of 9 zero (SynFlow: on no path: aux)``"]]
