@@ -35,32 +35,21 @@ class EvaluationGraSP(prune.GraSP):
     training: ClassVar[bool] = False
 
 
-class _HalfShared(BalancedFlow):
-    floor: ClassVar[float] = 0.5
+def with_floor(floor: float) -> type[prune.BalancedSynFlow]:
+    """SynFlow in which each branch of a sum has at least this part of an equal share, and its own share of the rest."""
 
+    class Shared(BalancedFlow):
+        pass
 
-class _HalfSharedScaled(BalancedScaledFlow):
-    floor: ClassVar[float] = 0.5
+    class SharedScaled(BalancedScaledFlow):
+        pass
 
+    Shared.floor = SharedScaled.floor = floor
 
-class HalfBalancedSynFlow(prune.BalancedSynFlow):
-    """SynFlow with equal shares of one half of each sum; the other half is shared as in SynFlow."""
+    class FloorSynFlow(prune.BalancedSynFlow):
+        _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (Shared, SharedScaled)
 
-    _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (_HalfShared, _HalfSharedScaled)
-
-
-class _FloorShared(BalancedFlow):
-    floor: ClassVar[float] = 0.1
-
-
-class _FloorSharedScaled(BalancedScaledFlow):
-    floor: ClassVar[float] = 0.1
-
-
-class FloorSynFlow(prune.BalancedSynFlow):
-    """SynFlow with a floor: each branch of a sum has at least one tenth of an equal share."""
-
-    _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (_FloorShared, _FloorSharedScaled)
+    return FloorSynFlow
 
 
 @dataclass(frozen=True)
@@ -95,8 +84,8 @@ METHODS = {
     "grasp_evaluation": Method("GraSP, evaluation mode", EvaluationGraSP, "#006B4F", "1", examples=EXAMPLES),
     "synflow": Method("SynFlow", prune.SynFlow, "#0072B2", "o", iterations=100),
     "balanced": Method("BalancedSynFlow", prune.BalancedSynFlow, "#117733", "h", iterations=100),
-    "half_balanced": Method("BalancedSynFlow, half", HalfBalancedSynFlow, "#6A3D9A", "H", iterations=100),
-    "floor_synflow": Method("SynFlow, floor of 0.1", FloorSynFlow, "#A6761D", "d", iterations=100),
+    "floor_half": Method("SynFlow, floor of 0.5", with_floor(0.5), "#6A3D9A", "H", iterations=100),
+    "floor_tenth": Method("SynFlow, floor of 0.1", with_floor(0.1), "#A6761D", "d", iterations=100),
     "erk": Method("Random, ERK", prune.RandomUnstructured, "#555555", "X", layer_densities=prune.erk),
     "iterative_snip": Method("Iterative SNIP", prune.IterativeSNIP, "#D55E00", "P", iterations=100, examples=EXAMPLES),
     "grasp_magnitude": Method("GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),
@@ -107,6 +96,6 @@ METHODS = {
     "grasp_it": Method("GraSP-It", prune.GraSPIt, "#B66DFF", ">", iterations=60, examples=EXAMPLES),
 }
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")
-#: of other papers (de Jorge et al. 2020, LeCun et al. 1990), and GraSP scored again as it prunes: figures that compare
-#: methods show them when they are asked for by name
-LATER = ("force", "grasp_it", "iterative_grasp", "damage")
+#: of other papers (de Jorge et al. 2020, LeCun et al. 1990), GraSP scored again as it prunes, and balanced sums
+#: with a floor: figures that compare methods show them when they are asked for by name
+LATER = ("force", "grasp_it", "iterative_grasp", "damage", "floor_half", "floor_tenth")

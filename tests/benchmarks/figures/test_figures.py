@@ -76,6 +76,14 @@ def test_a_scaled_schedule_scales_when_networks_are_pruned_and_rewound() -> None
     assert ticket.rewind_epoch == pytest.approx(2000 / 391 / 10)
 
 
+def test_each_method_is_in_a_figure_that_names_it() -> None:
+    compared = [FIGURES[name] for name in ("balanced", "synflow-3", "synflow-7", "frankle-13")]
+    for name in METHODS:
+        assert any(t.method == name for figure in compared for t in figure.trials(Choice(seeds=1, methods=(name,)))), (
+            name
+        )
+
+
 def test_a_method_has_one_colour_everywhere() -> None:
     colours: dict[str, set[str]] = {}
     for figure in FIGURES.values():
