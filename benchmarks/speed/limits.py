@@ -4,7 +4,8 @@ In 100 iterations to the max compression, as many weights left as there are prun
 the paper's algorithm, by ``BalancedSynFlow``, and by ``BalancedSynFlow`` with ``keep_layers``. A line for each run: how
 many layers are empty at densities of 0.1 and 0.01 on the way and in the end, how many outputs a path reaches then, and
 how often was scored. A layer that a shortcut goes round may be empty while paths are left, so both are said.
-Runs that the file has already are not made again.
+``--side`` scores on smaller images, which is quicker; a layer's total depends little on them. Runs that the file has
+already are not made again, whatever their images.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from typing import Any, ClassVar
 
 import torch
 import torchvision
+from torch import nn
 from tqdm import tqdm
 
+from benchmarks.arguments import positive
 from benchmarks.origin import RESULTS, revision, save
 from benchmarks.training.networks import torchvision_model
 from torch_synflow import diagnostics, prune
@@ -31,6 +34,8 @@ from torch_synflow.selection.stream import ScoreStream
 
 #: at which emptied layers are counted on the way
 DENSITIES = (0.1, 0.01)
+#: models whose layers fit images of one size only
+ONE_SIDE = ("inception_v3", "maxvit_t", "vit_h_14")
 
 
 class Counted(prune.SynFlow):
@@ -87,10 +92,19 @@ def schedule(step: int, steps: int, density: float) -> float:
     return found
 
 
-def measure(name: str, iterations: int, method: str, amount: float | None) -> dict[str, Any]:
-    """Prune one model to its max compression, or by an amount."""
+def subject(name: str, side: int | None) -> tuple[nn.Module, torch.Tensor]:
+    """A model and an image of ones, of the side that is asked for where the model reads images of any size."""
     torch.manual_seed(0)
-    model, x = torchvision_model(name).eval(), torch.ones(1, 3, *[299 if name == "inception_v3" else 224] * 2)
+    own = 299 if name == "inception_v3" else 224
+    if side is None or name in ONE_SIDE:
+        return torchvision_model(name).eval(), torch.ones(1, 3, own, own)
+    built = {"image_size": side} if name.startswith("vit_") else {}
+    return torchvision_model(name, **built).eval(), torch.ones(1, 3, side, side)
+
+
+def measure(name: str, iterations: int, method: str, amount: float | None, side: int | None = None) -> dict[str, Any]:
+    """Prune one model to its max compression, or by an amount."""
+    model, x = subject(name, side)
     params = prune.prunable_parameters(model, example_inputs=x)
     total = sum(getattr(module, kind).numel() for module, kind in params)
     scoring = METHODS[method]
@@ -116,7 +130,7 @@ def measure(name: str, iterations: int, method: str, amount: float | None) -> di
         "layers": len(params), "compression": total / report.kept, "empty_at": empty,
         "empty_layers": list(report.empty_layers), "outputs": left.outputs, "outputs_with_a_path": left.reached,
         "without_path": any("not every layer is on a path" in str(warning.message) for warning in caught),
-        "seconds": seconds, "scored": scoring.times[0], "git": revision(),
+        "side": x.shape[-1], "seconds": seconds, "scored": scoring.times[0], "git": revision(),
     }  # fmt: skip
 
 
@@ -125,8 +139,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.limits", description=__doc__)
     parser.add_argument("--models", nargs="+", default=smallest_first())
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS)[:3])
-    parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--iterations", type=positive(int), default=100)
     parser.add_argument("--amount", type=float, help="amount to remove (default: down to max compression)")
+    parser.add_argument("--side", type=positive(int), help="side of the images in pixels (default: the model's own)")
     parser.add_argument("--out", type=Path, default=RESULTS / "limits.json")
     options = parser.parse_args()
     rows: list[dict[str, Any]] = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
@@ -138,7 +153,7 @@ def main() -> None:
     for name, method in tqdm([*product(options.models, options.methods)], "models", unit="run"):
         if (name, method, options.amount, options.iterations) in there:
             continue
-        rows.append(row := measure(name, options.iterations, method, options.amount))
+        rows.append(row := measure(name, options.iterations, method, options.amount, options.side))
         on_the_way = [row["empty_at"].get(str(density), "") for density in DENSITIES]
         tqdm.write(
             f"{name:<20}{method:<30}{row['weights']:>12,}{row['layers']:>8}{row['compression']:>13,.0f}"

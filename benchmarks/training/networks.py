@@ -110,11 +110,11 @@ def resnet(
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width_in, classes))
 
 
-def torchvision_model(name: str, classes: int = 1000) -> nn.Module:
-    """A model of torchvision, untrained."""
+def torchvision_model(name: str, classes: int = 1000, **built: int) -> nn.Module:
+    """A model of torchvision, untrained; ``built`` are further arguments of its builder."""
     from torchvision import models
 
-    model: nn.Module = models.get_model(name, num_classes=classes)
+    model: nn.Module = models.get_model(name, num_classes=classes, **built)
     return model
 
 

@@ -57,13 +57,14 @@ def growth(found: dict[str, Any]) -> tuple[Rows, str]:
 def limits(found: dict[str, Any]) -> tuple[Rows, str]:
     """The empty layers of torchvision's models on the way to max compression, and at it."""
     rows: Rows = [
-        ["model", "layers", "max compression", "method", "empty at 0.1", "at 0.01", "at max", "path left", "scored"]
-    ]
+        ["model", "image side", "layers", "max compression", "method", "empty at 0.1", "at 0.01", "at max", "path left",
+         "scored"]
+    ]  # fmt: skip
     for row in found["rows"]:
         on_the_way = [str(row["empty_at"].get(density, "")) for density in ("0.1", "0.01")]
         left = "yes" if row["outputs_with_a_path"] else "no"
-        cells = [str(row["layers"]), f"{row['compression']:,.0f}", row["method"], *on_the_way]
-        rows.append([row["model"], *cells, str(len(row["empty_layers"])), left, str(row["scored"])])
+        cells = [str(row.get("side", 224)), str(row["layers"]), f"{row['compression']:,.0f}", row["method"]]
+        rows.append([row["model"], *cells, *on_the_way, str(len(row["empty_layers"])), left, str(row["scored"])])
     return rows, _where(found)
 
 
