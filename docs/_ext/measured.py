@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import emptied
 import reproduced
 import shared
 import shrunk
@@ -52,32 +53,6 @@ def growth(found: dict[str, Any]) -> tuple[Rows, str]:
     for row in found["rows"]:
         rows.append([f"{row['entries']:,}", f"{row['seconds_an_iteration']:.3f}", f"{row['bytes_an_entry']:.1f}"])
     return rows, f"{_where(found)}; time grows with the weights to the power of {found['exponent']:.2f}"
-
-
-def limits(found: dict[str, Any]) -> tuple[Rows, str]:
-    """The empty layers of torchvision's models on the way to max compression, and at it."""
-    rows: Rows = [
-        ["model", "image side", "layers", "max compression", "method", "empty at 0.1", "at 0.01", "at max", "path left",
-         "scored"]
-    ]  # fmt: skip
-    for row in found["rows"]:
-        on_the_way = [str(row["empty_at"].get(density, "")) for density in ("0.1", "0.01")]
-        left = "yes" if row["outputs_with_a_path"] else "no"
-        cells = [str(row.get("side", 224)), str(row["layers"]), f"{row['compression']:,.0f}", row["method"]]
-        rows.append([row["model"], *cells, *on_the_way, str(len(row["empty_layers"])), left, str(row["scored"])])
-    return rows, _where(found)
-
-
-def limits_at_amount(found: dict[str, Any]) -> tuple[Rows, str]:
-    """How many layers are emptied at one amount, by each method."""
-    names = list(dict.fromkeys(row["model"] for row in found["rows"]))
-    methods = list(dict.fromkeys(row["method"] for row in found["rows"]))
-    empty = {(row["model"], row["method"]): len(row["empty_layers"]) for row in found["rows"]}
-    layers = {row["model"]: row["layers"] for row in found["rows"]}
-    rows: Rows = [["model", "layers", *(f"emptied by {method}" for method in methods)]]
-    for name in names:
-        rows.append([name, str(layers[name]), *(str(empty.get((name, method), "")) for method in methods)])
-    return rows, _where(found)
 
 
 def data_methods(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -183,8 +158,6 @@ TABLES = {
     "balanced_speed": (ablation, "balanced_speed"),
     "ablation_memory": (ablation_memory, "ablation_memory"),
     "growth": (growth, "growth"),
-    "limits": (limits, "limits"),
-    "limits_95": (limits_at_amount, "limits_95"),
     "data_methods": (data_methods, "data_methods"),
     "throughput": (throughput, "throughput"),
     "throughput_channels_last": (throughput, "throughput_channels_last"),
@@ -196,6 +169,7 @@ TABLES = {
     "invariants": (survived, "faults/invariants"),
     "kills": (survived, "faults/kills"),
     "balanced": (accuracies, "trials/*.jsonl"),
+    **emptied.TABLES,
     **surveyed.TABLES,
     **shrunk.TABLES,
     **reproduced.TABLES,

@@ -73,3 +73,22 @@ def test_tables_have_the_names_that_papers_give() -> None:
     rows, where = shared.sharded({**sharded, **versions})
     assert rows[1] == ["SNIP", "2", "1", "1.00", "2.00"]
     assert "one iteration of SynFlow" in where
+
+
+def test_the_table_of_limits_has_a_row_for_each_model() -> None:
+    def run(method: str, empty: int, reached: int, **more: int) -> dict[str, Any]:
+        return {
+            "model": "resnet18", "method": method, "layers": 21, "compression": 5000.0, "scored": 100,
+            "empty_at": {"0.1": 3}, "empty_layers": ["a"] * empty, "outputs_with_a_path": reached, **more,
+        }  # fmt: skip
+
+    rows, where = measured.TABLES["limits"][0](
+        {
+            "rows": [run("SynFlow", 5, 0), run("BalancedSynFlow, keep_layers", 0, 7, side=64)],
+            "device": "cpu", "threads": 1, "versions": {"torch": "2.2.2"},
+        }
+    )  # fmt: skip
+    assert rows[1:] == [
+        ["resnet18", "224, 64", "21", "5,000", "3 / - / 3", "- / - / -", "5 / - / 0", "no / - / yes", "100 / - / 100"]
+    ]
+    assert where == "cpu, 1 thread, torch 2.2.2"
