@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+_HEADS = "greatest / last: each head is an output, and the last layer is in one of them"
 #: by the name of the model
 REMARKS = {
     "efficientvim_m1": "greatest / last: four heads are averaged, so the last one has a quarter of the flow",
     "gmlp_ti16_224": "emptied: the 30 spatial gates, whose biases of one outweigh their weights of 1e-6",
     "levit_128s": "greatest / last: two heads are averaged, so the last one has half of the flow",
-    "ssdlite320_mobilenet_v3_large": "greatest / last: each head is an output, and the last layer is in one of them",
+    "fcos_resnet50_fpn": _HEADS,
+    "retinanet_resnet50_fpn": _HEADS,
+    "retinanet_resnet50_fpn_v2": _HEADS,
+    "ssd300_vgg16": f"{_HEADS}; SNIP, GraSP: no box matches the smallest maps, which the loss leaves out",
+    "ssdlite320_mobilenet_v3_large": _HEADS,
     "vit_tiny_patch16_dinov3_qkvb": "greatest / last: without a head, the last layer is in a branch scaled by 1e-5",
 }
