@@ -11,6 +11,7 @@ REMARKS = {
     "fcos_resnet50_fpn": _HEADS,
     "retinanet_resnet50_fpn": _HEADS,
     "retinanet_resnet50_fpn_v2": _HEADS,
+    "sequencer2d_s": "emptied: the head, zero at first, has equal scores and goes at once; a random head stays",
     "ssd300_vgg16": f"{_HEADS}; SNIP, GraSP: no box matches the smallest maps, which the loss leaves out",
     "ssdlite320_mobilenet_v3_large": _HEADS,
     "vit_tiny_patch16_dinov3_qkvb": "greatest / last: without a head, the last layer is in a branch scaled by 1e-5",

@@ -18,12 +18,13 @@ LIBRARIES = ("transformers", "timm", "torchvision")
 def survey(found: dict[str, Any], library: str) -> tuple[Rows, str]:
     """The share of listed weights, the scores, the empty layers, and the failures of each network."""
     rows: Rows = [
-        ["model", "listed", "positive", "greatest / last", "recorded", "emptied", "paths", "SNIP", "GraSP"],
+        ["family", "model", "listed", "positive", "greatest / last", "recorded", "emptied", "paths", "SNIP", "GraSP"],
     ]
     for row in _ordered(found, library):
         greatest = row.get("greatest / last")
         rows.append(
             [
+                row["family"],
                 f"``{row['model']}``",
                 f"{row['listed']:.0%}" if "listed" in row else "",
                 "yes" if row.get("scores") == "positive" else "no",
