@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models.video import mvit
 
 from benchmarks.survey.network import SurveyedNetwork, images
 
@@ -32,6 +34,18 @@ _HEADS: dict[str, str | list[str]] = {
 def video(frames: int, size: int) -> Callable[[int], Tensor]:
     """Random videos."""
     return lambda count: torch.rand(count, 3, frames, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def small_mvit(name: str) -> nn.Module:
+    """MViT for small videos; torchvision's functions fix 224 pixels, for which scoring takes 20 GB."""
+
+    def build(**settings: Any) -> nn.Module:
+        return whole(**{**settings, "spatial_size": (_SIZE, _SIZE)})
+
+    whole: Callable[..., nn.Module] = mvit._mvit
+    with patch.object(mvit, "_mvit", build):
+        model: nn.Module = torchvision.models.get_model(name, weights=None)
+        return model
 
 
 def list_of_images(count: int) -> Any:
@@ -91,6 +105,8 @@ def subjects() -> Iterator[SurveyedNetwork]:
                 continue
 
             def build(name: str = name, kind: str = kind) -> nn.Module:
+                if name.startswith("mvit"):
+                    return small_mvit(name)
                 more = {"weights_backbone": None} if kind == "segmentation" else {}
                 model: nn.Module = models.get_model(name, weights=None, **more)
                 return model
@@ -98,5 +114,6 @@ def subjects() -> Iterator[SurveyedNetwork]:
             size = {"inception_v3": 299, "maxvit_t": 224, "vit_b_32": 224}.get(name, 128)
             inputs: Callable[[int], Any] = images(size if kind == "classification" else _SIZE)
             if kind == "video":
-                inputs = video(16, 224) if name.startswith(("mvit", "s3d")) else video(8, _SIZE)
+                frames = 16 if name.startswith(("mvit", "s3d")) else 8
+                inputs = video(frames, 224 if name == "s3d" else _SIZE)
             yield SurveyedNetwork("torchvision", kind, name, build, inputs)
