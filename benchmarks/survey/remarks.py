@@ -8,6 +8,7 @@ REMARKS = {
     "efficientvim_m1": "greatest / last: four heads are averaged, so the last one has a quarter of the flow",
     "gmlp_ti16_224": "emptied: the 30 spatial gates, whose biases of one outweigh their weights of 1e-6",
     "levit_128s": "greatest / last: two heads are averaged, so the last one has half of the flow",
+    "mvit_v2_s": "its output is the class token, whose query is not pooled: the last pool_q is on no path",
     "fcos_resnet50_fpn": _HEADS,
     "retinanet_resnet50_fpn": _HEADS,
     "retinanet_resnet50_fpn_v2": _HEADS,
