@@ -101,19 +101,19 @@ def _read(
             finally:
                 run_vmap_as_loop(over=None)
         last, plan = plan, surrogate.plan_for(outputs)
-        if plan == last:
-            break
-    else:
-        raise ValueError(
-            "model: expected a forward pass that runs the same operations each time, got different operations in each "
-            f"of {PASSES} passes"
-        )
-    if sources := draws.sources():
-        recorder.broken = f"the forward pass draws random numbers ({', '.join(sources)})"
-    used = frozenset(name for name, tensor in weights.items() if surrogate.reached(tensor))
-    with recorder if recording else nullcontext():
-        found = Read(used, tuple(surrogate.without_surrogate), tuple(surrogate.trace.given))
-        return surrogate.total(outputs), found, recorder
+        if plan != last:
+            del outputs, surrogate  # and the graph that they hold, before the next pass makes one
+            continue
+        if sources := draws.sources():
+            recorder.broken = f"the forward pass draws random numbers ({', '.join(sources)})"
+        used = frozenset(name for name, tensor in weights.items() if surrogate.reached(tensor))
+        with recorder if recording else nullcontext():
+            found = Read(used, tuple(surrogate.without_surrogate), tuple(surrogate.trace.given))
+            return surrogate.total(outputs), found, recorder
+    raise ValueError(
+        "model: expected a forward pass that runs the same operations each time, got different operations in each "
+        f"of {PASSES} passes"
+    )
 
 
 def refuse_other_threads(model: nn.Module) -> None:

@@ -98,13 +98,13 @@ def reach(
         outputs: which of the model's outputs count, all by default.
     """
     network = Inspection.positive_network_of(model, example_inputs, entries, outputs)
-    passes: list[Any] = []
+    latest: list[Any] = []  # the latest pass alone, because a pass holds its graph
     open_gates: dict[int, dict[int, Tensor]] = {}
 
     def noted(make: Callable[[Plan], Booleans]) -> Callable[[Plan], Booleans]:
         def mode(plan: Plan) -> Booleans:
-            passes.append(make(plan))
-            return passes[-1]  # type: ignore[no-any-return]
+            latest[:] = [make(plan)]
+            return latest[0]  # type: ignore[no-any-return]
 
         return mode
 
@@ -120,9 +120,10 @@ def reach(
         given = tree_unflatten(every, spec)
         from_inputs = flow_of(network, given, noted(lambda plan: Reachability(plan, open_gates)))
         total = from_inputs(weights)
-        if passes[-1].shut:  # perhaps biases or tokens open it
+        if latest[0].shut:  # perhaps biases or tokens open it
+            del total  # with its graph
             flow_of(network, given, noted(Booleans))(weights)
-            open_gates.update(passes[-1].openings)
+            open_gates.update(latest[0].openings)
             total = from_inputs(weights)
         found = gradients([total], {**weights, **inputs})
         return found, {
@@ -131,7 +132,7 @@ def reach(
 
     found, leads = opened(network, find, training=False)
     used = [(found[entry.key] > 0) & entry.mask for entry in entries]
-    return Reached(entries, used, leads, {number: names[number] for number in leads}, passes[-1])
+    return Reached(entries, used, leads, {number: names[number] for number in leads}, latest[0])
 
 
 def _by_argument(inputs: Any) -> dict[str, Any]:
