@@ -4,8 +4,8 @@ In 100 iterations to the max compression, as many weights left as there are prun
 the paper's algorithm, by ``BalancedSynFlow``, and by ``BalancedSynFlow`` with ``keep_layers``. A line for each run: how
 many layers are empty at densities of 0.1 and 0.01 on the way and in the end, how many outputs a path reaches then, and
 how often was scored. A layer that a shortcut goes round may be empty while paths are left, so both are said.
-``--side`` scores on smaller images, which is quicker; a layer's total depends little on them. Runs that the file has
-already are not made again, whatever their images.
+``--side`` scores on smaller images, which is quicker; how many layers are empty in the end can depend on them, except
+with ``keep_layers``. Runs that the file has already are not made again, whatever their images.
 """
 
 from __future__ import annotations
