@@ -24,7 +24,7 @@ def survey(found: dict[str, Any], library: str) -> tuple[Rows, str]:
         greatest = row.get("greatest / last")
         rows.append(
             [
-                row["family"],
+                row["family"].replace("_", "\\_\u200b"),  # a line may break behind it
                 f"``{row['model']}``",
                 f"{row['listed']:.0%}" if "listed" in row else "",
                 "yes" if row.get("scores") == "positive" else "no",
