@@ -6,7 +6,7 @@ from typing import Any
 
 Rows = list[list[str]]
 METHODS = ("SynFlow", "BalancedSynFlow", "BalancedSynFlow, keep_layers")
-NOT_RUN = "-"
+NOT_RUN = "\\-"  # a dash that begins no list
 
 
 def limits(found: dict[str, Any]) -> tuple[Rows, str]:

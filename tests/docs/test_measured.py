@@ -89,6 +89,16 @@ def test_the_table_of_limits_has_a_row_for_each_model() -> None:
         }
     )  # fmt: skip
     assert rows[1:] == [
-        ["resnet18", "224, 64", "21", "5,000", "3 / - / 3", "- / - / -", "5 / - / 0", "no / - / yes", "100 / - / 100"]
+        [
+            "resnet18",
+            "224, 64",
+            "21",
+            "5,000",
+            r"3 / \- / 3",
+            r"\- / \- / \-",
+            r"5 / \- / 0",
+            r"no / \- / yes",
+            r"100 / \- / 100",
+        ]
     ]
     assert where == "cpu, 1 thread, torch 2.2.2"
