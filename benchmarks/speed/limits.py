@@ -93,7 +93,7 @@ def schedule(step: int, steps: int, density: float) -> float:
 
 
 def subject(name: str, side: int | None) -> tuple[nn.Module, torch.Tensor]:
-    """A model and an image of ones, of the side that is asked for where the model reads images of any size."""
+    """A model and an image of ones, of the side that is asked for unless the model is one of :data:`ONE_SIDE`."""
     torch.manual_seed(0)
     own = 299 if name == "inception_v3" else 224
     if side is None or name in ONE_SIDE:

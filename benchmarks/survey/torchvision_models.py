@@ -37,7 +37,7 @@ def video(frames: int, size: int) -> Callable[[int], Tensor]:
 
 
 def small_mvit(name: str) -> nn.Module:
-    """MViT for small videos; torchvision's functions fix 224 pixels, for which scoring takes 20 GB."""
+    """MViT for small videos; torchvision's functions fix 224 pixels, for which a row needs far more memory."""
 
     def build(**settings: Any) -> nn.Module:
         return whole(**{**settings, "spatial_size": (_SIZE, _SIZE)})

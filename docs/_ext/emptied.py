@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from machine import where
+
 Rows = list[list[str]]
 METHODS = ("SynFlow", "BalancedSynFlow", "BalancedSynFlow, keep_layers")
 NOT_RUN = "\\-"  # a dash that begins no list
@@ -23,7 +25,7 @@ def limits(found: dict[str, Any]) -> tuple[Rows, str]:
         each = [_cells(runs[method]) if method in runs else [NOT_RUN] * 5 for method in METHODS]
         cells = [" / ".join(of_methods) for of_methods in zip(*each, strict=True)]
         rows.append([name, sides, str(first["layers"]), f"{first['compression']:,.0f}", *cells])
-    return rows, _where(found)
+    return rows, where(found)
 
 
 def limits_at_amount(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -35,18 +37,13 @@ def limits_at_amount(found: dict[str, Any]) -> tuple[Rows, str]:
     rows: Rows = [["model", "layers", *(f"emptied by {method}" for method in methods)]]
     for name in names:
         rows.append([name, str(layers[name]), *(str(empty.get((name, method), "")) for method in methods)])
-    return rows, _where(found)
+    return rows, where(found)
 
 
 def _cells(run: dict[str, Any]) -> list[str]:
     left = "yes" if run["outputs_with_a_path"] else "no"
     return [*(str(run["empty_at"].get(d, NOT_RUN)) for d in ("0.1", "0.01")), str(len(run["empty_layers"])), left,
             str(run["scored"])]  # fmt: skip
-
-
-def _where(found: dict[str, Any]) -> str:
-    threads = found["threads"]
-    return f"{found['device']}, {threads} thread{'s' if threads != 1 else ''}, torch {found['versions']['torch']}"
 
 
 TABLES = {"limits": (limits, "limits"), "limits_95": (limits_at_amount, "limits_95")}

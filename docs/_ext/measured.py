@@ -14,6 +14,7 @@ import shared
 import shrunk
 import surveyed
 from docutils import nodes
+from machine import where
 from sphinx.util.docutils import SphinxDirective
 from trained import accuracies
 
@@ -35,7 +36,7 @@ def speed(found: dict[str, Any]) -> tuple[Rows, str]:
         bare, last = row["seconds"]["bare passes"], row["last_iteration_to_first"]
         begin = [network_in_words(row["network"]), f"{row['compression']:,.0f}"]
         rows.append([*begin, f"{bare:.2f}", *cells, f"{last:.2f}"])
-    return rows, _where(found)
+    return rows, where(found)
 
 
 def overlaps(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -44,7 +45,7 @@ def overlaps(found: dict[str, Any]) -> tuple[Rows, str]:
     shares = [row["intersection_over_union"] for row in found["rows"]]
     kinds = dict.fromkeys(kind for one in shares for kind in one)
     rows = [[kind, *(_share(one.get(kind)) for one in shares)] for kind in kinds]
-    return [["masks of", *columns], *rows], _where(found)
+    return [["masks of", *columns], *rows], where(found)
 
 
 def growth(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -52,7 +53,7 @@ def growth(found: dict[str, Any]) -> tuple[Rows, str]:
     rows: Rows = [["prunable weights", "seconds per iteration", "peak bytes per weight beyond the model"]]
     for row in found["rows"]:
         rows.append([f"{row['entries']:,}", f"{row['seconds_an_iteration']:.3f}", f"{row['bytes_an_entry']:.1f}"])
-    return rows, f"{_where(found)}; time grows with the weights to the power of {found['exponent']:.2f}"
+    return rows, f"{where(found)}; time grows with the weights to the power of {found['exponent']:.2f}"
 
 
 def data_methods(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -62,7 +63,7 @@ def data_methods(found: dict[str, Any]) -> tuple[Rows, str]:
         seconds, peak = row["seconds"], row["peak_bytes"]
         numbers = (*seconds.values(), peak["ratio"])
         rows.append([network_in_words(row["network"]), row["method"], *(f"{number:.2f}" for number in numbers)])
-    return rows, _where(found)
+    return rows, where(found)
 
 
 def throughput(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -71,7 +72,7 @@ def throughput(found: dict[str, Any]) -> tuple[Rows, str]:
     for row in found["rows"]:
         numbers = (row["loading_to_training"], row["pruned_to_bare"], row.get("trials_an_hour_to_peer"))
         rows.append([in_words(row["pair"]), *("" if number is None else f"{number:.2f}" for number in numbers)])
-    return rows, _where(found)
+    return rows, where(found)
 
 
 def architectures(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -97,7 +98,7 @@ def scaling(found: dict[str, Any]) -> tuple[Rows, str]:
         numbers = (f"{row['trials_an_hour']:,.0f}", f"{row['ratio']:.2f}", f"{row['startup_seconds']:.1f}")
         rows.append([str(row["workers"]), *numbers])
     trials = f"{found['trials']} trials ({found['trial']}), medians of {found['runs']} runs, {found['cpus']} CPUs"
-    return rows, f"{trials}; {_where(found)}"
+    return rows, f"{trials}; {where(found)}"
 
 
 def ablation(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -107,12 +108,12 @@ def ablation(found: dict[str, Any]) -> tuple[Rows, str]:
         usual = row["median"] / row["ratio"]
         return f"{row['ratio']:.2f} ({min(row['seconds']) / usual:.2f} to {max(row['seconds']) / usual:.2f})"
 
-    return _by_network(found, cell), f"{_where(found)}; in parentheses the fastest and the slowest run"
+    return _by_network(found, cell), f"{where(found)}; in parentheses the fastest and the slowest run"
 
 
 def ablation_memory(found: dict[str, Any]) -> tuple[Rows, str]:
     """The peak of memory of each variant of the engine, by network."""
-    return _by_network(found, lambda row: f"{row['peak_bytes_per_weight']:.1f}"), _where(found)
+    return _by_network(found, lambda row: f"{row['peak_bytes_per_weight']:.1f}"), where(found)
 
 
 def survived(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -126,7 +127,7 @@ def survived(found: dict[str, Any]) -> tuple[Rows, str]:
         header.append("of these complete")
         for row in rows:
             row.append(f"{complete.get(row[0], 0) if row is not rows[-1] else sum(complete.values()):,}")
-    return [header, *rows], f"``{found['command']}``; {_where(found)}"
+    return [header, *rows], f"``{found['command']}``; {where(found)}"
 
 
 def pruned_training(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -138,7 +139,7 @@ def pruned_training(found: dict[str, Any]) -> tuple[Rows, str]:
         rows.append(
             [variant, *(f"{median(r):.3f} ({min(r):.3f} to {max(r):.3f})" for r in map(ratios.get, columns) if r)]
         )
-    return rows, _where(found)
+    return rows, where(found)
 
 
 def _by_network(found: dict[str, Any], cell: Callable[[dict[str, Any]], str]) -> Rows:
@@ -183,12 +184,6 @@ def _all_keys(found: dict[str, Any], part: str) -> list[str]:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _where(found: dict[str, Any]) -> str:
-    versions = found["versions"]
-    threads = versions.get("threads", found.get("threads"))
-    return f"{found['device']}, {threads} thread{'s' if threads != 1 else ''}, torch {versions['torch']}"
 
 
 class Measured(SphinxDirective):
