@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import interrupts
 from benchmarks.figures import FIGURES, first_with
 from benchmarks.figures.panels import Figure
 from benchmarks.figures.picture import Reference, picture, table
@@ -59,7 +59,7 @@ def command_run(figure: Figure, choice: Choice, given: dict[str, Any]) -> int:
     except OSError as error:
         raise OSError(f"--results: expected a folder to write results to, got {store.folder}: {error}") from error
     executor = start()  # before the signal handler is set: Ray sets one that exits at once
-    with _logging_to(store.folder / "log.txt"), _termination_as_interrupt():
+    with _logging_to(store.folder / "log.txt"), interrupts.termination_as_interrupt():
         if figure.search is None:
             summary = run(trials, store, executor, bar=sys.stderr.isatty())
         else:
@@ -116,16 +116,6 @@ def command_pack(given: dict[str, Any]) -> int:
 
 
 @contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM, by which schedulers of clusters end a job, like an interrupt by a person."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     logging.raiseExceptions = False  # a full disk must not stop the run through its log
@@ -160,12 +150,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # what ends with the process, as Ray does, ends undisturbed
+        interrupts.ignore()
         print("interrupted; results that were finished are kept", file=sys.stderr)
         return 130
 
 
 if __name__ == "__main__":
-    status = main()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said
+    with interrupts.dropped_ones_again():
+        status = main()
+        interrupts.ignore()
     sys.exit(status)

@@ -49,10 +49,11 @@ class Images:
         images, labels = self.images.index_select(0, where), self.labels.index_select(0, where)
         return images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
 
-    def normalised(self, images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Bytes as numbers of mean 0 and variance 1."""
-        mean, deviation = _bytes(self.mean, images.device), _bytes(self.deviation, images.device)
-        return images.to(torch.float32).sub_(mean).div_(deviation).to(dtype)
+    def normalised(self, images: Tensor) -> Tensor:
+        """Bytes as numbers of mean 0 and variance 1, in torch's default precision."""
+        dtype = torch.get_default_dtype()
+        mean, deviation = (_bytes(values, dtype, images.device) for values in (self.mean, self.deviation))
+        return images.to(dtype).sub_(mean).div_(deviation)
 
     def training_batches(
         self, batch: int, augmentation: str, generator: torch.Generator, device: torch.device
@@ -81,9 +82,9 @@ class Images:
 
 
 @lru_cache(maxsize=8)
-def _bytes(values: tuple[float, ...], device: torch.device) -> Tensor:
+def _bytes(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Numbers of channels, from 0 to 1, as they are from 0 to 255; made once, as a small network would feel it."""
-    return torch.tensor(values, device=device).view(-1, 1, 1) * 255
+    return torch.tensor(values, dtype=dtype, device=device).view(-1, 1, 1) * 255
 
 
 def middle(images: Tensor, size: int) -> Tensor:

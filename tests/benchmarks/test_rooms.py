@@ -11,6 +11,7 @@ from benchmarks.origin import ROOT
 #: from the bottom to the top; a room may import from itself and from those before it
 ROOMS = (
     "arguments",
+    "interrupts",
     "origin",
     "training",
     "sweep",
