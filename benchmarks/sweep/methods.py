@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from torch import Tensor
+
 from torch_synflow import prune
 from torch_synflow.budget.allocation import LayerDensities
-from torch_synflow.flow.surrogate.branches import BalancedFlow, BalancedScaledFlow
+from torch_synflow.flow.surrogate.branches import BalancedFlow, BalancedScaledFlow, Shares
 from torch_synflow.flow.surrogate.mode import Flow
 
 EXAMPLES = 10  # of each class (Frankle et al. 2021, appendices B.2 and C.2)
@@ -35,21 +37,29 @@ class EvaluationGraSP(prune.GraSP):
     training: ClassVar[bool] = False
 
 
-def with_floor(floor: float) -> type[prune.BalancedSynFlow]:
-    """SynFlow in which each branch of a sum has at least this part of an equal share, and its own share of the rest."""
+def with_shares(rule: Shares) -> type[prune.BalancedSynFlow]:
+    """BalancedSynFlow in which the branches of a sum have other shares than equal ones."""
 
     class Shared(BalancedFlow):
-        pass
+        shares = staticmethod(rule)
 
     class SharedScaled(BalancedScaledFlow):
-        pass
+        shares = staticmethod(rule)
 
-    Shared.floor = SharedScaled.floor = floor
-
-    class FloorSynFlow(prune.BalancedSynFlow):
+    class SharedSynFlow(prune.BalancedSynFlow):
         _modes: ClassVar[tuple[type[Flow], type[Flow]]] = (Shared, SharedScaled)
 
-    return FloorSynFlow
+    return SharedSynFlow
+
+
+def floor(part: float) -> Shares:
+    """Shares of at least this part of an equal share, and its own share of the rest for each branch."""
+    return lambda carried, counts: part * counts / counts.sum() + (1 - part) * carried / carried.sum()
+
+
+def root(carried: Tensor, counts: Tensor) -> Tensor:
+    """Shares in proportion to the square root of what each branch carries."""
+    return (carried * counts).sqrt()
 
 
 @dataclass(frozen=True)
@@ -84,8 +94,9 @@ METHODS = {
     "grasp_evaluation": Method("GraSP, evaluation mode", EvaluationGraSP, "#006B4F", "1", examples=EXAMPLES),
     "synflow": Method("SynFlow", prune.SynFlow, "#0072B2", "o", iterations=100),
     "balanced": Method("BalancedSynFlow", prune.BalancedSynFlow, "#117733", "h", iterations=100),
-    "floor_half": Method("SynFlow, floor of 0.5", with_floor(0.5), "#6A3D9A", "H", iterations=100),
-    "floor_tenth": Method("SynFlow, floor of 0.1", with_floor(0.1), "#A6761D", "d", iterations=100),
+    "floor_half": Method("SynFlow, floor of 0.5", with_shares(floor(0.5)), "#6A3D9A", "H", iterations=100),
+    "floor_tenth": Method("SynFlow, floor of 0.1", with_shares(floor(0.1)), "#A6761D", "d", iterations=100),
+    "root": Method("SynFlow, shares by roots", with_shares(root), "#8C564B", "*", iterations=100),
     "erk": Method("Random, ERK", prune.RandomUnstructured, "#555555", "X", layer_densities=prune.erk),
     "iterative_snip": Method("Iterative SNIP", prune.IterativeSNIP, "#D55E00", "P", iterations=100, examples=EXAMPLES),
     "grasp_magnitude": Method("GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),
@@ -97,5 +108,5 @@ METHODS = {
 }
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")
 #: of other papers (de Jorge et al. 2020, LeCun et al. 1990), GraSP scored again as it prunes, and balanced sums
-#: with a floor: figures that compare methods show them when they are asked for by name
-LATER = ("force", "grasp_it", "iterative_grasp", "damage", "floor_half", "floor_tenth")
+#: with other shares: figures that compare methods show them when they are asked for by name
+LATER = ("force", "grasp_it", "iterative_grasp", "damage", "floor_half", "floor_tenth", "root")

@@ -122,24 +122,35 @@ def test_two_branches_by_hand() -> None:
     assert scores[model.a, "weight"].tolist() == [[3.0 if i == j else 0.0 for j in range(4)] for i in range(4)]
 
 
-@pytest.mark.parametrize("extended", [BalancedFlow, BalancedScaledFlow])
-def test_with_a_floor_a_branch_has_its_own_share_of_the_rest(extended: type[Flow]) -> None:
-    class HalfShared(extended):  # type: ignore[misc, valid-type]
-        floor = 0.5
+#: x = 4 each, a = 2 ** -7 each
+S = 16 + 2.0**-5
 
-    class Half(prune.BalancedSynFlow):
-        _modes = (HalfShared, HalfShared)
+
+@pytest.mark.parametrize("extended", [BalancedFlow, BalancedScaledFlow])
+@pytest.mark.parametrize(
+    ("rule", "part"),
+    [
+        # a contributes half of its own 2 ** -5 and a quarter of S
+        (lambda carried, counts: 0.5 * counts / 2 + 0.5 * carried / carried.sum(), 0.5 * 2.0**-5 / S + 0.25),
+        # the square root of what it carries: 2 ** -2.5 beside 4
+        (lambda carried, counts: carried.sqrt(), 2.0**-2.5 / (4 + 2.0**-2.5)),
+    ],
+)
+def test_branches_have_the_shares_of_the_rule(extended: type[Flow], rule: Any, part: float) -> None:
+    class Ruled(extended):  # type: ignore[misc, valid-type]
+        shares = staticmethod(rule)
+
+    class RuledSynFlow(prune.BalancedSynFlow):
+        _modes = (Ruled, Ruled)
 
     model = net(lambda x, a, b, c: x + a)
     with torch.no_grad():
         model.first.weight.fill_(1.0)
         model.a.weight.copy_(torch.eye(4) * 2.0**-9)
         model.last.weight.fill_(0.25)
-    scores = Half.scores(model, example_inputs=X)
-    # x = 4 each, a = 2 ** -7 each; S = 16 + 2 ** -5; a contributes half of its own 2 ** -5 and a quarter of S
+    scores = RuledSynFlow.scores(model, example_inputs=X)
     whole = scores[model.last, "weight"].sum()  # S, up to a power of two
-    share = (0.5 * 2.0**-5 + 0.25 * (16 + 2.0**-5)) / (16 + 2.0**-5)
-    torch.testing.assert_close(scores[model.a, "weight"], torch.eye(4).double() * whole * share / 4, rtol=1e-14, atol=0)
+    torch.testing.assert_close(scores[model.a, "weight"], torch.eye(4).double() * whole * part / 4, rtol=1e-14, atol=0)
 
 
 @pytest.mark.parametrize("name", ["two", "four", "in place", "a stack", "layer scale"])

@@ -5,8 +5,7 @@ of all elements of :math:`b_j`, and :math:`S = \sum_j s_j`; both are constants o
 still add up to :math:`S`, and each branch contributes :math:`S / k`. A branch without flow does not count. The parts of
 a concatenation have the same factors.
 
-With a ``floor`` of :math:`f < 1`, the factors are :math:`1 - f + f S / (k s_j)`: a branch contributes at least
-:math:`f S / k`, and its own share of the rest. A floor of zero is the plain sum.
+Modes with other ``shares`` replace :math:`1 / k` by their own.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,13 +29,17 @@ _SUMS = ("add", "sub")
 _JOINS = ("cat", "concat", "concatenate")
 #: operations that keep a stack of flows a stack
 _OF_STACKS = ("mul", "div", "relu", "clone")
+#: the shares of the branches of a sum, up to one factor, from what each carries and how many branches it stands for
+Shares = Callable[[Tensor, Tensor], Tensor]
 
 
 class _Balanced(Flow):
     """The additions of the two modes below to the modes that they extend."""
 
-    #: the part of a sum of which branches have equal shares
-    floor: ClassVar[float] = 1.0
+    @staticmethod
+    def shares(carried: Tensor, counts: Tensor, /) -> Tensor:
+        """Equal shares: a nested sum stands for as many branches as it has."""
+        return counts
 
     def align_exponents(self, name: str, values: list[Any], slots: list[int]) -> None:
         """As in the extended mode, but branches that meet keep their exponents."""
@@ -51,11 +54,11 @@ class _Balanced(Flow):
         if _meet(name, [first, second]):
             labels = [label_of(operand) for operand in (first, second)]
             numbers = [label.branches if label and label.node in self.plan.laid_open else None for label in labels]
-            result, call.exponent, call.branches = _sum(_terms(call, first, second), self.floor, numbers)
+            result, call.exponent, call.branches = _sum(_terms(call, first, second), self.shares, numbers)
             return first.copy_(result) if in_place(call.func) else result
         stacked = getattr(label_of(first), "stacked", None)
         if name in ("sum", "mean") and stacked is not None and _dimension(call, first) == stacked:
-            result, *_ = _sum(first.unbind(stacked), self.floor)
+            result, *_ = _sum(first.unbind(stacked), self.shares)
             call.exponent = getattr(label_of(first), "exponent", None)
             result = result / first.shape[stacked] if name == "mean" else result
             return result.unsqueeze(stacked) if call.get(2, "keepdim", False) else result
@@ -73,7 +76,7 @@ class _Balanced(Flow):
         if len(parts) < 2 or call.get(1, "dim", 0) in (0, -parts[0].dim()) or not all(map(is_flow, parts)):
             super().align_exponents(name, parts, list(range(len(parts))))
             return super().run_operation(name, surrogate, call)
-        factors, call.exponent, _ = _factors(parts, self.floor, totals=(torch.sum,) * len(parts))
+        factors, call.exponent, _ = _factors(parts, self.shares, totals=(torch.sum,) * len(parts))
         shared = [part * factor for part, factor in zip(parts, factors, strict=True)]
         return call.func(shared, *call.args[1:], **call.kwargs)
 
@@ -85,7 +88,7 @@ class _Balanced(Flow):
         totals = [flow.sum() for flow in flows]
         for total, flow in zip(totals, flows, strict=True):
             total._synaptic_label = label_of(flow)
-        return _sum(totals, self.floor)[0]
+        return _sum(totals, self.shares)[0]
 
     def plan_for(self, outputs: Any) -> Plan:
         """As in the extended mode, with the sums that only one other sum reads."""
@@ -137,10 +140,10 @@ def _terms(call: Call, first: Tensor, second: Tensor) -> list[Tensor]:
 
 
 def _sum(
-    branches: Sequence[Tensor], floor: float, numbers: Sequence[Tensor | None] = ()
+    branches: Sequence[Tensor], shares: Shares, numbers: Sequence[Tensor | None] = ()
 ) -> tuple[Tensor, Tensor | None, Tensor]:
     """The balanced sum, its exponent if values have one, and the number of branches with flow."""
-    factors, top, living = _factors(branches, floor, numbers)
+    factors, top, living = _factors(branches, shares, numbers)
     result = branches[0] * factors[0]
     for branch, factor in zip(branches[1:], factors[1:], strict=True):
         result = torch.addcmul(result, branch, factor)
@@ -149,7 +152,7 @@ def _sum(
 
 def _factors(
     branches: Sequence[Tensor],
-    floor: float,
+    shares: Shares,
     numbers: Sequence[Tensor | None] = (),
     totals: Sequence[Callable[[Tensor], Tensor]] = (),
 ) -> tuple[list[Tensor], Tensor | None, Tensor]:
@@ -157,7 +160,7 @@ def _factors(
 
     Args:
         branches: the flows.
-        floor: the part of the sum of which branches have equal shares.
+        shares: of the branches, from what they carry.
         numbers: the number of branches with flow in each of them, if they count one by one.
         totals: functions for the sum of each, if they are not broadcast to one shape.
     """
@@ -167,14 +170,14 @@ def _factors(
         top = torch.stack([exponent_of(branch) for branch in branches]).amax()
         exponents = tuple(exponent_of(branch) - top for branch in branches)
     *factors, living = branch_factors(
-        *branches, floor=floor, numbers=tuple(numbers), exponents=exponents, totals=totals
+        *branches, shares=shares, numbers=tuple(numbers), exponents=exponents, totals=totals
     )
     return factors, top, living
 
 
 def branch_factors(
     *branches: Tensor,
-    floor: float = 1.0,
+    shares: Shares,
     numbers: tuple[Tensor | None, ...] = (),
     exponents: tuple[Tensor, ...] = (),
     totals: Sequence[Callable[[Tensor], Tensor]] = (),
@@ -185,14 +188,14 @@ def branch_factors(
 
     Args:
         branches: the flows, of shapes that broadcast.
-        floor: the part of the sum of which branches have equal shares.
+        shares: of the branches, from what they carry.
         numbers: the number of branches with flow in each of them; one if ``None``.
         exponents: the powers of two that multiply the flows, if they have exponents.
         totals: functions for the sum of each, if they are not broadcast to one shape, or represent larger tensors.
     """
     if has_torch_function(branches):
         return handle_torch_function(
-            branch_factors, branches, *branches, floor=floor, numbers=numbers, exponents=exponents, totals=totals
+            branch_factors, branches, *branches, shares=shares, numbers=numbers, exponents=exponents, totals=totals
         )
     with torch.no_grad():
         if totals:
@@ -202,18 +205,13 @@ def branch_factors(
         else:
             size = torch.broadcast_shapes(*[branch.shape for branch in branches]).numel()
             sums = torch.stack([_sum_in(branch, size) for branch in branches])
-        whole = (times_power(sums, torch.stack(exponents)) if exponents else sums).sum()
+        carried = times_power(sums, torch.stack(exponents)) if exponents else sums
+        counts = sums.sign()
         if any(number is not None for number in numbers):
-            shares = (sums > 0) * torch.stack([sums.new_ones(()) if one is None else one for one in numbers])
-            count = shares.sum()
-            factors = shares * (whole / count) / sums
-        else:
-            count = torch.count_nonzero(sums).to(sums.dtype)
-            factors = whole / count / sums
-        if floor < 1:
-            own = times_power(torch.ones_like(sums), torch.stack(exponents)) if exponents else 1.0
-            factors = floor * factors + (1 - floor) * own
-        return *factors.masked_fill_(sums == 0, 0.0).unbind(), count
+            counts = counts * torch.stack([sums.new_ones(()) if one is None else one for one in numbers])
+        parts = shares(carried, counts)
+        factors = parts * (carried.sum() / parts.sum()) / sums
+        return *factors.masked_fill_(sums == 0, 0.0).unbind(), counts.sum()
 
 
 def _sum_in(branch: Tensor, size: int) -> Tensor:
