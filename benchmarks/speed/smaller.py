@@ -4,7 +4,7 @@ Each network at each amount by each method, in turns: dense, with masks, and shr
 multiplications with additions (MACs), the time of one image in evaluation and of a training step, and the file of the
 weights. Medians of several runs, with the lowest and the highest. Where a layer of the shrunk network is still
 over 95 % empty the table says whether the CSR format beats the dense product. Rows that the file has already are not
-measured again. ``--untimed`` leaves out the times, and fills a file of its own.
+measured again. With ``--channels-last`` or ``--compiled`` all three networks run so.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from benchmarks.arguments import positive
@@ -35,6 +35,8 @@ from torch_synflow import prune
 KINDS = ("dense", "masked", "small")
 #: how empty a layer has to be for a sparse format to be tried
 EMPTY = 0.95
+#: what tells rows apart
+KEY = ("network", "method", "amount", "channels_last", "compiled", "device")
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -46,9 +48,8 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def latency(model: nn.Module, side: int, device: torch.device) -> Callable[[], object]:
-    """One image in evaluation."""
-    x = torch.randn(1, 3, side, side, device=device)
+def latency(model: nn.Module, x: Tensor) -> Callable[[], object]:
+    """Evaluation, usually of one image."""
 
     def work() -> object:
         model.eval()
@@ -58,9 +59,9 @@ def latency(model: nn.Module, side: int, device: torch.device) -> Callable[[], o
     return work
 
 
-def training_step(model: nn.Module, side: int, batch: int, device: torch.device) -> Callable[[], object]:
+def training_step(model: nn.Module, x: Tensor) -> Callable[[], object]:
     """One step of SGD with momentum."""
-    x, y = torch.randn(batch, 3, side, side, device=device), torch.randint(CLASSES, (batch,), device=device)
+    y = torch.randint(CLASSES, (len(x),), device=x.device)
     optimizer = torch.optim.SGD(model.parameters(), 0.0, momentum=0.9)
 
     def work() -> None:
@@ -110,12 +111,12 @@ def sparse_formats(small: nn.Module, runs: int) -> list[dict[str, Any]]:
 
 def measure(
     name: str, method: str, amount: float, runs: int, batch: int, iterations: int, device: torch.device, *,
-    compiled: bool = False, timed: bool = True,
+    channels_last: bool = False, compiled: bool = False,
 ) -> dict[str, Any]:  # fmt: skip
     """One row: three networks, in turns."""
     row: dict[str, Any] = {
-        "network": name, "method": method, "amount": amount, "runs": runs, "batch": batch, "compiled": compiled,
-        "device": device_name(str(device)), "git": revision(),
+        "network": name, "method": method, "amount": amount, "runs": runs, "batch": batch,
+        "channels_last": channels_last, "compiled": compiled, "device": device_name(str(device)), "git": revision(),
     }  # fmt: skip
     model = pruned(name, method, amount, iterations, device)
     dense, side = network(name)
@@ -131,14 +132,15 @@ def measure(
         zip(KINDS, [n // len(example) for n in (report.macs, report.macs, report.macs_kept)], strict=True)
     )
     row["bytes"] = {kind: file_size(one) for kind, one in models.items()}
-    if not timed:
-        return row
     row["sparse_formats"] = sparse_formats(small, runs)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    models = {kind: one.to(memory_format=layout) for kind, one in models.items()}
     if compiled:
         models = {kind: torch.compile(one) for kind, one in models.items()}  # type: ignore[misc]
+    one, many = (torch.randn(n, 3, side, side, device=device).contiguous(memory_format=layout) for n in (1, batch))
     works = {
-        "latency": {kind: latency(one, side, device) for kind, one in models.items()},
-        "training_step": {kind: training_step(one, side, batch, device) for kind, one in models.items()},
+        "latency": {kind: latency(model, one) for kind, model in models.items()},
+        "training_step": {kind: training_step(model, many) for kind, model in models.items()},
     }
     row["speed_up"] = {}
     for what, parts in works.items():
@@ -158,8 +160,6 @@ def shown(row: dict[str, Any]) -> str:
         return f"{begin}  no path is left"
     left = row["parameters"]["small"] / row["parameters"]["dense"], row["macs"]["small"] / row["macs"]["dense"]
     begin += f"{left[0]:>12.3f}{left[1]:>8.3f}{row['bytes']['small'] / row['bytes']['masked']:>8.3f}"
-    if "speed_up" not in row:
-        return begin
     step, one = (row["speed_up"][what] for what in ("training_step", "latency"))
     csr = [part["dense_to_csr"] for part in row["sparse_formats"]]
     faster = f"{sum(ratio > 1 for ratio in csr)} of {len(csr)}" if csr else ""
@@ -178,36 +178,30 @@ def main() -> None:
     parser.add_argument("--runs", type=positive(int), default=5, help="number of runs after a warm-up run (default 5)")
     parser.add_argument("--batch", type=positive(int), default=128, help="batch size of a training step (default 128)")
     parser.add_argument("--iterations", type=positive(int), default=100, help="iterations of SynFlow (default 100)")
+    parser.add_argument("--channels-last", action="store_true", help="time networks and images in channels_last")
     parser.add_argument("--compiled", action="store_true", help="time compiled models")
-    parser.add_argument("--untimed", action="store_true", help="only parameters, MACs and file sizes")
     parser.add_argument("--device", default=default_device())
-    parser.add_argument("--out", type=Path, help="default smaller.json or smaller_untimed.json of the results")
+    parser.add_argument("--out", type=Path, default=RESULTS / "smaller.json")
     options = parser.parse_args()
-    untimed = RESULTS / "smaller_untimed.json"
-    options.out = options.out or (untimed if options.untimed else RESULTS / "smaller.json")
     device = torch.device(options.device)
     rows: list[dict[str, Any]] = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
-    keys = ("network", "method", "amount", "compiled", "device")
-    there = {tuple(row[key] for key in keys) for row in rows}
+    there = {tuple(row[key] for key in KEY) for row in rows}
     print(
         f"{'network':<13}{'method':<17}{'amount':>7}{'parameters':>12}{'MACs':>8}{'file':>8}{'latency':>9}"
         f"{'step':>8} (lowest to highest){'CSR wins':>10}"
     )
     for name, method, amount in tqdm([*product(options.networks, options.methods, options.amounts)], unit="row"):
-        if (name, method, amount, options.compiled, device_name(options.device)) in there:
+        if (name, method, amount, options.channels_last, options.compiled, device_name(options.device)) in there:
             continue
         rows.append(
             measure(
                 name, method, amount, options.runs, options.batch, options.iterations, device,
-                compiled=options.compiled, timed=not options.untimed,
+                channels_last=options.channels_last, compiled=options.compiled,
             )
         )  # fmt: skip
         tqdm.write(shown(rows[-1]))
         save(options.out, {"rows": rows}, parser.prog, options.device)
-    if not options.untimed:
-        timed = [row for row in rows if row["compiled"] == options.compiled]
-        sizes = json.loads(untimed.read_text())["rows"] if untimed.exists() else []
-        draw(timed, [*sizes, *timed], options.out.with_suffix(".png"))
+    draw([row for row in rows if not row["channels_last"] and not row["compiled"]], options.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ COLUMNS = 4
 DRAWN = dict(zip(METHODS, (methods.METHODS[key] for key in ("synflow", "balanced", "snip", "magnitude")), strict=True))
 
 
-def draw(timed: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path) -> None:
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """The speed-up of a training step over the parameters that are left, both against the compression ratio."""
     import matplotlib
 
@@ -34,7 +34,7 @@ def draw(timed: list[dict[str, Any]], rows: list[dict[str, Any]], path: Path) ->
         for number, (method, drawn) in enumerate(DRAWN.items()):
             style = {"color": drawn.colour, "marker": drawn.marker, "markersize": 5, "label": drawn.title}
             aside = 1.05 ** (number - 1.5)  # points of methods that are equal lie next to each other
-            ratios = of_method(timed, name, method, lambda row: row["speed_up"]["training_step"])
+            ratios = of_method(rows, name, method, lambda row: row["speed_up"]["training_step"])
             middles = [ratio["median"] for ratio in ratios.values()]
             errors = [[abs(ratio[end] - ratio["median"]) for ratio in ratios.values()] for end in ("lowest", "highest")]
             speed.errorbar([aside / (1 - amount) for amount in ratios], middles, errors, linewidth=1, **style)

@@ -9,45 +9,47 @@ Rows = list[list[str]]
 
 def smaller(found: dict[str, Any]) -> tuple[Rows, str]:
     """The size of each shrunk network, and its speed relative to the dense one."""
-    times = ("latency", "training_step")
-    rows: Rows = [
-        ["network", "method", "compression", "parameters left", "MACs left", "file left", "latency, dense / small",
-         "step, dense / small", "CSR faster"]
-    ]  # fmt: skip
-    for row in found["rows"]:
-        begin = [row["network"], row["method"], f"{1 / (1 - row['amount']):.0f}"]
-        if "refused" in row:
-            rows.append([*begin, "no path", *[""] * 5])
-            continue
-        faster = [
-            f"{row['speed_up'][part]['median']:.2f} ({row['speed_up'][part]['lowest']:.2f} to "
-            f"{row['speed_up'][part]['highest']:.2f})"
-            for part in times
-        ]
-        formats = [part["dense_to_csr"] > 1 for part in row["sparse_formats"]]
-        rows.append([*begin, *_left(row), *faster, f"{sum(formats)} of {len(formats)}" if formats else ""])
-    runs = found["rows"][0]["runs"]
-    torch = found["versions"]["torch"]
-    return (
-        rows,
-        f"medians of {runs} runs, lowest and highest; CSR faster: of the weights that are still over 95 % empty; "
-        f"{found['device']}, {found['threads']} thread, torch {torch}",
+    kept = [row for row in found["rows"] if not _run_as(row)]
+    rows = [_HEAD, *([row["network"], row["method"], *_cells(row)] for row in kept)]
+    return rows, f"{_machine(found)}; CSR faster: of the weights that are still over 95 % empty"
+
+
+def smaller_run_as(found: dict[str, Any]) -> tuple[Rows, str]:
+    """The same of networks that ran in another layout, or compiled."""
+    kept = [row for row in found["rows"] if _run_as(row)]
+    rows = [[*_HEAD[:2], "run", *_HEAD[2:-1]]]
+    rows += [[row["network"], row["method"], _run_as(row), *_cells(row)[:-1]] for row in kept]
+    return rows, _machine(found)
+
+
+_HEAD = ["network", "method", "compression", "parameters left", "MACs left", "file left", "latency, dense / small",
+         "step, dense / small", "CSR faster"]  # fmt: skip
+
+
+def _run_as(row: dict[str, Any]) -> str:
+    return ", ".join(
+        word for key, word in (("channels_last", "channels last"), ("compiled", "compiled")) if row.get(key)
     )
 
 
-def untimed(found: dict[str, Any]) -> tuple[Rows, str]:
-    """The share that is left of each network's parameters, MACs and file, with one column per amount."""
-    amounts = sorted({row["amount"] for row in found["rows"]})
-    cells = {(row["network"], row["method"], row["amount"]): row for row in found["rows"]}
-    rows: Rows = [["network", "method", *(f"{1 / (1 - amount):.0f}" for amount in amounts)]]
-    for network, method in dict.fromkeys((row["network"], row["method"]) for row in found["rows"]):
-        row = [cells.get((network, method, amount)) for amount in amounts]
-        rows.append([network, method, *("" if one is None else _shares(one) for one in row)])
-    return rows, f"parameters, MACs and file, small / dense or masked; torch {found['versions']['torch']}"
+def _cells(row: dict[str, Any]) -> list[str]:
+    compression = f"{1 / (1 - row['amount']):.0f}"
+    if "refused" in row:
+        return [compression, "no path", *[""] * 5]
+    faster = [
+        f"{row['speed_up'][part]['median']:.2f} ({row['speed_up'][part]['lowest']:.2f} to "
+        f"{row['speed_up'][part]['highest']:.2f})"
+        for part in ("latency", "training_step")
+    ]
+    formats = [part["dense_to_csr"] > 1 for part in row["sparse_formats"]]
+    return [compression, *_left(row), *faster, f"{sum(formats)} of {len(formats)}" if formats else ""]
 
 
-def _shares(row: dict[str, Any]) -> str:
-    return "no path" if "refused" in row else ", ".join(_left(row))
+def _machine(found: dict[str, Any]) -> str:
+    return (
+        f"medians of {found['rows'][0]['runs']} runs, lowest and highest; {found['device']}, "
+        f"{found['threads']} thread, torch {found['versions']['torch']}"
+    )
 
 
 def _left(row: dict[str, Any]) -> list[str]:
@@ -56,4 +58,4 @@ def _left(row: dict[str, Any]) -> list[str]:
 
 
 #: the function that makes a table, and its file
-TABLES = {"smaller": (smaller, "smaller"), "smaller_untimed": (untimed, "smaller_untimed")}
+TABLES = {"smaller": (smaller, "smaller"), "smaller_run_as": (smaller_run_as, "smaller")}

@@ -38,5 +38,14 @@ def test_a_network_without_a_path_has_a_row() -> None:
     rows, _ = shrunk.smaller({"rows": [timed(0.9, []), refused], **VERSIONS})
     assert rows[2][:4] == ["ViT", "SNIP", "1000", "no path"]
     assert len(rows[2]) == len(rows[0])
-    rows, _ = shrunk.untimed({"rows": [row(0.9), refused], **VERSIONS})
-    assert rows == [["network", "method", "10", "1000"], ["ViT", "SNIP", "25.0%, 50.0%, 12.5%", "no path"]]
+
+
+def test_rows_in_another_layout_or_compiled_have_a_table_of_their_own() -> None:
+    found = {"rows": [timed(0.9, []), timed(0.99, []) | {"channels_last": True, "compiled": True}], **VERSIONS}
+    rows, _ = shrunk.smaller(found)
+    assert [row[2] for row in rows[1:]] == ["10"]
+    rows, where = shrunk.smaller_run_as(found)
+    faster = "2.00 (1.50 to 2.25)"
+    assert rows[1:] == [["ViT", "SNIP", "channels last, compiled", "100", "25.0%", "50.0%", "12.5%", faster, faster]]
+    assert len(rows[1]) == len(rows[0])
+    assert "CSR" not in where + "".join(rows[0])

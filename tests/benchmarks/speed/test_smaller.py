@@ -1,4 +1,4 @@
-"""The sizes of shrunk networks can be filled in without times, and a run goes on where another one ended."""
+"""Rows on shrunk networks: what they hold, how networks are laid out, and that a run goes on where one ended."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 pytest.importorskip("torchvision")
@@ -16,25 +17,44 @@ from benchmarks.speed import smaller
 from torch_synflow import prune
 
 
-def rows(out: Path, monkeypatch: pytest.MonkeyPatch, *amounts: str) -> list[dict[str, Any]]:
-    options = ["--untimed", "--networks", "ResNet-20", "--methods", "magnitude", "--device", "cpu"]
-    monkeypatch.setattr(sys, "argv", ["smaller", *options, "--amounts", *amounts, "--out", str(out)])
+def rows(out: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> list[dict[str, Any]]:
+    always = ["--networks", "ResNet-20", "--methods", "magnitude", "--runs", "1", "--batch", "4", "--device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["smaller", *always, *options, "--out", str(out)])
     smaller.main()
     found: list[dict[str, Any]] = json.loads(out.read_text())["rows"]
     return found
 
 
-def test_sizes_without_times_row_by_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tmp_path / "sizes.json"
-    (first,) = rows(out, monkeypatch, "0.99")
-    assert "speed_up" not in first
+def test_a_run_measures_what_is_not_there_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "smaller.json"
+    (first,) = rows(out, monkeypatch, "--amounts", "0.99")
     assert first["parameters"]["small"] < first["parameters"]["dense"]
     assert first["bytes"]["small"] < first["bytes"]["masked"]
     assert first["macs"]["small"] < first["macs"]["dense"] == first["macs"]["masked"]
-    monkeypatch.setattr(smaller, "measure", lambda name, method, amount, *_, **__: {**first, "amount": amount})
-    again = rows(out, monkeypatch, "0.99", "0.5")
-    assert [row["amount"] for row in again] == [0.99, 0.5]
-    assert again[0] == first
+    assert all(first["training_step_seconds"][kind]["lowest"] > 0 for kind in smaller.KINDS)
+    assert out.with_suffix(".png").stat().st_size > 10_000
+    measured = []
+
+    def measure(name: str, method: str, amount: float, *_: Any, channels_last: bool, **__: Any) -> dict[str, Any]:
+        measured.append((amount, channels_last))
+        return {**first, "amount": amount, "channels_last": channels_last}
+
+    monkeypatch.setattr(smaller, "measure", measure)
+    assert rows(out, monkeypatch, "--amounts", "0.99", "0.5")[0] == first
+    rows(out, monkeypatch, "--amounts", "0.99", "--channels-last")
+    assert measured == [(0.5, False), (0.99, True)]
+
+
+def test_networks_and_images_are_laid_out_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(smaller, "training_step", lambda model, x: lambda: seen.append((model, x)))
+    row = smaller.measure("ResNet-20", "magnitude", 0.9, 1, 4, 1, torch.device("cpu"), channels_last=True)
+    assert row["channels_last"]
+    assert len(seen) == 6  # a warm-up and a run of three networks
+    for model, x in seen:
+        weights = [weight for weight in model.parameters() if weight.dim() == 4]
+        assert len(weights) > 19
+        assert all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in (*weights, x))
 
 
 def test_weights_that_are_almost_empty_are_tried_in_a_sparse_format() -> None:
