@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,18 @@ def test_a_run_measures_what_is_not_there_yet(tmp_path: Path, monkeypatch: pytes
     assert rows(out, monkeypatch, "--amounts", "0.99", "0.5")[0] == first
     rows(out, monkeypatch, "--amounts", "0.99", "--channels-last")
     assert measured == [(0.5, False), (0.99, True)]
+
+
+def test_the_latency_of_the_shrunk_network_is_without_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: dict[str, list[bool]] = {"latency": [], "training_step": []}
+    for what, kinds in masked.items():
+
+        def note(model: nn.Module, x: torch.Tensor, kinds: list[bool] = kinds) -> Callable[[], object]:
+            return lambda: kinds.append(prune.is_pruned(model))
+
+        monkeypatch.setattr(smaller, what, note)
+    smaller.measure("ResNet-20", "magnitude", 0.9, 1, 4, 1, torch.device("cpu"))
+    assert masked == {"latency": 2 * [False, True, False], "training_step": 2 * [False, True, True]}
 
 
 def test_networks_and_images_are_laid_out_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
