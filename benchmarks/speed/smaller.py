@@ -144,6 +144,8 @@ def measure(
     layout = torch.channels_last if channels_last else torch.contiguous_format
     deployed = copy.deepcopy(small)
     prune.remove_all(deployed)
+    if compiled:
+        torch.compiler.reset()  # torch compiles a function a few times only, and the models of all rows share theirs
     ready = {kind: prepared(model, layout, compiled) for kind, model in {**models, "deployed": deployed}.items()}
     one, many = (torch.randn(n, 3, side, side, device=device).contiguous(memory_format=layout) for n in (1, batch))
     works = {
