@@ -11,7 +11,26 @@ def smaller(found: dict[str, Any]) -> tuple[Rows, str]:
     """The size of each shrunk network, and its speed relative to the dense one."""
     kept = [row for row in found["rows"] if not _run_as(row)]
     rows = [_HEAD, *([row["network"], row["method"], *_cells(row)] for row in kept)]
-    return rows, f"{_machine(found)}; CSR faster: of the weights that are still over 95 % empty"
+    return (
+        rows,
+        f"lowest and highest in parentheses; {_machine(found)}; CSR faster: of the weights over 95 % empty",
+    )
+
+
+def smaller_short(found: dict[str, Any]) -> tuple[Rows, str]:
+    """The parameters left and the speed of a training step, with one column per amount."""
+    plain = [row for row in found["rows"] if not _run_as(row)]
+    amounts = sorted({row["amount"] for row in plain})
+    cells = {(row["network"], row["method"], row["amount"]): row for row in plain}
+    rows: Rows = [["network", "method", *(f"{1 / (1 - amount):.0f}" for amount in amounts)]]
+    for network, method in dict.fromkeys((row["network"], row["method"]) for row in plain):
+        row = [cells.get((network, method, amount)) for amount in amounts]
+        rows.append([network, method, *("" if one is None else _short(one) for one in row)])
+    return rows, f"parameters left, and time of a training step, dense / small; {_machine(found)}"
+
+
+def _short(row: dict[str, Any]) -> str:
+    return "no path" if "refused" in row else f"{_left(row)[0]}, {row['speed_up']['training_step']['median']:.2f}"
 
 
 def smaller_run_as(found: dict[str, Any]) -> tuple[Rows, str]:
@@ -19,7 +38,7 @@ def smaller_run_as(found: dict[str, Any]) -> tuple[Rows, str]:
     kept = [row for row in found["rows"] if _run_as(row)]
     rows = [[*_HEAD[:2], "run", *_HEAD[2:-1]]]
     rows += [[row["network"], row["method"], _run_as(row), *_cells(row)[:-1]] for row in kept]
-    return rows, _machine(found)
+    return rows, f"lowest and highest in parentheses; {_machine(found)}"
 
 
 _HEAD = ["network", "method", "compression", "parameters left", "MACs left", "file left", "latency, dense / small",
@@ -27,9 +46,7 @@ _HEAD = ["network", "method", "compression", "parameters left", "MACs left", "fi
 
 
 def _run_as(row: dict[str, Any]) -> str:
-    return ", ".join(
-        word for key, word in (("channels_last", "channels last"), ("compiled", "compiled")) if row.get(key)
-    )
+    return ", ".join(word for key, word in (("channels_last", "channels last"), ("compiled", "compiled")) if row[key])
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
@@ -47,7 +64,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def _machine(found: dict[str, Any]) -> str:
     return (
-        f"medians of {found['rows'][0]['runs']} runs, lowest and highest; {found['device']}, "
+        f"medians of {found['rows'][0]['runs']} runs; {found['device']}, "
         f"{found['threads']} thread, torch {found['versions']['torch']}"
     )
 
@@ -58,4 +75,8 @@ def _left(row: dict[str, Any]) -> list[str]:
 
 
 #: the function that makes a table, and its file
-TABLES = {"smaller": (smaller, "smaller"), "smaller_run_as": (smaller_run_as, "smaller")}
+TABLES = {
+    "smaller": (smaller, "smaller"),
+    "smaller_short": (smaller_short, "smaller"),
+    "smaller_run_as": (smaller_run_as, "smaller"),
+}

@@ -9,13 +9,13 @@ import pytest
 pytest.importorskip("sphinx")
 import shrunk
 
+PLAIN = {"network": "ViT", "method": "SNIP", "runs": 5, "channels_last": False, "compiled": False}
 VERSIONS = {"versions": {"torch": "2.2.2"}, "device": "cpu", "threads": 1}
 
 
 def row(amount: float, small: int = 25) -> dict[str, Any]:
     sizes = {"dense": 100, "masked": 200, "small": small}
-    begin = {"network": "ViT", "method": "SNIP", "amount": amount, "runs": 5}
-    return {**begin, "parameters": sizes, "macs": {**sizes, "small": 50}, "bytes": sizes}
+    return {**PLAIN, "amount": amount, "parameters": sizes, "macs": {**sizes, "small": 50}, "bytes": sizes}
 
 
 def timed(amount: float, ratios: list[float]) -> dict[str, Any]:
@@ -34,10 +34,13 @@ def test_a_timed_row_says_what_is_left_how_much_faster_it_is_and_how_many_layers
 
 
 def test_a_network_without_a_path_has_a_row() -> None:
-    refused = {key: row(0.999)[key] for key in ("network", "method", "amount", "runs")} | {"refused": "cut at fc"}
+    refused = {**PLAIN, "amount": 0.999, "refused": "cut at fc"}
     rows, _ = shrunk.smaller({"rows": [timed(0.9, []), refused], **VERSIONS})
     assert rows[2][:4] == ["ViT", "SNIP", "1000", "no path"]
     assert len(rows[2]) == len(rows[0])
+    rows, where = shrunk.smaller_short({"rows": [timed(0.9, []), refused], **VERSIONS})
+    assert rows == [["network", "method", "10", "1000"], ["ViT", "SNIP", "25.0%, 2.00", "no path"]]
+    assert where.startswith("parameters left, and time of a training step")
 
 
 def test_rows_in_another_layout_or_compiled_have_a_table_of_their_own() -> None:
