@@ -38,6 +38,9 @@ def by_definition(model: nn.Sequential, x: torch.Tensor, keeps: list[int]) -> li
         step = int(kept.sum()) - keep
         while (alive := int(kept.sum())) > keep:
             step = min(step, alive - keep)
+            for now, fixed in zip(kept.split(sizes), staying.split(sizes), strict=True):
+                if int(now.sum()) == 1:  # the last of a layer stays
+                    fixed |= now
             places = kept.nonzero().squeeze(1)
             ranked = scores_of(kept).masked_fill(staying, math.inf)[places]
             order = ranked.sort(descending=True, stable=True).indices

@@ -184,6 +184,17 @@ def test_an_iteration_scores_once_unless_it_is_divided(monkeypatch: pytest.Monke
     assert len(times) > 4
 
 
+def test_the_last_weight_of_a_layer_is_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = chain([1, 1, 20], 0, bias=True), torch.ones(1, 1)
+    with torch.no_grad():
+        model[0].weight.fill_(1e-6)  # the lowest score, since the flow comes from the bias behind it
+        model[0].bias.fill_(1.0)
+    times = count_scorings(monkeypatch)
+    report = prune.global_iterative_unstructured(model, Keeping, 19, example_inputs=x, iterations=1)
+    assert [layer.kept for layer in report.layers] == [1, 1]
+    assert len(times) == 2
+
+
 @pytest.mark.parametrize("left", [0, 1, 3])
 def test_fewer_weights_than_layers_is_an_error_that_says_how_many_it_takes(left: int) -> None:
     model = chain([5, 7, 6, 5, 2], 1)
