@@ -158,7 +158,9 @@ class _KeepingLayers(ByScores):
         (goal,) = quota.numbers
         step = survivors.total - goal
         while survivors.total > goal:
-            self._keep_last_of_layers(survivors)
+            known = {number for number, *_ in self._staying}
+            last = [n for n in self._reached if survivors.counts[n] == 1 and n not in known]  # of a layer: not tried
+            self._staying += [survivors.highest(self._scores, number) for number in last]
             if len(self._staying) == survivors.total:
                 self._keep_one_of_each(survivors)
             step = min(step, survivors.total - goal)
@@ -181,12 +183,6 @@ class _KeepingLayers(ByScores):
 
     def apply(self, survivors: Survivors) -> None:
         """Already done by :meth:`select`."""
-
-    def _keep_last_of_layers(self, survivors: Survivors) -> None:
-        """Do not try the last element of a layer, which has to stay."""
-        known = {number for number, *_ in self._staying}
-        last = (n for n in self._reached if survivors.counts[n] == 1 and n not in known)
-        self._staying += [survivors.highest(self._scores, number) for number in last]
 
     def _keep_one_of_each(self, survivors: Survivors) -> None:
         """Continue without paths once every remaining element is needed; each layer keeps its highest."""
