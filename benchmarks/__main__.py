@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    with interrupts.dropped_ones_again():
+    with interrupts.raising_dropped_ones():
         status = main()
         interrupts.ignore()
     sys.exit(status)

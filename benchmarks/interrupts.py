@@ -21,7 +21,7 @@ def termination_as_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def dropped_ones_again() -> Iterator[None]:
+def raising_dropped_ones() -> Iterator[None]:
     """Raise an interrupt again that Python drops with a traceback, as it does in callbacks of weak references."""
 
     def again(dropped: Any) -> None:

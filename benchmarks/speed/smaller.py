@@ -51,7 +51,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def latency(model: nn.Module, x: Tensor) -> Callable[[], object]:
-    """Evaluation, usually of one image."""
+    """A forward pass in evaluation mode."""
 
     def work() -> object:
         model.eval()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from machine import where
+
 Rows = list[list[str]]
 
 
@@ -13,7 +15,7 @@ def smaller(found: dict[str, Any]) -> tuple[Rows, str]:
     rows = [_HEAD, *([row["network"], row["method"], *_cells(row)] for row in kept)]
     return (
         rows,
-        f"lowest and highest in parentheses; {_machine(found)}; CSR faster: of the weights over 95 % empty",
+        f"lowest and highest in parentheses; {_runs(found)}; CSR faster: of the weights over 95 % empty",
     )
 
 
@@ -26,7 +28,7 @@ def smaller_short(found: dict[str, Any]) -> tuple[Rows, str]:
     for network, method in dict.fromkeys((row["network"], row["method"]) for row in plain):
         row = [cells.get((network, method, amount)) for amount in amounts]
         rows.append([network, method, *("" if one is None else _short(one) for one in row)])
-    return rows, f"parameters left, and time of a training step, dense / small; {_machine(found)}"
+    return rows, f"parameters left, and time of a training step, dense / small; {_runs(found)}"
 
 
 def _short(row: dict[str, Any]) -> str:
@@ -38,7 +40,7 @@ def smaller_run_as(found: dict[str, Any]) -> tuple[Rows, str]:
     kept = [row for row in found["rows"] if _run_as(row)]
     rows = [[*_HEAD[:2], "run", *_HEAD[2:-1]]]
     rows += [[row["network"], row["method"], _run_as(row), *_cells(row)[:-1]] for row in kept]
-    return rows, f"lowest and highest in parentheses; {_machine(found)}"
+    return rows, f"lowest and highest in parentheses; {_runs(found)}"
 
 
 _HEAD = ["network", "method", "compression", "parameters left", "MACs left", "file left", "latency, dense / small",
@@ -62,11 +64,8 @@ def _cells(row: dict[str, Any]) -> list[str]:
     return [compression, *_left(row), *faster, f"{sum(formats)} of {len(formats)}" if formats else ""]
 
 
-def _machine(found: dict[str, Any]) -> str:
-    return (
-        f"medians of {found['rows'][0]['runs']} runs; {found['device']}, "
-        f"{found['threads']} thread, torch {found['versions']['torch']}"
-    )
+def _runs(found: dict[str, Any]) -> str:
+    return f"medians of {found['rows'][0]['runs']} runs; {where(found)}"
 
 
 def _left(row: dict[str, Any]) -> list[str]:

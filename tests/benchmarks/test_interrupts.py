@@ -8,7 +8,7 @@ import sys
 import pytest
 
 PROGRAM = """
-import gc, signal, sys, time, weakref
+import signal, sys, time, weakref
 from benchmarks import interrupts
 
 class Thing: pass
@@ -16,7 +16,7 @@ class Thing: pass
 def interrupted(_):
     {what}
 
-with interrupts.dropped_ones_again():
+with interrupts.raising_dropped_ones():
     try:
         thing = Thing()
         kept = weakref.ref(thing, interrupted)

@@ -31,7 +31,7 @@ def test_roots_are_between_equal_shares_and_the_plain_sum() -> None:
 
 
 class Residual(nn.Module):
-    """Two branches, of which the second carries a thousandth."""
+    """A residual connection whose branch has small weights, so it carries little of the sum."""
 
     def __init__(self) -> None:
         super().__init__()

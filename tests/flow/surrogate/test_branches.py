@@ -132,7 +132,7 @@ S = 16 + 2.0**-5
     [
         # a contributes half of its own 2 ** -5 and a quarter of S
         (lambda carried, counts: 0.5 * counts / 2 + 0.5 * carried / carried.sum(), 0.5 * 2.0**-5 / S + 0.25),
-        # the square root of what it carries: 2 ** -2.5 beside 4
+        # square roots: the shortcut carries 16 and a carries 2 ** -5
         (lambda carried, counts: carried.sqrt(), 2.0**-2.5 / (4 + 2.0**-2.5)),
     ],
 )
