@@ -13,6 +13,11 @@ Rows = list[list[str]]
 VERDICTS = {None: "no bound", True: "met", False: "NOT MET"}
 DONE = {"shuffle": "shuffled", "reinitialise": "new weights", "invert": "inverted"}
 TITLES = {"random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow"}
+#: both modes, and what the rebuttal adds
+REBUTTAL = {
+    **TITLES, "snip_evaluation": "SNIP in evaluation mode", "iterative_snip": "iterative SNIP",
+    "grasp_evaluation": "GraSP in evaluation mode",
+}  # fmt: skip
 
 
 def fidelity(found: dict[str, Any], start: str) -> tuple[Rows, str]:
@@ -50,6 +55,16 @@ def by_compression(found: dict[str, Any], pair: str, epochs: int, initialisation
     return _accuracies(found, pair, "best_accuracy", wanted, lambda density: f"10\\ :sup:`{-math.log10(density):g}`")
 
 
+def by_ratio(found: dict[str, Any], pair: str, epochs: int) -> tuple[Rows, str]:
+    """The best accuracy of each method at ratios of 20, 100 and 300, by the recipe of Frankle et al. 2021."""
+
+    def wanted(settings: dict[str, Any]) -> bool:
+        shown = round(1 / settings["density"], 6) in (1, 20, 100, 300)
+        return shown and settings["recipe"]["epochs"] == epochs and settings["recipe"]["gamma"] == "uniform"
+
+    return _accuracies(found, pair, "best_accuracy", wanted, lambda density: f"{1 / density:.0f}", REBUTTAL)
+
+
 def by_density(found: dict[str, Any], pair: str, epochs: int) -> tuple[Rows, str]:
     """The accuracy of each method and ablation at the end of training, by what is kept; mean and standard deviation."""
 
@@ -66,21 +81,22 @@ def _accuracies(
     key: str,
     wanted: Callable[[dict[str, Any]], bool],
     title_of: Callable[[float], str],
+    titles: dict[str, str] = TITLES,
 ) -> tuple[Rows, str]:
     cells: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     seeds, origins, recipe = set(), set(), {}
     for record in found["rows"]:
         settings = record["settings"]
         of_pair = f"{settings['dataset']}/{settings['network']}" == pair and settings["measure"] == "accuracy"
-        if of_pair and settings["method"] in ("none", *TITLES) and wanted(settings):
-            cells[_label(settings)][settings["density"]].append(record["result"][key])
+        if of_pair and settings["method"] in ("none", *titles) and wanted(settings):
+            cells[_label(settings, titles)][settings["density"]].append(record["result"][key])
             seeds.add(settings["seed"])
             origins.add(record["origin"]["git"])
             recipe = settings["recipe"]
     dense = [value for of in cells.values() for density, values in of.items() if density == 1 for value in values]
     densities = sorted({density for of in cells.values() for density in of if density < 1}, reverse=True)
     rows: Rows = [["", *(title_of(density) for density in densities)]]
-    methods = list(TITLES.values())
+    methods = list(titles.values())
     for label in sorted(cells, key=lambda label: (methods.index(label.split(" after")[0].split(",")[0]), label)):
         if any(density < 1 for density in cells[label]):
             rows.append([label, *(_spread(cells[label].get(density, ())) for density in densities)])
@@ -91,8 +107,8 @@ def _accuracies(
     return rows, f"{unpruned}{schedule}; code of {', '.join(sorted(origins))}"
 
 
-def _label(settings: dict[str, Any]) -> str:
-    title = TITLES.get(settings["method"], TITLES["random"])  # unpruned, which has a place of its own
+def _label(settings: dict[str, Any], titles: dict[str, str]) -> str:
+    title = titles.get(settings["method"], titles["random"])  # unpruned, which has a place of its own
     after = " after training" if settings["prune_epoch"] else ""
     return f"{title}{after}" + ("" if settings["ablation"] == "none" else f", {DONE[settings['ablation']]}")
 
@@ -127,12 +143,13 @@ def inverted(found: dict[str, Any]) -> tuple[Rows, str]:
 TRIALS = "trials/*.jsonl"
 STARTS = ("neurons", "downsample", "effective", "collapse", "panel", "theorem-1", "theorem-2")
 #: sweeps that were shortened: their epochs and initialisation
-SHORTENED = {"cifar10/resnet20": (4, "fan_out"), "cifar10/vgg11_bn": (2, "fan_in"), "digits/vgg_small": (5, "fan_in")}
+SHORTENED = {"cifar10/vgg11_bn": (2, "fan_in"), "digits/vgg_small": (5, "fan_in")}
 #: the function that makes a table, and its file
 TABLES = {
     **{f"fidelity {start}": (partial(fidelity, start=start), "fidelity") for start in STARTS},
     **{f"accuracies {pair}": (partial(by_compression, pair=pair, epochs=epochs, initialisation=start), TRIALS)
        for pair, (epochs, start) in SHORTENED.items()},
+    "accuracies cifar10/resnet20": (partial(by_ratio, pair="cifar10/resnet20", epochs=2), TRIALS),
     "ablations mnist/lenet_300_100": (partial(by_density, pair="mnist/lenet_300_100", epochs=4), TRIALS),
     "inverted digits/vgg_small": (inverted, TRIALS),
 }  # fmt: skip
