@@ -158,16 +158,19 @@ def _collapse() -> list[Row]:
             value=lambda found: found["max_log10_compression"] - critical(found))
     )  # fmt: skip
     for method in ("random", "magnitude", "snip", "grasp"):
-        title = METHODS[method].title
-        grid = tuple(_synflow("masks", "cifar10/vgg19_bn", method, density) for density in THIRTEEN[1:])
+        evaluated = f"{method}_evaluation" if method in ("snip", "grasp") else method  # the mode of figure 2
+        grid = tuple(_synflow("masks", "cifar10/vgg19_bn", evaluated, density) for density in THIRTEEN[1:])
         rows += [
-            Row(name=f"collapse/{method}/vgg16", source=f"{TANAKA}, figure 1", paper="2.5 to 4", low=2.5, high=4.0,
-                what=f"log10 of the critical compression of VGG-16, {title}", value=critical, bound=0,
-                trials=(_synflow("limit", VGG, method),)),
-            Row(name=f"collapse/{method}/vgg19", source=f"{TANAKA}, figure 2", paper="2.5 to 4", low=2.5, high=4.0,
-                what=f"log10 of the first compression with an empty layer, by half decades, VGG-19, {title}",
-                value=first_empty, trials=grid, bound=0),
+            Row(name=f"collapse/{name.replace('_', '-')}/vgg16", source=f"{TANAKA}, figure 1", paper="2.5 to 4",
+                low=2.5, high=4.0, what=f"log10 of the critical compression of VGG-16, {METHODS[name].title}",
+                value=critical, bound=0, trials=(_synflow("limit", VGG, name),))
+            for name in dict.fromkeys((method, evaluated))
         ]  # fmt: skip
+        rows.append(
+            Row(name=f"collapse/{method}/vgg19", source=f"{TANAKA}, figure 2", paper="2.5 to 4", low=2.5, high=4.0,
+                what="log10 of the first compression with an empty layer, by half decades, VGG-19, "
+                f"{METHODS[evaluated].title}", value=first_empty, trials=grid, bound=0)
+        )  # fmt: skip
     # one image per class, because a hundred iterations of ten images take a CPU a long night
     once, often = (_synflow("limit", VGG, name, examples=1) for name in ("snip", "iterative_snip"))
     of_snip = "of VGG-16, SNIP with 100 iterations, one image per class"
