@@ -102,3 +102,25 @@ def test_the_table_of_limits_has_a_row_for_each_model() -> None:
         ]
     ]
     assert where == "cpu, 1 thread, torch 2.2.2"
+
+
+def test_both_modes_are_of_one_seed_and_one_recipe() -> None:
+    recipe = {"epochs": 2, "gamma": "uniform", "precision": "float32"}
+
+    def trial(method: str, seed: int, accuracy: float, gamma: str = "uniform", density: float = 0.01) -> dict[str, Any]:
+        found = record(method, seed, accuracy, density=density)
+        found["settings"] |= {"dataset": "cifar10", "prune_epoch": 0.0, "ablation": "none"}
+        found["settings"]["recipe"] = {**recipe, "gamma": gamma}
+        return {**found, "origin": {"git": "abc"}}
+
+    trials = [
+        trial("snip", 0, 30.0), trial("snip", 1, 40.0), trial("snip_evaluation", 0, 20.0),
+        trial("grasp", 0, 35.0, "one"), trial("random", 0, 10.0), trial("none", 0, 60.0, density=1.0),
+        trial("snip", 0, 50.0, density=0.1),
+    ]  # fmt: skip
+    function, _ = measured.TABLES["modes cifar10/resnet20"]
+    rows, where = function({"rows": trials})
+    assert rows == [["", "100"], ["SNIP in evaluation mode", "20.0"], ["SNIP", "30.0"]]
+    assert where == "60.0 unpruned; percent, best of 2 epochs, float32, one seed; code of abc"
+    rows, where = measured.TABLES["accuracies cifar10/resnet20"][0]({"rows": trials})
+    assert rows == [["", "100"], ["random", "10.0"], ["SNIP", "35.0±7.1"]]
