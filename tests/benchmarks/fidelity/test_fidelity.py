@@ -92,6 +92,17 @@ def test_the_classifier_decides_where_magnitude_ends() -> None:
     assert sum(name.startswith("panel/") for name in rows()) == 6
 
 
+def test_the_accuracy_is_of_the_whole_schedule_of_the_authors() -> None:
+    row = rows()["accuracy/cifar10/vgg11_bn/synflow"]
+    (trial,) = row.trials
+    recipe = trial.recipe
+    assert (recipe.epochs, recipe.drops, recipe.drop_factor, recipe.rate) == (160, (60.0, 120.0), 0.1, 0.1)
+    assert (recipe.batch, recipe.momentum, recipe.nesterov, recipe.decay) == (128, 0.9, True, 1e-4)
+    assert (trial.method, trial.iterations, round(1 / trial.density)) == ("synflow", 100, 1000)
+    assert row.outcome([[{"best_accuracy": 74.8, "accuracy": 70.0}]])["met"] is False
+    assert row.outcome([[{"best_accuracy": 78.9, "accuracy": 70.0}]])["met"] is True
+
+
 def test_theorems_hold_on_a_small_network_and_grasp_alone_does_not() -> None:
     before = torch.get_rng_state()
     for saliency in theorems.SALIENCIES:
