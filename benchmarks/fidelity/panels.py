@@ -53,25 +53,23 @@ def panels() -> list[Row]:
     return [_row(dataset, network) for network in NETWORKS for dataset in DATASETS]
 
 
-def accuracies() -> list[Row]:
-    """A row for each network that was trained with the whole schedule: the rows of this table that train.
+def accuracy() -> Row:
+    """The network that was trained with the whole schedule: the only row of the table that trains.
 
     The paper's value is the mean of the authors' three runs, 76.71 to 77.09 %. The network is shrunk, which changes
     results by rounding, because the dense one takes far longer on a CPU.
     """
-    pair, log10_ratio = "cifar10/vgg11_bn", 3
+    pair = "cifar10/vgg11_bn"
     recipe = replace(recipes.synflow(*split(pair)), channels_last=True, shrink=True)
-    return [
-        Row(
-            name=f"accuracy/{pair}/synflow",
-            what=f"% accuracy at 10^{log10_ratio} by SynFlow, of the best of {recipe.epochs} epochs: VGG-11, CIFAR-10",
-            source="Tanaka et al. 2020, figure 6",
-            paper="76.9",
-            low=76.9,
-            high=76.9,
-            value=lambda trained: trained["best_accuracy"],
-            trials=(Choice().trial("accuracy", pair, recipe, 0, "synflow", density=10.0**-log10_ratio),),
-            bound=2,
-            detail=lambda trained: f"after the last epoch {trained['accuracy']:.2f} %",
-        )
-    ]
+    return Row(
+        name=f"accuracy/{pair}/synflow",
+        what=f"% accuracy at 10^3 by SynFlow, of the best of {recipe.epochs} epochs: VGG-11, CIFAR-10",
+        source="Tanaka et al. 2020, figure 6",
+        paper="76.9",
+        low=76.9,
+        high=76.9,
+        value=lambda trained: trained["best_accuracy"],
+        trials=(Choice().trial("accuracy", pair, recipe, 0, "synflow", density=10.0**-3),),
+        bound=2,
+        detail=lambda trained: f"after the last epoch {trained['accuracy']:.2f} %",
+    )
