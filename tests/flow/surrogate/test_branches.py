@@ -205,7 +205,14 @@ def test_a_branch_beyond_the_range_of_float64_has_its_share(between: Callable[..
     )
 
 
-def test_an_lstm_gives_its_input_and_its_state_equal_shares() -> None:
+@pytest.mark.parametrize(("steps", "of_state"), [(2, 1 / 4), (3, 7 / 16)])
+def test_an_lstm_gives_its_input_and_its_state_equal_shares(steps: int, of_state: float) -> None:
+    """Half of a cell's flow comes from the cell before, a quarter from the input and a quarter from the state.
+
+    The state is that of the cell before, which so gets three quarters: over the steps, the weights of the state carry
+    1/4 (1 + 3/4 + ...) of the flow, and all of it ends in those of the input.
+    """
+
     class Recurrent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -216,5 +223,12 @@ def test_an_lstm_gives_its_input_and_its_state_equal_shares() -> None:
             return self.last(self.lstm(x)[0][:, -1])
 
     torch.manual_seed(0)
-    scores = prune.BalancedSynFlow.scores(Recurrent().double(), example_inputs=torch.ones(1, 3, 4))
-    assert all(bool(torch.isfinite(score).all()) and float(score.sum()) > 0 for score in scores.values())
+    model = Recurrent().double()
+    _, of_the_state = model.lstm.parameters()
+    for weight in (of_the_state, model.last.weight):  # both read all elements alike
+        nn.init.ones_(weight)
+    scores = prune.BalancedSynFlow.scores(model, example_inputs=torch.ones(1, steps, 4))
+    whole = float(scores[model.last, "weight"].sum())
+    for name, share in (("weight_ih_l0", 1.0), ("weight_hh_l0", of_state)):
+        of_new_cells = scores[model.lstm, name].chunk(4)[2].sum()
+        assert float(of_new_cells) / whole == pytest.approx(share, rel=1e-12)
