@@ -1,10 +1,10 @@
 """``:measured:`FILE where; what; format```: one number in a sentence, read from ``benchmarks/results`` at build time.
 
-``FILE`` is a JSON file with ``rows``, or ``trials`` for all results of sweeps. ``where`` are words ``key=value`` that
-rows must have: settings of a trial, or of its recipe. ``what`` is a key of the row, or of a trial's result, or one of
-``DERIVED``; the mean over the rows is what is shown, a share as
-``what percent`` in percent. ``format`` is Python's. Two such, each ``FILE where; what``, with
-``minus`` or ``over`` between them, give a difference or a ratio.
+``FILE`` is a JSON file with ``rows``, or a folder of results of sweeps, such as ``trials``. ``where`` are words
+``key=value`` that rows must have: settings of a trial, or of its recipe. ``what`` is a key of the row, or of a trial's
+result, or one of ``DERIVED``; the mean over the rows is what is shown, a share as ``what percent`` in percent.
+``format`` is Python's. Two such, each ``FILE where; what``, with ``minus`` or ``over`` between them, give a difference
+or a ratio.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ DERIVED: dict[str, Callable[[Row], float]] = {
 
 @lru_cache(maxsize=8)
 def _rows(file: str, results: Path) -> tuple[Row, ...]:
-    if file != "trials":
+    if not (results / file).is_dir():
         found = json.loads((results / f"{file}.json").read_text())
         return tuple(found["rows"])
-    paths = [*results.glob("trials/*.jsonl"), *results.glob("trials/*.json")]
+    paths = [*results.glob(f"{file}/*.jsonl"), *results.glob(f"{file}/*.json")]
     records = [json.loads(line) for path in sorted(paths) for line in path.read_text().splitlines()]
     rows = ({**r["settings"]["recipe"], **r["settings"], "result": r["result"]} for r in records)
     return tuple({**row, "pair": f"{row['dataset']}/{row['network']}"} for row in rows)
