@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
@@ -37,6 +38,7 @@ def picture(
     columns = math.ceil(len(panels) / rows)  # rows of about the same length
     with plt.rc_context(STYLE):
         width = 7.2 if wide or columns > 1 else 4.6
+        caption = "\n".join(part for line in caption.split("\n") for part in textwrap.wrap(line, int(22 * width)))
         figure, axes = plt.subplots(rows, columns, figsize=(width, 2.5 * rows + 0.7), squeeze=False)
         for ax, panel in zip(axes.flat, panels, strict=False):
             ax.set_title(in_words(panel.title))

@@ -165,18 +165,19 @@ def test_a_picture_is_drawn_of_what_is_there(tmp_path: Path) -> None:
     assert path.stat().st_size > 5000
 
 
-@pytest.mark.parametrize("pairs", [1, 6])
-def test_the_title_is_above_the_panels(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("pairs", "columns"), [(1, 1), (1, 3), (6, 1)])
+def test_title_and_caption_fit_around_the_panels(pairs: int, columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     figure = FIGURES["frankle-15"]
     choice = Choice(pair=("digits/vgg_small",) * pairs, seeds=1, densities=(0.1,))
     drawings: list[Any] = []
     monkeypatch.setattr("benchmarks.figures.picture.save", lambda drawing, _: drawings.append(drawing))
     panels = figure.chosen(choice)
-    picture(panels, {}, figure.draw, title="above", caption="c", columns=1, path=Path("none.png"))
+    picture(panels, {}, figure.draw, title="above", caption="wide " * 60, columns=columns, path=Path("none.png"))
     (drawing,) = drawings
     title = next(text for text in drawing.texts if text.get_text() == "above").get_window_extent()
     assert len(panels) == pairs
     assert title.y1 <= drawing.bbox.y1
+    assert all(text.get_window_extent().x1 <= drawing.bbox.x1 for text in drawing.texts)
     assert all(ax.title.get_window_extent().y1 < title.y0 for ax in drawing.axes)
 
 
