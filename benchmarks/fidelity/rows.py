@@ -7,7 +7,7 @@ from functools import partial
 
 from benchmarks.fidelity import theorems
 from benchmarks.fidelity.layer_rows import layer_rows
-from benchmarks.fidelity.panels import accuracy, panels
+from benchmarks.fidelity.panels import accuracies, panels
 from benchmarks.fidelity.row import Result, Row
 from benchmarks.figures.frankle import MATCHING, SWEEP
 from benchmarks.figures.synflow import THIRTEEN
@@ -225,5 +225,5 @@ def rows() -> dict[str, Row]:
             found += [_ratio(key, method, at, number) for at, number in zip(("matching", highest), said, strict=True)]
     return {
         row.name: row
-        for row in (*found, *layer_rows(_masks, _matching), *_collapse(), *panels(), accuracy(), *_conservation())
+        for row in (*found, *layer_rows(_masks, _matching), *_collapse(), *panels(), *accuracies(), *_conservation())
     }
