@@ -38,7 +38,8 @@ def picture(
     columns = math.ceil(len(panels) / rows)  # rows of about the same length
     with plt.rc_context(STYLE):
         width = 7.2 if wide or columns > 1 else 4.6
-        caption = "\n".join(part for line in caption.split("\n") for part in textwrap.wrap(line, int(22 * width)))
+        characters = int(22 * width)  # of the caption's size, 22 to an inch
+        caption = "\n".join(part for line in caption.split("\n") for part in textwrap.wrap(line, characters))
         figure, axes = plt.subplots(rows, columns, figsize=(width, 2.5 * rows + 0.7), squeeze=False)
         for ax, panel in zip(axes.flat, panels, strict=False):
             ax.set_title(in_words(panel.title))
