@@ -6,12 +6,11 @@ import sys
 import time
 
 import pytest
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from tests.small_net import Net, X
+from tests.small_net import Net, X, Y
 from torch_synflow import SynFlow, _progress, prune
 
 
@@ -50,7 +49,7 @@ def test_a_bar_counts_the_batches_of_an_iteration(capsys: pytest.CaptureFixture[
 
         def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
             time.sleep(0.15)  # tqdm draws ten times per second at most
-            return X[0], torch.tensor(0)
+            return X[index], Y[index]
 
     model, loader = Net(), DataLoader(Slow(), batch_size=2)
     prune.global_iterative_unstructured(model, prune.SNIP, 0.5, data=loader, loss_fn=F.cross_entropy, progress=True)
