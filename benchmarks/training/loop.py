@@ -40,7 +40,7 @@ def train(
         until: how many epochs of the schedule to train, all by default.
         at: calls ``then(model)`` after so many epochs, a fraction meaning that much of an epoch.
         then: see ``at``.
-        test: measures the accuracy on these after each epoch.
+        test: measures the accuracy on these after each epoch, or once if no epoch is trained.
 
     Returns:
         The history, the accuracies in percent, whether the loss stayed finite, and images per second.
@@ -93,8 +93,9 @@ def train(
         "images_per_second": round(min(step, last) * recipe.batch / seconds, 1) if seconds else None,
         "training_seconds": round(seconds, 3),
     }
-    if test is not None and history:
-        found |= {"accuracy": history[-1][-1], "best_accuracy": max(row[-1] for row in history)}
+    if test is not None:
+        accuracies = [row[-1] for row in history] or [accuracy(run, test, recipe)]
+        found |= {"accuracy": accuracies[-1], "best_accuracy": max(accuracies)}
     return found
 
 

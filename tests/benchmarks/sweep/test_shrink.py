@@ -1,4 +1,4 @@
-"""Trials that train the network without what the masks have emptied: the same results, and what cannot be shrunk."""
+"""Trials that train the network without what the masks have emptied: the same results, and what is cut off."""
 
 from __future__ import annotations
 
@@ -64,10 +64,17 @@ def test_what_is_trained_is_smaller() -> None:
     assert "shrinking" not in masked.seconds
 
 
-def test_what_can_not_be_shrunk_is_a_trial_that_failed_with_what_to_do() -> None:
-    collapsed = bench(True, method="magnitude", density=0.0001)
-    with pytest.raises(ValueError, match=r"^--shrink: .* path .*; leave out --shrink, or densities this low"):
-        collapsed.measure()
+@pytest.mark.parametrize("network", ["vgg_small", "resnet_small"])
+def test_a_network_without_a_path_is_tested_and_not_trained(network: str) -> None:
+    cut = bench(True, network=network, method="magnitude", density=0.0001)
+    found = cut.measure()
+    assert found["history"] == []
+    assert not found["diverged"]
+    labels = cut.data()[1].labels
+    constant = [round(100 * float((labels == answer).double().mean()), 4) for answer in range(10)]
+    assert found["accuracy"] == found["best_accuracy"]
+    assert found["accuracy"] in constant
+    assert bench(False, network=network, method="magnitude", density=0.0001).measure()["accuracy"] in constant
 
 
 def test_results_say_that_they_are_of_shrunk_networks(tmp_path: Path) -> None:
