@@ -14,8 +14,9 @@ from benchmarks.sweep.choice import Choice
 from benchmarks.sweep.methods import METHODS
 
 SCHEDULES = ("linear", "exponential")
-ITERATIONS = (1, 2, 4, 8, 16, 32, 64, 100, 128)
-DENSITIES = tuple(10**-power for power in (0.5, 1.0, 1.5, 2.0, 3.0))
+#: as in ``Experiments/synaptic-flow-ratio.py`` of the authors' repository; its ratio of 1 prunes nothing
+ITERATIONS = (1, *range(10, 101, 10))
+DENSITIES = tuple(10**-power for power in (0.5, 1.0, 1.5, 2.0, 2.5, 3.0))
 
 
 def _counts(choice: Choice, counts: tuple[int, ...]) -> tuple[int, ...]:

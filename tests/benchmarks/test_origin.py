@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.origin import command_line, origin, revision
+from benchmarks.origin import RESULTS, command_line, origin, revision
 
 HERE = "/home/a b/c"
 
@@ -71,6 +71,12 @@ def test_only_changed_code_makes_a_revision_dirty(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("BENCHMARKS_REVISION", "abc")  # a worker elsewhere is told
     assert found() == "abc"
     revision.cache_clear()
+
+
+def test_no_result_is_of_changed_code() -> None:
+    files = [path for path in RESULTS.rglob("*.json*") if path.is_file()]
+    assert len(files) > 30
+    assert [path.name for path in files if b"-dirty" in path.read_bytes()] == []
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

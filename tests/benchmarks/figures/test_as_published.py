@@ -11,6 +11,7 @@ pytest.importorskip("matplotlib")
 from matplotlib import pyplot
 
 from benchmarks.figures import FIGURES
+from benchmarks.figures.frankle import ASSUMED, MATCHING
 from benchmarks.figures.panels import Records
 from benchmarks.sweep.choice import Choice
 from benchmarks.sweep.methods import METHODS
@@ -41,6 +42,27 @@ def test_figure_5_has_the_authors_networks_and_cycles() -> None:
     assert {(trial.recipe.epochs, trial.recipe.rate) for trial in cycles} == {(50, 0.01)}
     (squares,) = FIGURES["synflow-5b"].trials(Choice(seeds=1))
     assert (squares.pair, squares.recipe.initialisation) == ("cifar10/vgg19", "xavier")
+
+
+def test_prune_size_over_cut_size_has_the_authors_ratios_and_iterations() -> None:
+    trials = FIGURES["synflow-8"].trials(Choice())
+    assert sorted({round(-math.log10(trial.density), 6) for trial in trials}) == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+    assert sorted({trial.iterations for trial in trials}) == [1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100]
+    assert len(trials) == 6 * (1 + 2 * 10)  # with one iteration, both schedules are the same
+
+
+def test_the_assumed_matching_sparsities_are_those_of_the_page() -> None:
+    """0.8^4 for the ResNet-18 of appendix L, and 0.8^12 for networks of which the paper names none."""
+    assert ASSUMED == {"resnet18": 4}
+    assert not ASSUMED.keys() & MATCHING.keys()
+    for name, pair, thinned in (
+        ("frankle-5", "tinyimagenet/resnet18", 4),
+        ("frankle-15", "mnist/lenet_300_100", 12),
+        ("frankle-6", "digits/vgg_small", 12),
+        ("frankle-10", "cifar10/resnet20", MATCHING["resnet20"]),
+    ):
+        trials = FIGURES[name].trials(Choice(pair=(pair,), seeds=1))
+        assert {trial.density for trial in trials} - {1.0} == {0.8**thinned}, name
 
 
 def test_figure_15_has_magnitude_after_training() -> None:
