@@ -13,6 +13,7 @@ import reproduced
 import shared
 import shrunk
 import surveyed
+import tested
 from docutils import nodes
 from machine import where
 from sphinx.util.docutils import SphinxDirective
@@ -175,6 +176,7 @@ TABLES = {
     **shrunk.TABLES,
     **reproduced.TABLES,
     **shared.TABLES,
+    **tested.TABLES,
 }
 
 
