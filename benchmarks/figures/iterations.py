@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import log10
 from statistics import mean
 from typing import Any
 
@@ -43,7 +44,7 @@ def _sizes(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
                     for count in _counts(choice, ITERATIONS)
                 )  # fmt: skip
                 colour = shade(METHODS["synflow"].colour, 1.7 - 1.2 * (number + 1) / len(densities))
-                lines.append(Line(f"compression ratio {1 / density:.3g}", points, colour, "osD^vPX*"[number % 8]))
+                lines.append(Line(rf"ratio $10^{{{-log10(density):g}}}$", points, colour, "osD^vPX*"[number % 8]))
             panels.append(Panel(f"{schedule}\n{pair}", tuple(lines)))
     return panels
 

@@ -42,7 +42,10 @@ def picture(
         caption = "\n".join(part for line in caption.split("\n") for part in textwrap.wrap(line, characters))
         figure, axes = plt.subplots(rows, columns, figsize=(width, 2.5 * rows + 0.7), squeeze=False)
         for ax, panel in zip(axes.flat, panels, strict=False):
-            ax.set_title(in_words(panel.title))
+            lines_of_title = in_words(panel.title).split("\n")
+            if columns > 3:  # else long ones leave the picture
+                lines_of_title = [line.replace(", ", ",\n") if len(line) > 24 else line for line in lines_of_title]
+            ax.set_title("\n".join(lines_of_title))
             if reference is not None:
                 reference.draw(ax, panel)
             draw(ax, panel, records)
