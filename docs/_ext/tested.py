@@ -30,6 +30,8 @@ COMMANDS = {
     "cost digits/vgg_small": f"cost {DIGITS} --densities .3 .1 .03 --shrink",
     "synflow-8 digits/vgg_small": "synflow-8 --pair digits/vgg_small --iterations 20",
 }
+#: of results other than ``trials``: one machine timed all of them
+FOLDERS = {"cost digits/vgg_small": "trials_timed"}
 Found = tuple[list[Panel], Records, str]
 
 
@@ -54,20 +56,29 @@ def _schedule(records: Records, choice: Choice) -> str:
 
 
 def harm(found: dict[str, Any], command: str) -> tuple[Rows, str]:
-    """The verdict of each ablation and density, with the mean difference in points."""
+    """The verdict of each ablation and density, with the mean difference in points.
+
+    A row has one ablation of a method and its densities; or a method and its ablations, if there is one density.
+    """
     panels, records, where = _found(found, command)
-    titles: dict[float, str] = {}
-    rows: Rows = []
+    cells: dict[tuple[str, str, float], str] = {}
     for panel in panels:
-        method, cells = panel.title.split("\n")[0], {}
         for line, tests in tests_of(panel, records):
-            if not tests:
-                continue
-            cells = {density: f"{test.verdict} ({test.mean:+.2f})" for density, test in tests}
-            titles |= {density: f"{100 - 100 * density:.1f} %" for density in cells}
-            rows.append([f"{method}, {line.label}", *(cells.get(density, "") for density in titles)])
-    margin = panels[0].note["margin"]
-    return [["pruned", *titles.values()], *rows], f"within {margin:g} points, mean difference in points; {where}"
+            for density, test in tests:
+                difference = f"{test.mean:+.2f}".replace("-0.00", "+0.00")
+                cells[panel.title.split("\n")[0], line.label, density] = f"{test.verdict} ({difference})"
+    methods, labels, densities = (list(dict.fromkeys(key[part] for key in cells)) for part in range(3))
+    pruned = [f"{100 - 100 * density:.1f} %" for density in densities]
+    if len(densities) == 1:
+        rows = [[m, *(cells.get((m, label, densities[0]), "") for label in labels)] for m in methods]
+        rows = [["", *labels], *rows]
+        where = f"{pruned[0]} pruned; {where}"
+    else:
+        rows = [
+            [f"{m}, {label}", *(cells.get((m, label, d), "") for d in densities)] for m in methods for label in labels
+        ]
+        rows = [["pruned", *pruned], *rows]
+    return rows, f"within {panels[0].note['margin']:g} points, mean difference in points; {where}"
 
 
 def highest(found: dict[str, Any], command: str) -> tuple[Rows, str]:
@@ -124,5 +135,6 @@ def sizes(found: dict[str, Any], command: str) -> tuple[Rows, str]:
 _MAKE = {"harm": harm, "matching": highest, "cost": costs, "synflow-8": sizes}
 #: the function that makes a table, and its file
 TABLES = {
-    name: (partial(_MAKE[name.split()[0]], command=command), "trials/*.jsonl") for name, command in COMMANDS.items()
+    name: (partial(_MAKE[name.split()[0]], command=command), f"{FOLDERS.get(name, 'trials')}/*.jsonl")
+    for name, command in COMMANDS.items()
 }
