@@ -12,6 +12,7 @@ from benchmarks.figures.accuracies import accuracy_by_density
 from benchmarks.figures.axes import found
 from benchmarks.figures.frankle import EARLY, line_of, recipe_of, seeds_of
 from benchmarks.figures.panels import Figure, Line, Panel, Records
+from benchmarks.figures.ways import compared
 from benchmarks.sweep.choice import Choice, split
 from benchmarks.sweep.methods import METHODS
 from benchmarks.training import recipes
@@ -82,7 +83,7 @@ def _figure_7(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
         recipe = CIFAR_RESNET18 if pair == "cifar10/resnet18" else recipes.frankle(*split(pair))
         adjusted = choice.adjusted(recipe)
         chosen = replace(choice, recipe=dict(vars(adjusted)), epochs_scale=1.0)
-        ways = [way for way in EARLY if choice.methods is None or way.method in choice.methods]
+        ways = compared(choice, EARLY)
         lines = tuple(line_of(chosen, pair, way, choice.densities or HALVES) for way in ways)
         panels.append(Panel(pair, lines, note={"recipe": str(adjusted)}))
     return panels
