@@ -55,16 +55,29 @@ def layer_rows(masks_of: Callable[[str, str, float], Trial], matching: Callable[
             value=value, trials=of(method), bound=0, detail=listed if name.startswith("early") else None,
         )  # fmt: skip
 
+    def early(method: str, title: str, paper: str, low: float, high: float, word: str) -> list[Row]:
+        """By the mean of the early layers, and by the layer that is furthest from what the paper says."""
+        furthest = max if word == "most" else min
+        return [
+            row(f"early/{method}/resnet20/mean", f"% pruned of the early layers by {title}, in the mean", paper, low,
+                high, method, lambda masks: mean(sparsities(masks))),
+            row(f"early/{method}/resnet20/each", f"% pruned of the early layer that {title} prunes {word}", paper, low,
+                high, method, lambda masks: furthest(sparsities(masks))),
+        ]  # fmt: skip
+
     rows = [
-        row("early/synflow/resnet20", "% pruned of the early layer that SynFlow prunes most", "< 30", 0, 30, "synflow",
-            lambda masks: max(sparsities(masks))),
-        row("early/grasp/resnet20", "% pruned of the early layers by GraSP, in the mean", "> 60", 60, 100, "grasp",
-            lambda masks: mean(sparsities(masks))),
+        *early("synflow", "SynFlow", "< 30", 0, 30, "most"),
+        *early("grasp", "GraSP", "> 60", 60, 100, "least"),
         *(
             row(f"late/{method}/resnet20", f"% pruned by {title} in the later half of convolutions, less the earlier",
                 "> 0", 0, math.inf, method, trend)
             for method, title in (("snip", "SNIP"), ("synflow", "SynFlow"))
         ),
+        Row(name="late/grasp/resnet20", source=SOURCE.format("J"),
+            what=f"the same difference by GraSP, less the smaller of SNIP's and SynFlow's: {pruned}",
+            paper="< 0", low=-math.inf, high=0, bound=0,
+            trials=(*of("grasp"), *of("snip"), *of("synflow")),
+            value=lambda grasp, snip, synflow: trend(grasp) - min(trend(snip), trend(synflow))),
     ]  # fmt: skip
     for name, depths, said, what in (
         ("cifar", precision.CIFAR, 44, "the ResNets for CIFAR-10"),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from functools import partial
-
-from benchmarks.fidelity import theorems
+from benchmarks.fidelity.collapse import collapse
+from benchmarks.fidelity.conservation import conservation
 from benchmarks.fidelity.layer_rows import layer_rows
 from benchmarks.fidelity.panels import accuracies, panels
 from benchmarks.fidelity.row import Result, Row
 from benchmarks.figures.frankle import MATCHING, SWEEP
-from benchmarks.figures.synflow import THIRTEEN
 from benchmarks.sweep.choice import Choice, split
 from benchmarks.sweep.methods import METHODS
 from benchmarks.sweep.trial import Trial
@@ -47,9 +44,7 @@ RATIOS = {
 }  # fmt: skip
 #: the density at the highest sparsity of all, where that is not 98.2 % (appendix M: 94.5 %)
 SPARSEST = {"resnet50": 0.8**13}
-FRANKLE, TANAKA = "Frankle et al. 2021", "Tanaka et al. 2020"
-VGG = "cifar10/vgg16_bn"
-APART = 0.01  # in log10 of the compression: how closely the bisection finds a collapse
+FRANKLE = "Frankle et al. 2021"
 
 
 def _masks(key: str, method: str, density: float, ablation: str = "none") -> Trial:
@@ -114,100 +109,6 @@ def _ratio(key: str, method: str, at: str, said: float) -> Row:
     )
 
 
-def _synflow(measure: str, pair: str, method: str, density: float = 1.0, examples: int | None = None) -> Trial:
-    """A trial of the SynFlow authors' networks at initialisation."""
-    recipe = recipes.synflow(*split(pair))
-    return Choice(examples=examples).trial(measure, pair, recipe, 0, method, density=density)
-
-
-def critical(limit: Result) -> float:
-    """log10 of the critical compression."""
-    return float(limit["critical_log10_compression"])
-
-
-def _kept(masks: Result) -> list[int]:
-    return [kept for _, kept, _ in masks["layers"]]
-
-
-def _listed(masks: Result) -> str:
-    return f"weights of each layer: {', '.join(map(str, _kept(masks)))}"
-
-
-def first_empty(*masks: Result) -> float:
-    """log10 of the first compression at which a layer is empty, by half decades; infinite if at none."""
-    empty = (k / 2 for k, found in enumerate(masks, 1) if found["empty_layers"])
-    return next(empty, math.inf)
-
-
-def _collapse() -> list[Row]:
-    """Where layers collapse."""
-    million = (_synflow("masks", VGG, "synflow", 1e-6),)
-    per_layer = "weights in the {} layer of VGG-16 at compression 10^6, SynFlow"
-    rows = [
-        Row(name=f"collapse/synflow/{word}", what=per_layer.format(word), source=f"{TANAKA}, section 6 and figure 2",
-            paper="1 or 2", low=1, high=2, value=of, trials=million, bound=0, detail=detail)
-        for word, of, detail in (
-            ("emptiest", lambda masks: min(_kept(masks)), None),
-            ("fullest", lambda masks: max(_kept(masks)), _listed),
-        )
-    ]  # fmt: skip
-    limit = _synflow("limit", VGG, "synflow")
-    rows.append(
-        Row(name="collapse/synflow/limit", what="max over critical compression of VGG-16, SynFlow, in log10",
-            source=f"{TANAKA}, figure 1", paper="0", low=0, high=0, bound=APART, trials=(limit,),
-            value=lambda found: found["max_log10_compression"] - critical(found))
-    )  # fmt: skip
-    for method in ("random", "magnitude", "snip", "grasp"):
-        evaluated = f"{method}_evaluation" if method in ("snip", "grasp") else method  # the mode of figure 2
-        grid = tuple(_synflow("masks", "cifar10/vgg19_bn", evaluated, density) for density in THIRTEEN[1:])
-        rows += [
-            Row(name=f"collapse/{name.replace('_', '-')}/vgg16", source=f"{TANAKA}, figure 1", paper="2.5 to 4",
-                low=2.5, high=4.0, what=f"log10 of the critical compression of VGG-16, {METHODS[name].title}",
-                value=critical, bound=0, trials=(_synflow("limit", VGG, name),))
-            for name in dict.fromkeys((method, evaluated))
-        ]  # fmt: skip
-        rows.append(
-            Row(name=f"collapse/{method}/vgg19", source=f"{TANAKA}, figure 2", paper="2.5 to 4", low=2.5, high=4.0,
-                what="log10 of the first compression with an empty layer, by half decades, VGG-19, "
-                f"{METHODS[evaluated].title}", value=first_empty, trials=grid, bound=0)
-        )  # fmt: skip
-    # one image per class, because a hundred iterations of ten images take a CPU a long night
-    once, often = (_synflow("limit", VGG, name, examples=1) for name in ("snip", "iterative_snip"))
-    of_snip = "of VGG-16, SNIP with 100 iterations, one image per class"
-    rows += [
-        Row(name="collapse/iterative-snip/up", source=f"{TANAKA}, figure 7", paper="> 0", low=APART, high=math.inf,
-            what=f"critical compression {of_snip}, over that with one, in log10", bound=0, trials=(once, often),
-            value=lambda one, many: critical(many) - critical(one),
-            detail=lambda one, many: f"10^{critical(one):.2f} with one iteration, 10^{critical(many):.2f} with 100"),
-        Row(name="collapse/iterative-snip/limit", source=f"{TANAKA}, figure 7", paper="> 0", low=APART, high=math.inf,
-            what=f"max over critical compression {of_snip}, in log10", bound=0, trials=(often,),
-            value=lambda many: many["max_log10_compression"] - critical(many)),
-    ]  # fmt: skip
-    return rows
-
-
-def _conservation() -> list[Row]:
-    """Both theorems."""
-    words = {"synflow": "SynFlow", "snip": "SNIP without its absolute value", "grasp": "w * Hg + g^2 (from GraSP)"}
-    said = "greatest relative error at any {} of {}, in float64: {}, at initialisation and with offsets"
-    rows = []
-    for key, title in (("vgg19_bn", "VGG-19"), ("resnet18", "ResNet-18")):
-        for saliency, word in words.items():
-            for number, value in ((1, theorems.theorem_1), (2, theorems.theorem_2)):
-                rows.append(
-                    Row(name=f"theorem-{number}/{saliency}/{key}", source=f"{TANAKA}, theorem {number}", paper="0",
-                        low=0, high=0, bound=1e-9, value=partial(value, key, saliency),
-                        what=said.format(("neuron", "cut")[number - 1], word, title))
-                )  # fmt: skip
-        rows.append(
-            Row(name=f"theorem-2/grasp-alone/{key}", source=f"{TANAKA}, theorem 2", paper="0", low=0, high=0,
-                bound=1e-9, value=partial(theorems.grasp_alone, key),
-                what=f"relative difference of GraSP's sums of w * Hg over the cuts, in float64: {title}",
-                detail=lambda: "along g, SNIP's sums change by w * Hg + g^2: that is conserved, w * Hg alone is not")
-        )  # fmt: skip
-    return rows
-
-
 def rows() -> dict[str, Row]:
     """All rows by name."""
     found = [_neurons(name, key, said) for name, of in NEURONS.items() for key, said in of.items()]
@@ -225,5 +126,5 @@ def rows() -> dict[str, Row]:
             found += [_ratio(key, method, at, number) for at, number in zip(("matching", highest), said, strict=True)]
     return {
         row.name: row
-        for row in (*found, *layer_rows(_masks, _matching), *_collapse(), *panels(), *accuracies(), *_conservation())
+        for row in (*found, *layer_rows(_masks, _matching), *collapse(), *panels(), *accuracies(), *conservation())
     }

@@ -12,7 +12,7 @@ import torch
 from benchmarks.figures.axes import accuracy_axis
 from benchmarks.figures.frankle import EARLY, SMALL, SWEEP, line_of, recipe_of
 from benchmarks.figures.panels import Figure, Line, Panel, Records
-from benchmarks.figures.ways import AFTER, TICKET
+from benchmarks.figures.ways import AFTER, TICKET, compared
 from benchmarks.sweep.choice import Choice, split
 from benchmarks.sweep.estimate import COUNTS
 from benchmarks.sweep.methods import METHODS
@@ -72,7 +72,7 @@ def seconds(record: Record) -> float:
 def _panels(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
     panels = []
     for pair in pairs:
-        ways = [way for way in (*EARLY, AFTER, TICKET) if choice.methods is None or way.method in choice.methods]
+        ways = compared(choice, (*EARLY, AFTER, TICKET))
         densities = tuple(dict.fromkeys((1.0, *(choice.densities or SWEEP))))
         recipe = recipe_of(choice, pair)
         for unit in ("FLOPs", "seconds"):

@@ -8,7 +8,19 @@ from functools import partial
 
 from benchmarks.figures import accuracies, layers
 from benchmarks.figures.panels import Figure, Line, Panel
-from benchmarks.figures.ways import AFTER, END, REWIND, TICKET, Way, ablated, at_start
+from benchmarks.figures.ways import (
+    AFTER,
+    END,
+    REWIND,
+    TICKET,
+    Way,
+    ablated,
+    after_training,
+    at_start,
+    compared,
+    of,
+    trained,
+)
 from benchmarks.sweep.choice import Choice, split
 from benchmarks.sweep.methods import FIVE, METHODS
 from benchmarks.sweep.trial import Trial
@@ -24,8 +36,11 @@ SWEEP = tuple(0.8**step for step in range(19))  # 0 to 98.2 % pruned, as the axe
 MATCHING = {"resnet20": 6, "vgg16_bn": 12, "torchvision_resnet18": 15, "torchvision_resnet50": 5}
 #: networks for which the text names none: for appendix L it says "only at much lower sparsities" (L.1); others are ours
 ASSUMED = {"resnet18": 4}
+FOUR = ("magnitude", "snip", "grasp", "synflow")  # of the ablations
 #: when figures 6 and 10 prune, as shares of the schedule
 TIMES = (0.0, 0.003, 0.006, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 1.0)
+
+Groups = Sequence[tuple[str, Sequence[Way]]]  # titles of panels, and what they show
 
 
 def recipe_of(choice: Choice, pair: str) -> Recipe:
@@ -59,21 +74,12 @@ def line_of(choice: Choice, pair: str, way: Way, densities: Sequence[float], mea
     return Line(way.label, points, way.colour, way.marker, way.dash)
 
 
-def _of(choice: Choice, ways: Sequence[Way]) -> list[Way]:
-    return [way for way in ways if choice.methods is None or way.method in choice.methods]
-
-
-def _compared(choice: Choice, ways: Sequence[Way]) -> list[Way]:
-    """The same in figures that compare methods: those of other papers too, if they were chosen."""
-    return [*_of(choice, ways), *map(at_start, choice.chosen(()))]
-
-
 def _sweep(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way]) -> list[Panel]:
     """Accuracy against density, one panel per pair (figures 3, 8, 11, 13, 14)."""
     return [
         Panel(
             pair,
-            tuple(line_of(choice, pair, way, choice.densities or SWEEP) for way in _compared(choice, ways)),
+            tuple(line_of(choice, pair, way, choice.densities or SWEEP) for way in compared(choice, ways)),
             note={"recipe": str(recipe_of(choice, pair))},
         )
         for pair in pairs
@@ -81,42 +87,43 @@ def _sweep(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way]) -> li
 
 
 def _by_method(
-    choice: Choice, pairs: tuple[str, ...], *, groups: Callable[[str], Sequence[tuple[str, Sequence[Way]]]]
+    choice: Choice, pairs: tuple[str, ...], *, groups: Callable[[str, tuple[str, ...]], Groups]
 ) -> list[Panel]:
-    """Accuracy against density, one panel per pair and method (figures 4, 9, 12)."""
+    """Accuracy against density, one panel per pair and method (figures 4, 9, 12).
+
+    ``groups`` takes a pair and the methods of other papers that were chosen by name.
+    """
     panels = []
     for pair in pairs:
-        for title, group in groups(pair):
-            if ways := _of(choice, group):
+        for title, group in groups(pair, choice.chosen(())):
+            if ways := of(choice, group):
                 lines = tuple(line_of(choice, pair, way, choice.densities or SWEEP) for way in ways)
                 panels.append(Panel(f"{title}\n{pair}", lines, note={"recipe": str(recipe_of(choice, pair))}))
     return panels
 
 
-def _figure_4(pair: str) -> list[tuple[str, Sequence[Way]]]:
+def _figure_4(pair: str, later: tuple[str, ...]) -> Groups:
     groups: list[tuple[str, Sequence[Way]]] = []
-    for name in ("magnitude", "snip", "grasp", "synflow"):
+    for name in (*FOUR, *later):
         ways = ablated(at_start(name), ("shuffle", "reinitialise", "invert"))
         if split(pair)[1] not in FULLY_CONNECTED:  # without normalisation, weights of variance one do not train
             ways.append(Way("variance one", "#AA4499", "X", name, ":", fixed_variance=True))
         groups.append((METHODS[name].title, ways))
-    return [*groups, (AFTER.label, ablated(AFTER, ("shuffle", "reinitialise")))]
+    after = (AFTER, *map(after_training, trained(later)))
+    return [*groups, *((way.label, ablated(way, ("shuffle", "reinitialise"))) for way in after)]
 
 
-def _figure_9(pair: str) -> list[tuple[str, Sequence[Way]]]:
-    groups: list[tuple[str, Sequence[Way]]] = []
-    for name in ("magnitude", "snip", "grasp", "synflow"):
-        method = METHODS[name]
-        way = Way(method.title, method.colour, method.marker, name, "-", {"prune_epoch": END})
-        groups.append((f"{method.title} after training", ablated(way, ("shuffle", "reinitialise"))))
-    return groups
+def _figure_9(pair: str, later: tuple[str, ...]) -> Groups:
+    ways = [replace(after_training(name), label=METHODS[name].title, dash="-") for name in (*FOUR, *later)]
+    return [(f"{way.label} after training", ablated(way, ("shuffle", "reinitialise"))) for way in ways]
 
 
-def _figure_12(pair: str) -> list[tuple[str, Sequence[Way]]]:
-    return [
-        (METHODS[name].title, ablated(at_start(name), ("shuffle", "reinitialise")))
-        for name in ("snip", "iterative_snip")
-    ]
+def _figure_12(pair: str, later: tuple[str, ...]) -> Groups:
+    return _ablations(("snip", "iterative_snip", *later))
+
+
+def _ablations(names: Sequence[str]) -> Groups:
+    return [(METHODS[name].title, ablated(at_start(name), ("shuffle", "reinitialise"))) for name in names]
 
 
 def _matching(choice: Choice, pair: str) -> float:
@@ -131,19 +138,19 @@ def _at_matching(choice: Choice, pairs: tuple[str, ...], *, ways: Sequence[Way])
     panels = []
     for pair in pairs:
         density = _matching(choice, pair)
-        lines = tuple(line_of(choice, pair, way, (density,), "masks") for way in _compared(choice, ways))
+        lines = tuple(line_of(choice, pair, way, (density,), "masks") for way in compared(choice, ways))
         panels.append(Panel(f"{pair}, {100 - 100 * density:.1f} % pruned", lines))
     return panels
 
 
-def _over_time(choice: Choice, pairs: tuple[str, ...], *, groups: Sequence[tuple[str, Sequence[Way]]]) -> list[Panel]:
+def _over_time(choice: Choice, pairs: tuple[str, ...], *, groups: Callable[[tuple[str, ...]], Groups]) -> list[Panel]:
     """Accuracy against the time of pruning, at one density (figures 6 and 10)."""
     panels = []
     for pair in pairs:
         recipe, density = recipe_of(choice, pair), _matching(choice, pair)
-        for title, group in groups:
+        for title, group in groups(choice.chosen(())):
             lines = []
-            for way in _of(choice, group):
+            for way in of(choice, group):
                 points = []
                 for share in TIMES:
                     epoch = round(share * recipe.epochs, 4)
@@ -164,7 +171,7 @@ def _effective(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
     panels = []
     for pair in pairs:
         lines = []
-        for name in choice.chosen(("magnitude", "snip", "grasp", "synflow")):
+        for name in choice.chosen(FOUR):
             plain, shuffled = ablated(at_start(name), ("shuffle",))
             densities = choice.densities or SWEEP[1:]
             lines += [line_of(choice, pair, way, densities, "masks") for way in (plain, shuffled)]
@@ -177,25 +184,23 @@ SHUFFLED_SYNFLOW = Way("SynFlow, shuffled", METHODS["synflow"].colour, "o", "syn
 BEST = [*map(at_start, ("random", "magnitude", "snip", "grasp_magnitude")), SHUFFLED_SYNFLOW, AFTER]
 INVERTED_GRASP = ablated(at_start("grasp"), ("invert",))[1]
 OVER_TIME = [*EARLY, Way(TICKET.label, TICKET.colour, TICKET.marker, "magnitude", "--", rewound=True)]
-ABLATIONS_OVER_TIME = [
-    (METHODS[name].title, ablated(at_start(name), ("shuffle", "reinitialise")))
-    for name in ("magnitude", "snip", "grasp", "synflow")
-]
-NEURONS = [*map(at_start, ("magnitude", "snip", "grasp", "synflow")), SHUFFLED_SYNFLOW]
+NEURONS = [*map(at_start, FOUR), SHUFFLED_SYNFLOW]
 _accuracy = accuracies.accuracy_by_density
 _FIGURES = (
     Figure("frankle-3", "accuracy of the methods at initialisation", PAIRS, partial(_sweep, ways=[*EARLY, AFTER]),
            _accuracy),
     Figure("frankle-4", "ablations at initialisation", PAIRS, partial(_by_method, groups=_figure_4), _accuracy),
     Figure("frankle-5", "neurons by sparsity", PAIRS, partial(_at_matching, ways=NEURONS), layers.neuron_sparsity),
-    Figure("frankle-6", "accuracy against the time of pruning", SMALL, partial(_over_time, groups=[("", OVER_TIME)]),
+    Figure("frankle-6", "accuracy against the time of pruning", SMALL,
+           partial(_over_time, groups=lambda later: [("", [*OVER_TIME, *map(at_start, later)])]),
            accuracies.accuracy_by_time),
     Figure("frankle-8", "baselines", PAIRS,
            partial(_sweep, ways=[*map(at_start, ("random", "magnitude")), AFTER, TICKET]), _accuracy),
     Figure("frankle-9", "ablations after training", SMALL, partial(_by_method, groups=_figure_9), _accuracy,
            columns=4),
     Figure("frankle-10", "ablations against the time of pruning", SMALL,
-           partial(_over_time, groups=ABLATIONS_OVER_TIME), accuracies.accuracy_by_time, columns=4),
+           partial(_over_time, groups=lambda later: _ablations((*FOUR, *later))), accuracies.accuracy_by_time,
+           columns=4),
     Figure("frankle-11", "iterative SNIP", PAIRS, partial(_sweep, ways=[*map(at_start, ("snip", "iterative_snip"))]),
            _accuracy),
     Figure("frankle-12", "ablations of iterative SNIP", SMALL, partial(_by_method, groups=_figure_12), _accuracy,

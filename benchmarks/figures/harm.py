@@ -7,9 +7,9 @@ from typing import Any
 
 from benchmarks.figures.axes import kept_axis
 from benchmarks.figures.equivalence import MARGIN, PairedTest, paired
-from benchmarks.figures.frankle import SMALL, SWEEP, line_of, recipe_of
+from benchmarks.figures.frankle import FOUR, SMALL, SWEEP, line_of, recipe_of
 from benchmarks.figures.panels import Figure, Line, Panel, Records
-from benchmarks.figures.ways import AFTER, ablated, at_start
+from benchmarks.figures.ways import AFTER, ablated, at_start, compared
 from benchmarks.sweep.choice import Choice, split
 from benchmarks.training.networks import FULLY_CONNECTED
 
@@ -20,13 +20,12 @@ def _panels(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
     panels = []
     for pair in pairs:
         kinds = [k for k in KINDS if k != "shuffle_kernel" or split(pair)[1] not in FULLY_CONNECTED]
-        for way in (*map(at_start, choice.chosen(("magnitude", "snip", "grasp", "synflow"))), AFTER):
-            if choice.methods is None or way.method in choice.methods:
-                densities = choice.densities or SWEEP[1:]
-                lines = tuple(line_of(choice, pair, each, densities) for each in ablated(way, kinds))
-                margin = MARGIN if choice.margin is None else choice.margin
-                note = {"recipe": str(recipe_of(choice, pair)), "margin": margin}
-                panels.append(Panel(f"{way.label}\n{pair}", lines, note=note))
+        for way in compared(choice, (*map(at_start, FOUR), AFTER)):
+            densities = choice.densities or SWEEP[1:]
+            lines = tuple(line_of(choice, pair, each, densities) for each in ablated(way, kinds))
+            margin = MARGIN if choice.margin is None else choice.margin
+            note = {"recipe": str(recipe_of(choice, pair)), "margin": margin}
+            panels.append(Panel(f"{way.label}\n{pair}", lines, note=note))
     return panels
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from statistics import linear_regression, mean, median
 from typing import Any
 
@@ -32,6 +33,17 @@ def layer_profile(ax: Any, panel: Panel, records: Records) -> None:
     ax.set_ylabel("density")
 
 
+def apart(pairs: Iterable[tuple[float, float]]) -> float:
+    """The median difference of the sums of scores into and out of units, in percent of the larger sum."""
+    return 100 * median(abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a or b)
+
+
+def slope(layers: Iterable[tuple[int, float]]) -> float:
+    """The slope of the log average score of layers against the log of one over their sizes."""
+    scored = [(math.log(1 / size), math.log(abs(score))) for size, score in layers if score]
+    return linear_regression([x for x, _ in scored], [y for _, y in scored]).slope
+
+
 def units(ax: Any, panel: Panel, records: Records) -> None:
     """Each hidden unit's scores of the weights into it and out of it, and by how much of the larger they differ."""
     (line,) = panel.lines
@@ -39,8 +51,7 @@ def units(ax: Any, panel: Panel, records: Records) -> None:
     pairs = [pair for r in drawn for pair in zip(r["into"], r["out"], strict=True)]
     places = [(abs(a), abs(b)) for a, b in pairs if a and b]
     if places:
-        apart = [abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a or b]
-        shown = f"median difference\n{100 * median(apart):.3g} %"
+        shown = f"median difference\n{apart(pairs):.3g} %"
         ax.text(0.97, 0.04, shown, transform=ax.transAxes, ha="right", fontsize="small")
         xs, ys = zip(*places, strict=True)
         ax.plot(xs, ys, ".", color=line.colour, markersize=2, alpha=0.6)
@@ -63,9 +74,7 @@ def layer_scores(ax: Any, panel: Panel, records: Records) -> None:
         middle = math.exp(mean(math.log(y / x) for x, y in zip(xs, ys, strict=True) if y > 0))
         ax.plot([min(xs), max(xs)], [middle * min(xs), middle * max(xs)], ":", color="black", linewidth=0.9,
                 label="slope 1")  # fmt: skip
-        scored = [(math.log(x), math.log(y)) for x, y in zip(xs, ys, strict=True) if y > 0]
-        slope = linear_regression([x for x, _ in scored], [y for _, y in scored]).slope
-        ax.text(0.05, 0.9, f"slope {round(slope, 2) + 0.0:.2f}", transform=ax.transAxes)
+        ax.text(0.05, 0.9, f"slope {round(slope(drawn), 2) + 0.0:.2f}", transform=ax.transAxes)
         ax.set_xscale("log")
         ax.set_yscale("log")
         plain_minor_ticks(ax)

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.figures.equivalence import MARGIN, PairedTest, paired
 from benchmarks.figures.frankle import EARLY, MAIN, line_of, recipe_of
 from benchmarks.figures.panels import Figure, Line, Panel, Records
-from benchmarks.figures.ways import AFTER, TICKET
+from benchmarks.figures.ways import AFTER, TICKET, compared
 from benchmarks.sweep.choice import Choice
 from benchmarks.sweep.trial import Trial
 
@@ -104,7 +104,7 @@ def proposed(panels: Sequence[Panel], records: Records) -> list[Trial]:
 
 
 def _panels(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
-    ways = [w for w in (*EARLY, AFTER, TICKET) if choice.methods is None or w.method in choice.methods]
+    ways = compared(choice, (*EARLY, AFTER, TICKET))
     densities = tuple(dict.fromkeys((1.0, *(choice.densities or FINE))))
     return [
         Panel(
@@ -137,7 +137,7 @@ def draw(ax: Any, panel: Panel, records: Records) -> None:
 def text(panels: Sequence[Panel], records: Records) -> str:
     """A line a way."""
     rows = [
-        f"{panel.title:<34}{line.label:<28}{matching(line, records, panel.note['margin'])}"
+        f"{panel.title:<34}{line.label:<38}{matching(line, records, panel.note['margin'])}"
         for panel in panels
         for line in panel.lines
     ]

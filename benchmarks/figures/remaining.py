@@ -9,14 +9,14 @@ from typing import Any
 from benchmarks.figures.axes import found
 from benchmarks.figures.frankle import EARLY, MAIN, SWEEP, line_of, recipe_of
 from benchmarks.figures.panels import Figure, Line, Panel, Records
-from benchmarks.figures.ways import AFTER, TICKET
+from benchmarks.figures.ways import AFTER, TICKET, compared
 from benchmarks.sweep.choice import Choice
 
 NEAR = 1.0  # points of accuracy
 
 
 def _panels(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
-    ways = [way for way in (*EARLY, TICKET, AFTER) if choice.methods is None or way.method in choice.methods]
+    ways = compared(choice, (*EARLY, TICKET, AFTER))
     densities = tuple(dict.fromkeys((1.0, *(choice.densities or SWEEP))))
     margin = NEAR if choice.margin is None else choice.margin
     return [
@@ -74,7 +74,7 @@ def text(panels: Sequence[Panel], records: Records) -> str:
             if density is not None:
                 (_, _), (pruned, _), *_ = weights_left(line, density, panel.note["epochs"])
                 area = (pruned + density * (panel.note["epochs"] - pruned)) / panel.note["epochs"]
-                rows.append(f"{panel.title:<34}{line.label:<28}{100 * density:7.2f} %{area:9.3f}")
+                rows.append(f"{panel.title:<34}{line.label:<38}{100 * density:7.2f} %{area:9.3f}")
     return "\n".join(rows)
 
 

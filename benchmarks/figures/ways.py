@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from benchmarks.sweep.choice import Choice
 from benchmarks.sweep.methods import METHODS
 
 #: the iteration that lottery tickets are rewound to (appendix A.3), over those of an epoch
@@ -44,6 +45,12 @@ def at_start(name: str) -> Way:
     return Way(method.title, method.colour, method.marker, name)
 
 
+def after_training(name: str) -> Way:
+    """Pruning a trained network by a method."""
+    method = METHODS[name]
+    return Way(f"{method.title} after training", method.colour, method.marker, name, "--", {"prune_epoch": END})
+
+
 AFTER = Way("Magnitude after training", "#000000", "h", "magnitude", "--", {"prune_epoch": END})
 TICKET = Way("Lottery ticket rewinding", "#44AA99", "p", "magnitude", "--", {"prune_epoch": END}, rewound=True)
 #: Paul Tol's muted colours, for what is done to a pruned network
@@ -56,6 +63,25 @@ ABLATIONS = {
     "shuffle_effective": ("shuffled on paths", "#AA4499", "*", "-."),
     "invert": ("inverted", "#999933", "v", "-."),
 }
+
+
+def of(choice: Choice, ways: Sequence[Way]) -> list[Way]:
+    """The ways that were chosen."""
+    return [way for way in ways if choice.methods is None or way.method in choice.methods]
+
+
+def compared(choice: Choice, ways: Sequence[Way]) -> list[Way]:
+    """The ways that were chosen, and methods of other papers that were chosen by name.
+
+    Optimal Brain Damage, which was made for trained networks, is pruned with after training too, where magnitude is.
+    """
+    later = choice.chosen(())
+    return [*of(choice, ways), *map(at_start, later), *(after_training(n) for n in trained(later) if AFTER in ways)]
+
+
+def trained(names: Sequence[str]) -> list[str]:
+    """Those methods of other papers that were made for trained networks."""
+    return [name for name in names if name == "damage"]
 
 
 def ablated(way: Way, kinds: Sequence[str]) -> list[Way]:

@@ -102,8 +102,8 @@ METHODS = {
     "grasp_magnitude": Method("GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),
     "saliency": Method("dL/dw * w", EvaluationSaliency, "#F0E442", "*", examples=EXAMPLES),
     "force": Method("FORCE", prune.FORCE, "#920000", "<", iterations=60, examples=EXAMPLES),
-    "iterative_grasp": Method("Iterative GraSP", prune.GraSP, "#44AA99", "p", iterations=100, examples=EXAMPLES),
-    "damage": Method("Optimal Brain Damage", prune.OptimalBrainDamage, "#882255", "d", examples=EXAMPLES),
+    "iterative_grasp": Method("Iterative GraSP", prune.GraSP, "#7FBC41", "p", iterations=100, examples=EXAMPLES),
+    "damage": Method("Optimal Brain Damage", prune.OptimalBrainDamage, "#DC267F", "d", examples=EXAMPLES),
     "grasp_it": Method("GraSP-It", prune.GraSPIt, "#B66DFF", ">", iterations=60, examples=EXAMPLES),
 }
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")

@@ -141,7 +141,10 @@ def inverted(found: dict[str, Any]) -> tuple[Rows, str]:
 
 
 TRIALS = "trials/*.jsonl"
-STARTS = ("neurons", "downsample", "effective", "collapse", "panel", "accuracy", "theorem-1", "theorem-2")
+STARTS = (
+    "neurons", "downsample", "effective", "early", "late", "precision", "collapse", "panel", "accuracy", "theorem-1",
+    "theorem-2", "units", "slope",
+)  # fmt: skip
 #: sweeps that were shortened: their epochs and initialisation
 SHORTENED = {"cifar10/vgg11_bn": (2, "fan_in"), "digits/vgg_small": (5, "fan_in")}
 #: the function that makes a table, and its file

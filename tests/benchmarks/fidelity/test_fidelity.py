@@ -12,9 +12,10 @@ import torch
 
 from benchmarks.fidelity import theorems
 from benchmarks.fidelity.__main__ import main, report
+from benchmarks.fidelity.collapse import first_empty
 from benchmarks.fidelity.panels import first_without_classifier
 from benchmarks.fidelity.row import Row, line, number
-from benchmarks.fidelity.rows import collapsed, first_empty, rows
+from benchmarks.fidelity.rows import collapsed, rows
 from benchmarks.figures.frankle import FIGURES
 from benchmarks.origin import ROOT
 from benchmarks.sweep.store import Store

@@ -109,6 +109,19 @@ def test_tables_have_the_papers_rows_and_networks() -> None:
     assert {t.recipe.rate for t in halves if t.pair == "cifar10/resnet18"} == {0.2}
 
 
+def test_table_7_has_the_hyperparameters_of_the_synflow_authors_where_it_says_so() -> None:
+    """By the authors' commands; the initialisation is that of Frankle et al. (appendix D.4), who name no other."""
+    _, _, cifar, modified, tiny, longer = (
+        line.points[0][1][0] for line in FIGURES["frankle-table-7"].chosen(Choice())[0].lines
+    )
+    for trial, epochs, drops, decay in ((cifar, 160, (60, 120), 5e-4), (tiny, 100, (30, 60, 80), 1e-4)):
+        recipe = trial.recipe
+        assert (recipe.epochs, recipe.drops, recipe.drop_factor, recipe.decay) == (epochs, drops, 0.2, decay)
+        assert (recipe.rate, recipe.batch, recipe.momentum, recipe.nesterov) == (0.01, 128, 0.9, True)
+        assert (recipe.initialisation, recipe.gamma) == ("fan_in", "uniform")
+    assert [(t.recipe.rate, t.recipe.batch, t.recipe.drop_factor) for t in (modified, longer)] == [(0.2, 256, 0.1)] * 2
+
+
 @pytest.mark.parametrize(
     ("name", "convolutions", "width"),
     [("wrn_14_8", 12, 512), ("wrn_14_10", 12, 640), ("wrn_20_8", 18, 512), ("wrn_32_2", 30, 128)],
