@@ -73,7 +73,7 @@ def of(choice: Choice, ways: Sequence[Way]) -> list[Way]:
 def compared(choice: Choice, ways: Sequence[Way]) -> list[Way]:
     """The ways that were chosen, and methods of other papers that were chosen by name.
 
-    Optimal Brain Damage, which was made for trained networks, is pruned with after training too, where magnitude is.
+    Those that were made for trained networks prune after training too, where magnitude does.
     """
     later = choice.chosen(())
     return [*of(choice, ways), *map(at_start, later), *(after_training(n) for n in trained(later) if AFTER in ways)]
@@ -81,7 +81,7 @@ def compared(choice: Choice, ways: Sequence[Way]) -> list[Way]:
 
 def trained(names: Sequence[str]) -> list[str]:
     """Those methods of other papers that were made for trained networks."""
-    return [name for name in names if name == "damage"]
+    return [name for name in names if METHODS[name].for_trained]
 
 
 def ablated(way: Way, kinds: Sequence[str]) -> list[Way]:

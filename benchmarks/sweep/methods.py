@@ -74,6 +74,7 @@ class Method:
         iterations: rounds of scoring and pruning.
         examples: of each class, 0 if it needs no data.
         layer_densities: a rule for how much of each layer is kept, if the method does not decide that.
+        for_trained: whether it was made for trained networks, so that figures prune with it after training too.
     """
 
     title: str
@@ -83,6 +84,7 @@ class Method:
     iterations: int = 1
     examples: int = 0
     layer_densities: LayerDensities | None = None
+    for_trained: bool = False
 
 
 METHODS = {
@@ -103,7 +105,9 @@ METHODS = {
     "saliency": Method("dL/dw * w", EvaluationSaliency, "#F0E442", "*", examples=EXAMPLES),
     "force": Method("FORCE", prune.FORCE, "#920000", "<", iterations=60, examples=EXAMPLES),
     "iterative_grasp": Method("Iterative GraSP", prune.GraSP, "#7FBC41", "p", iterations=100, examples=EXAMPLES),
-    "damage": Method("Optimal Brain Damage", prune.OptimalBrainDamage, "#DC267F", "d", examples=EXAMPLES),
+    "damage": Method(
+        "Optimal Brain Damage", prune.OptimalBrainDamage, "#DC267F", "d", examples=EXAMPLES, for_trained=True
+    ),
     "grasp_it": Method("GraSP-It", prune.GraSPIt, "#B66DFF", ">", iterations=60, examples=EXAMPLES),
 }
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")

@@ -52,7 +52,7 @@ def _found(found: dict[str, Any], command: str) -> Found:
 def _schedule(records: Records, choice: Choice) -> str:
     epochs = sorted({record["settings"]["recipe"]["epochs"] for record in records.values()})
     seeds = f"{choice.seeds} seeds" if choice.seeds else "one seed"
-    return f"{seeds}, {' or '.join(map(str, epochs))} epochs"
+    return f"{seeds}, {' or '.join(map(str, epochs))} epochs" if any(epochs) else seeds
 
 
 def harm(found: dict[str, Any], command: str) -> tuple[Rows, str]:
@@ -129,7 +129,7 @@ def sizes(found: dict[str, Any], command: str) -> tuple[Rows, str]:
             empty = [f" ({len(result['empty_layers'])} empty)" * bool(result["empty_layers"]) for result in results]
             cells = [f"{prune_over_cut(result):.2f}{e}" for result, e in zip(results, empty, strict=True)]
             rows.append([panel.title.split("\n")[0], f"{count:g}", *cells])
-    return rows, where.replace(", 0 epochs", "")
+    return rows, where
 
 
 _MAKE = {"harm": harm, "matching": highest, "cost": costs, "synflow-8": sizes}

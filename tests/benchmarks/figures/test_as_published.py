@@ -52,7 +52,7 @@ def test_prune_size_over_cut_size_has_the_authors_ratios_and_iterations() -> Non
 
 
 def test_the_assumed_matching_sparsities_are_those_of_the_page() -> None:
-    """0.8^4 for the ResNet-18 of appendix L, and 0.8^12 for networks of which the paper names none."""
+    """Where the paper names no sparsity: 0.8^4 for the ResNet-18 of appendix L, 0.8^12 for all other networks."""
     assert ASSUMED == {"resnet18": 4}
     assert not ASSUMED.keys() & MATCHING.keys()
     for name, pair, thinned in (
