@@ -1,4 +1,4 @@
-"""A call that empties layers says so, once, by name, and before anything is attached."""
+"""A call that empties layers, or cuts inputs or outputs off, says so, once, by name, before anything is attached."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import warnings
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.faults.fingerprint import fingerprint
 from tests.models import Residual
@@ -190,11 +191,56 @@ def test_a_model_that_can_not_be_traced_is_pruned_and_the_log_says_what_was_not_
     assert "paths are not checked after pruning, because there is no input" in caplog.text
 
 
-def test_nothing_is_run_where_no_layer_is_empty() -> None:
-    class Once(Residual):
+def test_what_is_cut_off_is_named_where_no_layer_is_empty() -> None:
+    model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.ReLU(), nn.Linear(4, 4, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(1 + torch.diag(torch.tensor([9.0, 9, 0, 0])))  # the middle neurons that are read
+        model[2].weight.copy_(1 + torch.diag(torch.tensor([0.0, 0, 9, 9])))  # are not those that are written
+    message, report = message_of(model, 28, torch.ones(1, 4))
+    assert message.startswith("L1Unstructured: no path from the input to any output is left; consider a smaller amount")
+    assert report.empty_layers == report.collapsed == ()
+
+
+def test_outputs_that_are_cut_off_are_named_where_no_layer_is_empty() -> None:
+    model = chain()
+    with torch.no_grad():
+        model[6].weight[1].mul_(1e-6)
+    with pytest.warns(prune.EmptiedLayersWarning) as caught:
+        report = prune.global_iterative_unstructured(model, prune.SynFlow, 0.5, example_inputs=X)
+    (warning,) = caught
+    message = str(warning.message)
+    assert message.startswith("SynFlowUnstructured: no path from the input to 1 of 3 outputs of an example is left; ")
+    assert report.empty_layers == ()
+
+
+def test_the_batches_of_a_loader_tell_as_well_and_are_not_read_again() -> None:
+    read = []
+
+    class Counting(Dataset[tuple[Tensor, Tensor]]):
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+            read.append(index)
+            return torch.ones(30) + index, torch.tensor(0)
+
+    model = chain()
+    with torch.no_grad():
+        model[6].weight[1].mul_(1e-6)
+        model[6].weight[2].mul_(1e-6)
+    loader = DataLoader(Counting(), batch_size=2)
+    with pytest.warns(prune.EmptiedLayersWarning, match="no path from the input to 2 of 3 outputs of an example"):
+        prune.global_iterative_unstructured(model, prune.SNIP, 0.5, data=loader, loss_fn=lambda y, _: y[:, 0].sum())
+    assert read == list(range(6))
+
+
+def test_nothing_is_run_where_nothing_is_removed() -> None:
+    class Refusing(Residual):
         def forward(self, x: Tensor) -> Tensor:
             raise AssertionError("the model ran")
 
-    model = Once()
-    prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.5, example_inputs=IMAGE)
+    model = Refusing()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.0, example_inputs=IMAGE)
     assert prune.is_pruned(model)

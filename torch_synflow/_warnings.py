@@ -16,7 +16,7 @@ _NAMES = 8
 
 
 class EmptiedLayersWarning(UserWarning):
-    """A call has emptied layers.
+    """A call has emptied layers, or cut inputs or outputs of the model off.
 
     Example:
         >>> import warnings

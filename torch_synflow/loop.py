@@ -114,8 +114,8 @@ def global_iterative_unstructured(
         A report of the kept weights of each tensor, which prints as a table.
 
     Warns:
-        EmptiedLayersWarning: once, if the call empties layers. The warning names the layers. If the model and its
-            inputs are known, it also names bypassed layers, and inputs and outputs that are cut off. With
+        EmptiedLayersWarning: once, if the call empties layers, or cuts inputs or outputs off. The warning names them,
+            and the layers that a shortcut bypasses. Paths are checked if the model and its inputs are known. With
             ``layer_densities``, which may ask for empty layers, it comes only if something is cut off. It comes before
             the masks are attached, so a filter that turns it into an error leaves the model unchanged.
 
@@ -213,12 +213,11 @@ def _pruned(
                     callback(step, _report(entries, course.counts))
         masks = course.masks()
         report, found = _report(entries, course.counts), None
-        if report.empty_layers and report.kept:
+        if report.kept and (removes or report.empty_layers):
             found = losses(task, entries, masks)
             if found is not None:
                 report = replace(report, bypassed=found.after.bypassed, collapsed=found.after.collapsed)
-            if layer_densities is None or (found is not None and found.cut_off):  # otherwise it was asked for
-                warn_of_emptied(entries, report, found, method)
+            warn_of_emptied(entries, report, found, method, asked=layer_densities is not None)
         _attach(entries, masks)
         course.settle()
         return report

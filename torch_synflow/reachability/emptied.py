@@ -1,4 +1,4 @@
-"""The warning about layers that a call has emptied."""
+"""The warning about layers that a call has emptied, and inputs and outputs that it has cut off."""
 
 from __future__ import annotations
 
@@ -15,17 +15,27 @@ from torch_synflow.report import PruningReport
 
 
 def warn_of_emptied(
-    entries: Sequence[Entry], report: PruningReport, found: Losses | None, method: type[BasePruningMethod]
+    entries: Sequence[Entry],
+    report: PruningReport,
+    found: Losses | None,
+    method: type[BasePruningMethod],
+    *,
+    asked: bool,
 ) -> None:
-    """Warn about newly emptied layers before the masks are attached, so the warning as an error changes nothing."""
+    """Warn about what a call has emptied or cut off.
+
+    This comes before the masks are attached, so the warning as an error changes nothing. If empty layers were ``asked``
+    for, they are named only where something is cut off.
+    """
     emptied = [e.label for e in entries if e.alive and e.label in report.empty_layers]
-    if not emptied:
+    cut_off = found.cut_off if found is not None else ()
+    if not cut_off and (asked or not emptied):
         return
-    findings = [f"nothing is left of {len(emptied)} of {len(entries)} layers: {listed(emptied)}"]
+    findings = [f"nothing is left of {len(emptied)} of {len(entries)} layers: {listed(emptied)}"] if emptied else []
     bypassed = [name for name in emptied if name in report.bypassed]
     if bypassed:
         findings.append(f"bypassed by a shortcut: {'all' if bypassed == emptied else listed(bypassed)}")
-    findings += found.cut_off if found is not None else ()
+    findings += cut_off
     advice = ["a smaller amount", "more iterations", "layer_densities=prune.erk"]
     if issubclass(method, SynFlowUnstructured):
         advice.insert(2, "keep_layers = True in a subclass")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch_synflow.model.layout import is_sharded
 from torch_synflow.model.parameters import Entry
 from torch_synflow.reachability.reached import Reached, reach
-from torch_synflow.scoring.data import batches, rereadable
+from torch_synflow.scoring.data import first_inputs
 from torch_synflow.scoring.task import Task
 
 _log = logging.getLogger("torch_synflow")
@@ -35,7 +35,7 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
     """Find the inputs and outputs that masks would cut off, before they are on the model.
 
     Args:
-        task: the model, and its inputs or, without inputs, the first batch of a list of data.
+        task: the model, and its inputs or, without inputs, the first batch of a list or of what scoring has read.
         entries: the tensors, with their earlier masks.
         masks: the new ones.
 
@@ -43,8 +43,8 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
         ``None`` if the model or its inputs are not known, or it does not run under the surrogate. The log says so.
     """
     model, inputs = task.model, task.example_inputs
-    if inputs is None and isinstance(task.data, (list, tuple, Mapping)) and task.data:
-        inputs, _ = next(batches(rereadable(task.data)))
+    if inputs is None:
+        inputs = first_inputs(task.data)
     if model is None or inputs is None:
         _log.info("paths are not checked after pruning, because there is no %s", "model" if model is None else "input")
         return None
@@ -56,11 +56,12 @@ def losses(task: Task, entries: Sequence[Entry], masks: Iterable[Tensor]) -> Los
     try:
         # random numbers that a forward draws here do not come from the user's generators
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            after = reach(model, inputs, pruned, task.outputs)
+            after = reach(model, inputs, pruned, task.outputs, elements=False)
             whole = all(bool(output.all()) for output in after.outputs) and all(after.inputs.values())
-            return Losses(
-                after, () if whole else tuple(_cut_off(reach(model, inputs, list(entries), task.outputs), after))
-            )
+            if whole:
+                return Losses(after, ())
+            before = reach(model, inputs, list(entries), task.outputs, elements=False)
+            return Losses(after, tuple(_cut_off(before, after)))
     except Exception as error:  # code that cannot be traced does not prevent pruning
         _log.info("paths are not checked after pruning, because the check failed: %s: %s", type(error).__name__, error)
         return None

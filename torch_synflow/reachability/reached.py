@@ -25,7 +25,7 @@ class Reached:
 
     Attributes:
         entries: the tensors that were checked.
-        used: for each tensor, a mask of the elements on a path from an input to an output.
+        used: for each tensor, a mask of the elements on a path from an input to an output, if it was asked for.
         leads: for each floating-point leaf of the inputs, whether a path leads to an output.
         arguments: for the same leaves, the argument of the model that each belongs to.
         mode: the pass itself.
@@ -84,7 +84,12 @@ class Reached:
 
 
 def reach(
-    model: nn.Module, example_inputs: ExampleInputs, entries: list[Entry], outputs: Outputs | None = None
+    model: nn.Module,
+    example_inputs: ExampleInputs,
+    entries: list[Entry],
+    outputs: Outputs | None = None,
+    *,
+    elements: bool = True,
 ) -> Reached:
     """Find the elements on a path from an input to an output.
 
@@ -96,6 +101,7 @@ def reach(
         example_inputs: the model's inputs; only shapes matter.
         entries: the tensors to check, with the masks to apply.
         outputs: which of the model's outputs count, all by default.
+        elements: whether to find ``used``, which takes a gradient of every tensor.
     """
     network = Inspection.positive_network_of(model, example_inputs, entries, outputs)
     latest: list[Any] = []  # the latest pass alone, because a pass holds its graph
@@ -115,7 +121,7 @@ def reach(
     floating = {f"input {n}": x for n, x in enumerate(leaves) if isinstance(x, Tensor) and x.is_floating_point()}
 
     def find() -> tuple[Weights, dict[int, bool]]:
-        weights, inputs = as_leaves(network.weights), as_leaves(floating)
+        weights, inputs = as_leaves(network.weights) if elements else network.weights, as_leaves(floating)
         every = [inputs.get(f"input {number}", leaf) for number, leaf in enumerate(leaves)]
         given = tree_unflatten(every, spec)
         from_inputs = flow_of(network, given, noted(lambda plan: Reachability(plan, open_gates)))
@@ -125,13 +131,14 @@ def reach(
             flow_of(network, given, noted(Booleans))(weights)
             open_gates.update(latest[0].openings)
             total = from_inputs(weights)
-        found = gradients([total], {**weights, **inputs})
+        sought = {**weights, **inputs} if elements else inputs
+        found = gradients([total] if sought and total.requires_grad else [], sought)
         return found, {
             number: bool(found[name].any()) for number in range(len(leaves)) if (name := f"input {number}") in floating
         }
 
     found, leads = opened(network, find, training=False)
-    used = [(found[entry.key] > 0) & entry.mask for entry in entries]
+    used = [(found[entry.key] > 0) & entry.mask for entry in entries] if elements else []
     return Reached(entries, used, leads, {number: names[number] for number in leads}, latest[0])
 
 

@@ -55,7 +55,37 @@ def rereadable(data: Any, at_most: int | None = None) -> Iterable[Any]:
         raise TypeError(f"data: {EXPECTED}, got {type(data).__name__}{inputs}")
     elif isinstance(data, Iterator):
         data = list(data)
-    return data if at_most is None or isinstance(data, Rebatched) else Rebatched(data, at_most)
+    if at_most is not None and not isinstance(data, Rebatched):
+        data = Rebatched(data, at_most)
+    return data if isinstance(data, (list, Remembering)) else Remembering(data)
+
+
+class Remembering:
+    """Batches that keep the first of them once it is read, as a loader is not to be read again.
+
+    Attributes:
+        first: the first batch, or ``None`` if none has been read.
+    """
+
+    def __init__(self, data: Iterable[Any]) -> None:
+        self.data = data
+        self.first: Any = None
+
+    def __iter__(self) -> Iterator[Any]:
+        """Read the batches again."""
+        for batch in self.data:
+            if self.first is None:
+                self.first = batch
+            yield batch
+
+
+def first_inputs(data: Any) -> Any:
+    """The inputs of the first batch, or ``None`` if a loader would have to be read for it."""
+    if isinstance(data, Remembering):
+        data = [] if data.first is None else [data.first]
+    if not isinstance(data, (list, tuple, Mapping)) or not data:
+        return None
+    return next(batches([data] if is_batch(data) else data))[0]
 
 
 def has_own_loss(data: Any) -> bool:
