@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from torch_synflow import prune
@@ -62,6 +63,16 @@ def root(carried: Tensor, counts: Tensor) -> Tensor:
     return (carried * counts).sqrt()
 
 
+def starving(part: float) -> Shares:
+    """Equal shares while some branch carries less than this part of an equal share, and own shares otherwise."""
+
+    def rule(carried: Tensor, counts: Tensor) -> Tensor:
+        starves = (carried / carried.sum() < part * counts / counts.sum()).any()
+        return torch.where(starves, counts.to(carried), carried)
+
+    return rule
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to prune.
@@ -99,6 +110,7 @@ METHODS = {
     "floor_half": Method("SynFlow, floor of 0.5", with_shares(floor(0.5)), "#6A3D9A", "H", iterations=100),
     "floor_tenth": Method("SynFlow, floor of 0.1", with_shares(floor(0.1)), "#A6761D", "d", iterations=100),
     "root": Method("SynFlow, shares by roots", with_shares(root), "#8C564B", "*", iterations=100),
+    "starving": Method("SynFlow, balanced at need", with_shares(starving(0.1)), "#1B9E77", "8", iterations=100),
     "erk": Method("Random, ERK", prune.RandomUnstructured, "#555555", "X", layer_densities=prune.erk),
     "iterative_snip": Method("Iterative SNIP", prune.IterativeSNIP, "#D55E00", "P", iterations=100, examples=EXAMPLES),
     "grasp_magnitude": Method("GraSP by magnitude", prune.GraSPMagnitude, "#56B4E9", "X", examples=EXAMPLES),
@@ -113,4 +125,4 @@ METHODS = {
 FIVE = ("random", "magnitude", "snip", "grasp", "synflow")
 #: of other papers (de Jorge et al. 2020, LeCun et al. 1990), GraSP scored again as it prunes, and balanced sums
 #: with other shares: figures that compare methods show them when they are asked for by name
-LATER = ("force", "grasp_it", "iterative_grasp", "damage", "floor_half", "floor_tenth", "root")
+LATER = ("force", "grasp_it", "iterative_grasp", "damage", "floor_half", "floor_tenth", "root", "starving")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.sweep.methods import METHODS, floor, root
+from benchmarks.sweep.methods import METHODS, floor, root, starving
 from torch_synflow import prune
 
 CARRIED = torch.tensor([9.0, 1.0, 0.0], dtype=torch.float64)
@@ -50,13 +50,19 @@ def test_the_methods_keep_as_much_of_a_weak_branch_as_their_shares_say() -> None
     torch.manual_seed(0)
     model, x = Residual().double(), torch.ones(1, 4, dtype=torch.float64)
     carried = {}
-    for name in ("synflow", "floor_tenth", "root", "floor_half", "balanced"):
+    for name in ("synflow", "floor_tenth", "root", "floor_half", "starving", "balanced"):
         method = METHODS[name].pruning_method
         assert issubclass(method, prune.SynFlow)
         scores = method.scores(model, example_inputs=x)
         carried[name] = float(scores[model.branch, "weight"].sum() / scores[model.last, "weight"].sum())
-    assert carried["balanced"] == pytest.approx(0.5, rel=1e-12)
+    assert carried["balanced"] == carried["starving"] == pytest.approx(0.5, rel=1e-12)
     own = carried["synflow"]
     assert carried["floor_half"] == pytest.approx(0.25 + own / 2, rel=1e-12)
     assert carried["floor_tenth"] == pytest.approx(0.05 + own * 0.9, rel=1e-12)
     assert carried["root"] == pytest.approx(own**0.5 / (own**0.5 + (1 - own) ** 0.5), rel=1e-12)
+
+
+def test_branches_are_balanced_at_need_while_one_starves() -> None:
+    counts = torch.tensor([1.0, 1.0])
+    assert starving(0.1)(torch.tensor([97.0, 3.0]), counts).tolist() == [1.0, 1.0]
+    assert starving(0.1)(torch.tensor([90.0, 10.0]), counts).tolist() == [90.0, 10.0]
