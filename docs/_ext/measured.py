@@ -17,7 +17,7 @@ import tested
 from docutils import nodes
 from machine import where
 from sphinx.util.docutils import SphinxDirective
-from trained import accuracies
+from trained import accuracies, shares
 
 from benchmarks.figures.words import in_words, network_in_words
 
@@ -171,6 +171,7 @@ TABLES = {
     "invariants": (survived, "faults/invariants"),
     "kills": (survived, "faults/kills"),
     "balanced": (accuracies, "trials/*.jsonl"),
+    "balanced_shares": (shares, "trials/*.jsonl"),
     **emptied.TABLES,
     **surveyed.TABLES,
     **shrunk.TABLES,

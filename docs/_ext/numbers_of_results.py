@@ -2,9 +2,9 @@
 
 ``FILE`` is a JSON file with ``rows``, or a folder of results of sweeps, such as ``trials``. ``where`` are words
 ``key=value`` that rows must have: settings of a trial, or of its recipe. ``what`` is a key of the row, or of a trial's
-result, or one of ``DERIVED``; the mean over the rows is what is shown, a share as ``what percent`` in percent.
-``format`` is Python's. Two such, each ``FILE where; what``, with ``minus`` or ``over`` between them, give a difference
-or a ratio.
+result, or one of ``DERIVED``, or ``kept of`` a layer. What is shown is the mean over the rows, a share as
+``what percent`` in percent. ``format`` is Python's. Two such, each ``FILE where; what``, with ``minus`` or ``over``
+between them, give a difference or a ratio.
 """
 
 from __future__ import annotations
@@ -116,6 +116,8 @@ def _value(row: Row, what: str) -> float:
     result = row.get("result", row)
     if what in DERIVED:
         return DERIVED[what](result)
+    if what.startswith("kept of "):
+        return next(float(kept) for layer, kept, _ in result["layers"] if layer == what.removeprefix("kept of "))
     name = what.removesuffix(" percent")
     value: Any = result
     for key in name.split("."):

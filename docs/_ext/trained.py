@@ -9,58 +9,91 @@ from typing import Any
 from benchmarks.figures.words import network_in_words
 
 Rows = list[list[str]]
+Record = dict[str, Any]
+Place = tuple[str, int, float]  # network, epochs, density
 #: the trials that are shown, among those of other figures
 NETWORKS = ("resnet20", "resnet18_width16", "mobilenet_v2", "small_convnext", "small_vit", "small_vit_attention")
-EPOCHS = 2
+EPOCHS = 2  # unless the row has others
 TITLES = {
     "synflow": "SynFlow", "balanced": "BalancedSynFlow", "erk": "random, ERK", "magnitude": "magnitude", "snip": "SNIP",
 }  # fmt: skip
+#: rules for the shares of branches, beside the plain sum and equal shares
+RULES = {"root": "roots", "floor_half": "floor of 1/2", "floor_tenth": "floor of 1/10", "starving": "equal at need"}
 
 
 def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
     """The best test accuracy by method, mean and standard deviation over seeds, and the two SynFlows paired by seed."""
-    by_place: dict[tuple[str, float], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
-    empty: dict[tuple[str, float, str], list[int]] = defaultdict(list)
-    dense: dict[str, list[float]] = defaultdict(list)
-    origin: dict[str, Any] = {}
+    trials = _by_place(found)
+    pruned = {place: methods for place, methods in trials.items() if place[2] < 1 and set(methods) & set(TITLES)}
+    titles = _that_were_run(TITLES, pruned)
+    rows: Rows = [["network, compression", *titles.values(), "difference", "empty layers"]]
+    for place, methods in pruned.items():
+        before, after = (_accuracies(methods[method]) for method in ("synflow", "balanced"))
+        differences = ", ".join(f"{after[seed] - before[seed]:+.1f}" for seed in sorted(set(before) & set(after)))
+        layers = "; ".join(_range(methods[method]) for method in ("synflow", "balanced"))
+        rows.append([_in_words(*place), *(_spread(methods[method]) for method in titles), differences, layers])
+    for place, methods in trials.items():
+        if methods["none"]:
+            rows.append([_in_words(*place), _spread(methods["none"]), *[""] * (len(rows[0]) - 2)])
+    return rows, _where(trials)
+
+
+def shares(found: dict[str, Any]) -> tuple[Rows, str]:
+    """The same for the rules by which the branches of a sum share its flow, where others than equal shares were run."""
+    trials = {place: methods for place, methods in _by_place(found).items() if set(methods) & set(RULES)}
+    titles = _that_were_run({"synflow": "plain sum", "balanced": "equal", **RULES}, trials)
+    rows: Rows = [["network, compression", *titles.values()]]
+    for place, methods in trials.items():
+        rows.append([_in_words(*place), *(_spread(methods[method]) for method in titles)])
+    return rows, _where(trials)
+
+
+def _by_place(found: dict[str, Any]) -> dict[Place, dict[str, list[Record]]]:
+    """The trials of each network, number of epochs and density, by method; a method without trials has none."""
+    places: dict[Place, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in found["rows"]:
-        settings, result = record["settings"], record["result"]
+        settings = record["settings"]
         if (
-            settings["measure"] != "accuracy"
-            or settings["recipe"]["epochs"] != EPOCHS
-            or settings["network"] not in NETWORKS
+            settings["measure"] == "accuracy"
+            and settings["dataset"] == "cifar10"
+            and settings["network"] in NETWORKS
+            and settings["method"] in ("none", *TITLES, *RULES)
         ):
-            continue
-        network, density, method = settings["network"], settings["density"], settings["method"]
-        origin = record["origin"]
-        if method == "none":
-            dense[network].append(result["best_accuracy"])
-            continue
-        by_place[network, density][method][settings["seed"]] = result["best_accuracy"]
-        empty[network, density, method].append(len(result["empty_layers"]))
-    shown = [method for method in TITLES if any(method in methods for methods in by_place.values())]
-    rows: Rows = [["network, compression", *(TITLES[method] for method in shown), "difference", "empty layers"]]
-    for (network, density), methods in sorted(by_place.items(), key=lambda item: (item[0][0], -item[0][1])):
-        both = sorted(set(methods["synflow"]) & set(methods["balanced"]))
-        differences = ", ".join(f"{methods['balanced'][seed] - methods['synflow'][seed]:+.1f}" for seed in both)
-        layers = "; ".join(_range(empty[network, density, method]) for method in ("synflow", "balanced"))
-        cells = [_spread([*methods[method].values()]) for method in shown]
-        rows.append([f"{network_in_words(network)}, {1 / density:.0f}", *cells, differences, layers])
-    for network, values in sorted(dense.items()):
-        rows.append([f"{network_in_words(network)}, dense", _spread(values), *[""] * (len(rows[0]) - 2)])
-    if not origin:
-        return rows, "no trials yet"
-    device = origin["device"].replace(" 1 threads", " 1 thread")
-    return rows, f"{EPOCHS} epochs, {device}, torch {origin['versions']['torch']}"
+            place = settings["network"], settings["recipe"]["epochs"], settings["density"]
+            places[place][settings["method"]].append(record)
+    return dict(sorted(places.items(), key=lambda item: (item[0][0], item[0][1], -item[0][2])))
 
 
-def _spread(values: list[float]) -> str:
+def _that_were_run(titles: dict[str, str], trials: dict[Place, dict[str, list[Record]]]) -> dict[str, str]:
+    return {method: title for method, title in titles.items() if any(methods[method] for methods in trials.values())}
+
+
+def _in_words(network: str, epochs: int, density: float) -> str:
+    compression = f"{1 / density:.0f}" if density < 1 else "dense"
+    return f"{network_in_words(network)}, {compression}" + f", {epochs} epochs" * (epochs != EPOCHS)
+
+
+def _accuracies(records: list[Record]) -> dict[int, float]:
+    return {record["settings"]["seed"]: record["result"]["best_accuracy"] for record in records}
+
+
+def _where(trials: dict[Place, dict[str, list[Record]]]) -> str:
+    origins = [record["origin"] for methods in trials.values() for records in methods.values() for record in records]
+    if not origins:
+        return "no trials yet"
+    device = origins[-1]["device"].replace(" 1 threads", " 1 thread")
+    return f"{EPOCHS} epochs, {device}, torch {origins[-1]['versions']['torch']}"
+
+
+def _spread(records: list[Record]) -> str:
+    values = [*_accuracies(records).values()]
     if not values:
         return ""
     return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f} ({len(values)})" if len(values) > 1 else " (1)")
 
 
-def _range(counts: list[int]) -> str:
+def _range(records: list[Record]) -> str:
+    counts = [len(record["result"]["empty_layers"]) for record in records]
     if not counts:
         return ""
     return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"

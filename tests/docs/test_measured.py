@@ -35,10 +35,12 @@ def test_survived_tells_those_that_were_left_complete() -> None:
     assert [row[-1] for row in rows] == ["of these complete", "7", "0", "7"]
 
 
-def record(method: str, seed: int, accuracy: float, empty: int = 0, density: float = 0.05) -> dict[str, Any]:
-    settings = {"measure": "accuracy", "network": "resnet20", "density": density, "method": method, "seed": seed}
+def record(
+    method: str, seed: int, accuracy: float, empty: int = 0, density: float = 0.05, epochs: int = 2
+) -> dict[str, Any]:
+    where = {"measure": "accuracy", "dataset": "cifar10", "network": "resnet20", "density": density}
     return {
-        "settings": {**settings, "recipe": {"epochs": 2}},
+        "settings": {**where, "method": method, "seed": seed, "recipe": {"epochs": epochs}},
         "result": {"best_accuracy": accuracy, "empty_layers": ["a"] * empty},
         "origin": {"device": "cpu", "versions": {"torch": "2.2.2"}},
     }
@@ -50,15 +52,24 @@ def test_accuracies_are_paired_by_seed() -> None:
             "rows": [
                 record("none", 0, 60.0, density=1.0), record("synflow", 0, 40.0, 3), record("synflow", 1, 42.0, 2),
                 record("balanced", 1, 45.0), record("balanced", 2, 47.0), record("erk", 0, 39.0),
+                record("synflow", 0, 70.0, epochs=10), record("root", 0, 43.0, density=0.01),
             ]
         }
     )  # fmt: skip
     assert rows == [
         ["network, compression", "SynFlow", "BalancedSynFlow", "random, ERK", "difference", "empty layers"],
         ["ResNet-20, 20", "41.0 ± 1.4 (2)", "46.0 ± 1.4 (2)", "39.0 (1)", "+3.0", "2 to 3; 0"],
+        ["ResNet-20, 20, 10 epochs", "70.0 (1)", "", "", "", "0; "],
         ["ResNet-20, dense", "60.0 (1)", "", "", "", ""],
     ]
     assert where == "2 epochs, cpu, torch 2.2.2"
+
+
+def test_rules_for_the_shares_stand_beside_the_plain_sum_and_equal_shares() -> None:
+    rows, _ = measured.shares(
+        {"rows": [record("synflow", 0, 40.0), record("root", 0, 43.0), record("balanced", 0, 45.0, density=0.01)]}
+    )
+    assert rows == [["network, compression", "plain sum", "roots"], ["ResNet-20, 20", "40.0 (1)", "43.0 (1)"]]
 
 
 def test_tables_have_the_names_that_papers_give() -> None:

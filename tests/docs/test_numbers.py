@@ -120,9 +120,11 @@ def test_numbers_of_sentences_are_read_from_files(tmp_path: Path) -> None:
     assert numbers_of_results.shown("a name=y; n over a name=x; n; .0f", tmp_path) == "6"
     (tmp_path / "trials_of_x").mkdir()
     (tmp_path / "trials_of_x" / "sweep.jsonl").write_text(
-        '{"settings": {"dataset": "d", "network": "n", "recipe": {"epochs": 2}}, "result": {"accuracy": 7.25}}\n'
+        '{"settings": {"dataset": "d", "network": "n", "recipe": {"epochs": 2}}, "result": {"accuracy": 7.25, '
+        '"layers": [["a.weight", 3, 10], ["b.weight", 5, 10]]}}\n'
     )
     assert numbers_of_results.shown("trials_of_x pair=d/n epochs=2; accuracy; .2f", tmp_path) == "7.25"
+    assert numbers_of_results.shown("trials_of_x pair=d/n; kept of b.weight; .0f", tmp_path) == "5"
     with pytest.raises(ValueError, match=r"no row of benchmarks/results/a has name=z"):
         numbers_of_results.shown("a name=z; n; .2f", tmp_path)
     with pytest.raises(ValueError, match="expected FILE key=value"):
