@@ -17,7 +17,7 @@ EPOCHS = 2  # unless the row has others
 TITLES = {
     "synflow": "SynFlow", "balanced": "BalancedSynFlow", "erk": "random, ERK", "magnitude": "magnitude", "snip": "SNIP",
 }  # fmt: skip
-#: rules for the shares of branches, beside the plain sum and equal shares
+#: rules for the shares of branches, next to the plain sum and equal shares
 RULES = {"root": "roots", "floor_half": "floor of 1/2", "floor_tenth": "floor of 1/10", "starving": "equal at need"}
 
 
