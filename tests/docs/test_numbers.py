@@ -31,15 +31,19 @@ LISTED = Path(__file__).with_name("numbers_on_pages.txt")
 WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 WHOLE = rf"(?:\d[\d,]*|{'|'.join(WORDS)})"
 #: what comes out of an experiment
-COUNTED = "(?:layers|weights|parameters|elements|channels|models|trials|results|rows|lines|files|tests|bytes|densities)"
-#: a number with a unit, a number with decimals, a power of ten with two of them, a share, or a count
+COUNTED = (
+    "(?:layers|weights|parameters|elements|channels|models|networks|trials|results|rows|panels|lines|files|tests|bytes"
+    "|densities)"
+)
+#: a number with a unit, a number with decimals, a power of ten with two of them, a share, a count, or a
+#: cell of a table
 NUMBER = re.compile(
     r"(?<![\w.^`=-])(?:\d[\d,]*(?:\.\d+)?(?: (?:to|and|or) \d[\d,]*(?:\.\d+)?)? ?"
     r"(?:%|percent|times|(?:bare )?passes|points?\b|seconds?\b|s\b|ms\b|minutes?\b|hours?\b|[GM]i?B\b)"
     rf"|{WHOLE} of (?:(?:the|these|those|its|[\w-]+'s) )?{WHOLE}(?: \w+)?\b"
     rf"|{WHOLE}(?: (?:to|and|or) {WHOLE})? (?:[a-z-]+ )?{COUNTED}\b"
     r"|1/\d+(?:\.\d+)?|\d+\.\d+(?!\.?\d))"
-    r"|10\^\d\.\d\d|(?<=:sup:`)\d\.\d\d(?=`)",
+    r"|10\^\d\.\d\d|(?<=:sup:`)\d\.\d\d(?=`)|(?<=^- )\d+$",
     re.I,
 )
 CITED = re.compile(
@@ -121,11 +125,11 @@ def test_what_counts_as_a_number_and_as_a_source(tmp_path: Path) -> None:
         "* 12 % (Tanaka et al. 2020, section 4). Ours is 13 %.\n* 7 s here\n\n"
         ".. code-block:: sh\n\n   run --rate 0.1\n\n``0.25`` and :measured:`speed; x; .2f` and torch 2.2, 3 epochs.\n"
         "Collapses at 10\\ :sup:`2.31`. Empties 22 of ResNet's 54 layers, or five to seven empty layers.\n\n"
-        "1,724 trials. Two of three seeds agree.\n"
+        "1,724 trials. Two of three seeds agree.\n\n.. list-table::\n\n   * - 2\n     - SNIP\n     - 83\n"
     )
     assert [number for number, _ in unsourced(page)] == [
         "1.5 times", "3 %", "13 %", "7 s", "2.31", "22 of ResNet's 54 layers", "five to seven empty layers",
-        "1,724 trials", "Two of three seeds",
+        "1,724 trials", "Two of three seeds", "83",
     ]  # fmt: skip
 
 
