@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+
+import torch
 
 from benchmarks.fidelity.row import Result, Row
 from benchmarks.figures.synflow import THIRTEEN
@@ -10,11 +13,13 @@ from benchmarks.sweep.choice import Choice, split
 from benchmarks.sweep.methods import METHODS
 from benchmarks.sweep.trial import Trial
 from benchmarks.training import recipes
+from benchmarks.training.kinds import KINDS
+from benchmarks.training.networks import NETWORKS, pruned_parameters
+from torch_synflow import diagnostics
 
 TANAKA = "Tanaka et al. 2020"
 VGG, VGG19 = "cifar10/vgg16_bn", "cifar10/vgg19_bn"
 APART = 0.01  # in log10 of the compression: how closely the bisection finds a collapse
-MAX = 6.02  # log10 of the max compression of VGG-16, all but one weight of each of its 14 layers
 #: log10 of the ratios of figure 6 with VGG-16 on CIFAR-10: the last at which all three of the authors' networks are
 #: above chance (figure 6 ends at 3). A network with an empty layer is at chance
 TRAINED = {"random": 2.5, "magnitude": 2.25, "snip": 3.0, "grasp": 3.0}
@@ -33,6 +38,16 @@ def synflow_trial(measure: str, pair: str, method: str, density: float = 1.0, ex
 def critical(limit: Result) -> float:
     """log10 of the critical compression."""
     return float(limit["critical_log10_compression"])
+
+
+@lru_cache
+def max_compression(pair: str) -> float:
+    """log10 of the max compression, which leaves one weight in each layer."""
+    dataset, network = split(pair)
+    kind = KINDS[dataset]
+    with torch.random.fork_rng(devices=[]):
+        model = NETWORKS[network](kind.classes, kind.channels, kind.size)
+    return math.log10(diagnostics.compression(model, pruned_parameters(network, model)).max_ratio)
 
 
 def first_empty(*masks: Result) -> float:
@@ -79,11 +94,11 @@ def _of_synflow() -> list[Row]:
 
 def _of_others() -> list[Row]:
     """Where others empty a layer, and where no weight is left on a path."""
-    rows = []
+    rows, limit = [], max_compression(VGG)
     for method, trained in TRAINED.items():
         rows += [
-            Row(name=f"collapse/{name.replace('_', '-')}/vgg16", source=FIGURE_6, paper=f"{trained:g} to {MAX}",
-                low=trained, high=MAX - APART, value=critical, bound=0, trials=(synflow_trial("limit", VGG, name),),
+            Row(name=f"collapse/{name.replace('_', '-')}/vgg16", source=FIGURE_6, paper=f"{trained:g} to {limit:.2f}",
+                low=trained, high=limit - APART, value=critical, bound=0, trials=(synflow_trial("limit", VGG, name),),
                 what=f"log10 of the critical compression of VGG-16, {METHODS[name].title}")
             for name in dict.fromkeys((method, evaluated(method)))
         ]  # fmt: skip

@@ -48,8 +48,10 @@ DERIVED: dict[str, Callable[[Row], float]] = {
     "kept of the last layer": _kept_of_last,
     "channels pruned whole": lambda result: 100 * result["collapsed_channels"] / result["channels"],
     "on a path": lambda result: 100 * result["effective"] / result["kept"],
+    "on no path": lambda result: 100 - 100 * result["effective"] / result["kept"],
     "sparse FLOPs": lambda result: 100 * result["sparse_flops"] / result["flops"],
     "empty layers": lambda result: len(result["empty_layers"]),
+    "layers left": lambda result: len(result["layers"]) - len(result["empty_layers"]),
 }
 
 
@@ -87,11 +89,11 @@ def shown(expression: str, results: Path = RESULTS) -> str:
     """
     body, _, form = expression.rpartition(";")
     first, word, second = re.split(r" (minus|over) ", body, maxsplit=1) if _TWO.search(body) else (body, "", "")
-    value = _mean(first, results)
+    value = mean(values(first, results))
     if word == "minus":
-        value -= _mean(second, results)
+        value -= mean(values(second, results))
     elif word == "over":
-        value /= _mean(second, results)
+        value /= mean(values(second, results))
     text = format(value, form.strip())
     return text.replace("-", "") if text.startswith("-") and not float(text) else text  # not -0.00
 
@@ -99,7 +101,8 @@ def shown(expression: str, results: Path = RESULTS) -> str:
 _TWO = re.compile(r" (minus|over) ")
 
 
-def _mean(expression: str, results: Path) -> float:
+def values(expression: str, results: Path = RESULTS) -> list[float]:
+    """What an expression says without a format, of each row, by seed."""
     try:
         select, what = (part.strip() for part in expression.split(";"))
         file, *words = select.split()
@@ -109,7 +112,7 @@ def _mean(expression: str, results: Path) -> float:
     rows = list(_matching(file, where, results))
     if not rows:
         raise ValueError(f"no row of benchmarks/results/{file} has {' '.join(words) or 'anything'}")
-    return mean(_value(row, what) for row in rows)
+    return [_value(row, what) for row in sorted(rows, key=lambda row: row.get("seed", 0))]
 
 
 def _value(row: Row, what: str) -> float:

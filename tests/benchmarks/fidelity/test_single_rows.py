@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from benchmarks.fidelity import precision
-from benchmarks.fidelity.collapse import first_cut_off
+from benchmarks.fidelity.collapse import first_cut_off, max_compression
 from benchmarks.fidelity.conservation import apart, slope
 from benchmarks.fidelity.layer_rows import early_layers, trend
 from benchmarks.fidelity.rows import rows
+from benchmarks.origin import RESULTS
+from benchmarks.sweep.store import Store
 
 FIRST, NARROW, WIDE = 432, 2304, 4608
 #: ResNet-20's first convolution, those of its first stage, then wider ones with a shortcut, and the classifier
@@ -33,6 +35,13 @@ def test_the_trend_is_of_halves_without_shortcuts_and_classifier() -> None:
     assert trend(MASKS) == pytest.approx(mean([25, 25, 25, 75, 75]) - mean([50, 25, 25, 25]))
     reverse = {"layers": [*reversed(MASKS["layers"][:-1]), MASKS["layers"][-1]]}
     assert trend(reverse) < 0
+
+
+def test_max_compression_is_that_of_the_trials() -> None:
+    (trial,) = rows()["collapse/synflow/limit"].trials
+    record = Store(RESULTS / "trials").read(trial)
+    assert record is not None
+    assert max_compression(trial.pair) == record["result"]["max_log10_compression"]
 
 
 def test_both_methods_are_measured_by_the_same_rules() -> None:
