@@ -29,7 +29,7 @@ from benchmarks.speed.authors import kept
 from benchmarks.speed.growth import network as wide_vgg
 from benchmarks.speed.memory import forget_peak, memory
 from benchmarks.training.initialisations import initialise
-from benchmarks.training.networks import resnet, torchvision_model, vgg
+from benchmarks.training.networks import resnet, small_convnext, small_vit, torchvision_model, vgg
 from torch_synflow import prune
 from torch_synflow.flow.engine import contributions, layers, replay
 from torch_synflow.flow.positive import PositiveNetwork
@@ -42,7 +42,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
     "vgg16": (lambda: initialise(vgg(16), mode="fan_out"), 32, 100),
     "resnet50": (lambda: torchvision_model("resnet50"), 224, 20),
     "vgg16_of_100_million": (lambda: wide_vgg(2.61), 32, 20),
+    "small_vit_attention": (small_vit, 32, 100),
+    "small_convnext": (small_convnext, 32, 100),
 }
+#: without those whose flow is measured with balanced sums alone
+DEFAULT = ("resnet20", "vgg16", "resnet50", "vgg16_of_100_million")
 COMPRESSION = 100.0
 AS_IT_IS = "as it is"
 
@@ -187,7 +191,7 @@ def line(row: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, print, and write JSON after each network."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.ablation", description=__doc__)
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=DEFAULT)
     parser.add_argument("--variants", nargs="+", choices=[*WITHOUT, *INSTEAD], help="variants (default: all)")
     parser.add_argument("--runs", type=int, default=5, help="number of runs for medians (default 5)")
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
