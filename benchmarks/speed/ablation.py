@@ -2,7 +2,8 @@
 
 A device is taken out by replacing the function that it is by a plain one, in turns with the engine as it is, in one
 process; what counts is the ratio of the medians, and the spread of the runs. Masks must not depend on devices, and
-are compared. Memory, with ``--memory`` instead of time, is the peak beyond what a process of its own held before.
+are compared. On a machine that others use, ``--cpu-time`` measures the time of the process on its cores. Memory, with
+``--memory`` instead of time, is the peak beyond what a process of its own held before.
 Linux only, as it reads ``/proc``.
 """
 
@@ -29,7 +30,7 @@ from benchmarks.speed.authors import kept
 from benchmarks.speed.growth import network as wide_vgg
 from benchmarks.speed.memory import forget_peak, memory
 from benchmarks.training.initialisations import initialise
-from benchmarks.training.networks import resnet, torchvision_model, vgg
+from benchmarks.training.networks import resnet, small_convnext, small_vit, torchvision_model, vgg
 from torch_synflow import prune
 from torch_synflow.flow.engine import contributions, layers, replay
 from torch_synflow.flow.positive import PositiveNetwork
@@ -42,7 +43,11 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int, int]] = {
     "vgg16": (lambda: initialise(vgg(16), mode="fan_out"), 32, 100),
     "resnet50": (lambda: torchvision_model("resnet50"), 224, 20),
     "vgg16_of_100_million": (lambda: wide_vgg(2.61), 32, 20),
+    "small_vit_attention": (small_vit, 32, 100),
+    "small_convnext": (small_convnext, 32, 100),
 }
+#: those of all variants; the others are for balanced sums
+DEFAULT = ("resnet20", "vgg16", "resnet50", "vgg16_of_100_million")
 COMPRESSION = 100.0
 AS_IT_IS = "as it is"
 
@@ -100,17 +105,19 @@ def replaced(changes: list[tuple[Any, str, Any]]) -> Iterator[None]:
         yield
 
 
-def run(dense: nn.Module, size: int, iterations: int, variant: str) -> tuple[float, int, Tensor]:
+def run(
+    dense: nn.Module, size: int, iterations: int, variant: str, clock: Callable[[], float] = time.perf_counter
+) -> tuple[float, int, Tensor]:
     """Seconds, the peak of memory beyond what was held, and the masks."""
     model = copy.deepcopy(dense)
     method = METHODS.get(variant, prune.SynFlow)
     with replaced([*WITHOUT.get(variant, ()), *INSTEAD.get(variant, ())]):
         held = forget_peak()
-        start = time.perf_counter()
+        start = clock()
         prune.global_iterative_unstructured(
             model, method, 1 - 1 / COMPRESSION, example_inputs=torch.ones(1, 3, size, size), iterations=iterations
         )
-        seconds = time.perf_counter() - start
+        seconds = clock() - start
     return seconds, memory("VmHWM") - held, kept(model)
 
 
@@ -127,14 +134,14 @@ def variants_of(name: str, chosen: Sequence[str] | None) -> list[str]:
     return [AS_IT_IS, *(v for v in every if chosen is None or v in chosen)]
 
 
-def times(name: str, runs: int, chosen: Sequence[str] | None) -> list[dict[str, Any]]:
+def times(name: str, runs: int, chosen: Sequence[str] | None, clock: Callable[[], float]) -> list[dict[str, Any]]:
     """A row for each variant of the engine on one network: seconds of each run."""
     dense, size, iterations = built(name)
     _, _, masks = run(dense, size, iterations, AS_IT_IS)
     found: dict[str, list[tuple[float, bool]]] = {variant: [] for variant in variants_of(name, chosen)}
     for _ in tqdm(range(runs), name, unit="run"):
         for variant, rows in found.items():
-            seconds, _, others = run(dense, size, iterations, variant)
+            seconds, _, others = run(dense, size, iterations, variant, clock)
             rows.append((seconds, torch.equal(masks, others)))
     usual = median(seconds for seconds, _ in found[AS_IT_IS])
     return [
@@ -187,9 +194,10 @@ def line(row: dict[str, Any]) -> str:
 def main() -> None:
     """Measure, print, and write JSON after each network."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.ablation", description=__doc__)
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=DEFAULT)
     parser.add_argument("--variants", nargs="+", choices=[*WITHOUT, *INSTEAD], help="variants (default: all)")
     parser.add_argument("--runs", type=int, default=5, help="number of runs for medians (default 5)")
+    parser.add_argument("--cpu-time", action="store_true", help="measure the time on the cores")
     parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help="a file (default: benchmarks/results/ablation[_memory].json)")
@@ -198,10 +206,11 @@ def main() -> None:
         print(peak(*options.one))
         return
     out = options.out or RESULTS / ("ablation_memory.json" if options.memory else "ablation.json")
+    clock = time.process_time if options.cpu_time else time.perf_counter
     rows: list[dict[str, Any]] = []
     for name in options.networks:
         chosen = options.variants
-        found = peaks(name, chosen) if options.memory else times(name, options.runs, chosen)
+        found = peaks(name, chosen) if options.memory else times(name, options.runs, chosen, clock)
         print("\n".join(map(line, found)), flush=True)
         rows += found
         save(out, {"rows": rows}, parser.prog)

@@ -16,17 +16,33 @@ from torch_synflow import prune
 IMAGE = torch.ones(1, 3, 32, 32)
 
 
-def chains() -> list[Any]:
+class Attending(nn.Module):
+    """A class token, positions and attention without shortcuts, which add and join only what is no flow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Linear(9, 12)
+        self.token, self.positions = nn.Parameter(torch.randn(1, 1, 12)), nn.Parameter(torch.randn(1, 6, 12))
+        self.attention = nn.MultiheadAttention(12, 3, batch_first=True)
+        self.head = nn.Sequential(nn.LayerNorm(12), nn.Linear(12, 20), nn.GELU(), nn.Linear(20, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.cat([self.token.expand(len(x), -1, -1), self.patches(x)], 1) + self.positions
+        return self.head(self.attention(x, x, x)[0][:, 0])
+
+
+def without_branches() -> list[Any]:
     return [
         pytest.param(lambda: initialise(vgg((8, "M", 16, "M", 16))), IMAGE, id="vgg"),
         pytest.param(lambda: nn.Sequential(nn.Linear(9, 40), nn.GELU(), nn.LayerNorm(40), nn.Linear(40, 5)),
                      torch.ones(1, 9), id="mlp"),
         pytest.param(lambda: nn.Sequential(nn.Conv1d(2, 9, 3), nn.PReLU(), nn.Flatten(), nn.Linear(54, 5)),
                      torch.ones(1, 2, 8), id="conv1d"),
+        pytest.param(Attending, torch.ones(1, 5, 9), id="attention"),
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("build", "x"), chains())
+@pytest.mark.parametrize(("build", "x"), without_branches())
 @pytest.mark.parametrize("amount", [0.3, 0.9])
 def test_without_branches_masks_are_those_of_synflow_bit_for_bit(build: Any, x: torch.Tensor, amount: float) -> None:
     torch.manual_seed(0)
