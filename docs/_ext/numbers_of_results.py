@@ -49,6 +49,7 @@ DERIVED: dict[str, Callable[[Row], float]] = {
     "channels pruned whole": lambda result: 100 * result["collapsed_channels"] / result["channels"],
     "on a path": lambda result: 100 * result["effective"] / result["kept"],
     "sparse FLOPs": lambda result: 100 * result["sparse_flops"] / result["flops"],
+    "empty at 0.1": lambda result: result["empty_at"]["0.1"],
     "empty layers": lambda result: len(result["empty_layers"]),
 }
 
