@@ -50,6 +50,7 @@ DERIVED: dict[str, Callable[[Row], float]] = {
     "on a path": lambda result: 100 * result["effective"] / result["kept"],
     "on no path": lambda result: 100 - 100 * result["effective"] / result["kept"],
     "sparse FLOPs": lambda result: 100 * result["sparse_flops"] / result["flops"],
+    "empty at 0.1": lambda result: result["empty_at"]["0.1"],
     "empty layers": lambda result: len(result["empty_layers"]),
     "layers left": lambda result: len(result["layers"]) - len(result["empty_layers"]),
 }

@@ -78,6 +78,26 @@ def test_biases_keep_synflow_from_max_compression() -> None:
     assert found.ratio < found.max_ratio
 
 
+def test_an_empty_layer_that_a_shortcut_bypasses_is_no_layer_collapse() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.branch = nn.Linear(6, 6, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.branch(x)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 6, bias=False), Block(), nn.Linear(6, 6, bias=False))
+    nn.init.constant_(model[1].branch.weight, 1e-3)
+    found = diagnostics.critical_compression(
+        model, lambda amount: prune.global_iterative_unstructured(model, prune.L1Unstructured, amount)
+    )
+    assert found.first_empty == ("1.branch.weight",)
+    assert "first empty at" in str(found)
+    assert "collapse" not in str(found)
+
+
 def test_random_pruning_draws_the_same_in_each_trial() -> None:
     model = network()
     before = fingerprint(model)

@@ -86,33 +86,63 @@ def test_tables_have_the_names_that_papers_give() -> None:
     assert "one iteration of SynFlow" in where
 
 
-def test_the_table_of_limits_has_a_row_for_each_model() -> None:
-    def run(method: str, empty: int, reached: int, **more: int) -> dict[str, Any]:
-        return {
-            "model": "resnet18", "method": method, "layers": 21, "compression": 5000.0, "scored": 100,
-            "empty_at": {"0.1": 3}, "empty_layers": ["a"] * empty, "outputs_with_a_path": reached, **more,
-        }  # fmt: skip
+def limit(method: str, empty: int, reached: int, model: str = "resnet18", **more: Any) -> dict[str, Any]:
+    return {
+        "model": model, "method": method, "layers": 21, "compression": 5000.0, "scored": 100, "empty_at": {"0.1": 3},
+        "empty_layers": ["a"] * empty, "outputs_with_a_path": reached, "without_path": False, **more,
+    }  # fmt: skip
 
-    rows, where = measured.TABLES["limits"][0](
-        {
-            "rows": [run("SynFlow", 5, 0), run("BalancedSynFlow, keep_layers", 0, 7, side=64)],
-            "device": "cpu", "threads": 1, "versions": {"torch": "2.2.2"},
-        }
-    )  # fmt: skip
-    assert rows[1:] == [
-        [
-            "resnet18",
-            "224, 64",
-            "21",
-            "5,000",
-            r"3 / \- / 3",
-            r"\- / \- / \-",
-            r"5 / \- / 0",
-            r"no / \- / yes",
-            r"100 / \- / 100",
-        ]
+
+KEEPING = "BalancedSynFlow, keep_layers"
+ON = {"device": "cpu", "threads": 1, "versions": {"torch": "2.2.2"}}
+
+
+def test_the_table_of_limits_has_a_row_for_each_model() -> None:
+    runs = [
+        limit("SynFlow", 5, 0), limit(KEEPING, 0, 7, side=64),
+        limit(KEEPING, 0, 1, "densenet121", without_path=True), limit(KEEPING, 6, 1, "googlenet"),
+        limit("SynFlow", 1, 1, "alexnet"),
+    ]  # fmt: skip
+    rows, where = measured.TABLES["limits"][0]({"rows": runs, **ON})
+    assert rows[1] == [
+        "resnet18",
+        "224, 64",
+        "21",
+        "5,000",
+        r"3 / \- / 3",
+        r"\- / \- / \-",
+        r"5 / \- / 0",
+        r"no / \- / yes",
+        "yes",
+        r"100 / \- / 100",
     ]
+    assert [row[8] for row in rows] == ["all on a path", "yes", "no", "no", r"\-"]
     assert where == "cpu, 1 thread, torch 2.2.2"
+
+
+def test_models_without_a_path_and_without_a_run_are_counted_and_named() -> None:
+    runs = [
+        limit("SynFlow", 5, 0), limit("BalancedSynFlow", 2, 1), limit(KEEPING, 0, 7),
+        limit(KEEPING, 0, 0, "densenet121", without_path=True), limit(KEEPING, 6, 1, "googlenet"),
+    ]  # fmt: skip
+    rows, _ = measured.TABLES["limits counted"][0]({"rows": runs, **ON})
+    assert rows == [
+        ["at max compression", "SynFlow", "BalancedSynFlow", KEEPING],
+        ["models run, of 80", "1", "1", "3"],
+        ["no layer empty", "0", "0", "2"],
+        ["a path left", "0", "1", "2"],
+        ["all layers on a path", r"\-", r"\-", "1"],
+    ]
+    rows, _ = measured.TABLES["limits exceptions"][0]({"rows": runs, **ON})
+    assert rows[:3] == [
+        ["with keep_layers", "models"],
+        ["an empty layer", "googlenet"],
+        ["no path left", "densenet121"],
+    ]
+    assert rows[3][0] == "not run"
+    names = rows[3][1].split(", ")
+    assert len(names) == 77
+    assert not {"resnet18", "densenet121", "googlenet"} & {*names}
 
 
 def test_both_modes_are_of_one_seed_and_one_recipe() -> None:

@@ -65,3 +65,14 @@ def test_scores_are_in_proportion_however_small() -> None:
         return scores / scores.max()
 
     assert torch.equal(ratios(chain([0] * 20)), ratios(chain([-53] * 20)))
+
+
+def test_masks_of_a_pruned_model_do_not_depend_on_it_either() -> None:
+    """Its layers were cut to their living channels before the flow vanished."""
+    found = []
+    for model in (chain([0] * 20), chain([-41] * 20)):
+        for layer in model[::2]:
+            prune.l1_unstructured(layer, "weight", 1)
+        found.append(masks(prune.detach(model), prune.SynFlow, 25, 12))
+    for plain, scaled in zip(*found, strict=True):
+        assert torch.equal(plain, scaled)

@@ -8,6 +8,8 @@ import math
 import torch
 from torch import nn
 
+from torch_synflow import prune
+
 
 def chain(widths: list[int], seed: int, *, bias: bool = False) -> nn.Sequential:
     torch.manual_seed(seed)
@@ -15,6 +17,27 @@ def chain(widths: list[int], seed: int, *, bias: bool = False) -> nn.Sequential:
     for before, after in itertools.pairwise(widths):
         modules += [nn.Linear(before, after, bias=bias), nn.ReLU()]
     return nn.Sequential(*modules[:-1])
+
+
+class Forked(nn.Module):
+    """Layers that need more weights than one each: four read a channel each, and lead to one output.
+
+    The first layer's greatest score is that of the channel of three of them, the second layer's that of the fourth.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = (nn.Linear(*widths, bias=False) for widths in ((1, 2), (2, 4), (4, 1)))
+        self.readers = nn.ModuleList(nn.Linear(1, 1, bias=False) for _ in range(4))
+        for weight in self.parameters():
+            nn.init.ones_(weight)
+        with torch.no_grad():
+            self.second.weight[0] = 2.0
+        prune.custom_from_mask(self.second, "weight", torch.tensor([[0, 1], [1, 0], [1, 0], [1, 0]]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        channels = self.second(self.first(x)).chunk(4, 1)
+        return self.last(torch.cat([read(one) for read, one in zip(self.readers, channels, strict=True)], 1))
 
 
 def by_definition(model: nn.Sequential, x: torch.Tensor, keeps: list[int]) -> list[torch.Tensor]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from benchmarks.training.initialisations import initialise
@@ -113,6 +114,66 @@ def test_parts_of_concatenations_are_kept_where_synflow_empties_them() -> None:
     assert prune.global_iterative_unstructured(other, prune.SynFlow, 0.97, example_inputs=x).empty_layers
 
 
+#: GoogLeNet's auxiliary heads do not run in evaluation mode
+BUILT = {"googlenet": {"aux_logits": False, "init_weights": False}}
+
+
+class UNet(nn.Module):
+    """Three levels; a level reads the one below it and, by a skip connection, what it had before."""
+
+    def __init__(self, *, bias: bool) -> None:
+        super().__init__()
+
+        def convolutions(width: int, out: int) -> nn.Module:
+            first, second = (nn.Conv2d(of, out, 3, padding=1, bias=bias) for of in (width, out))
+            return nn.Sequential(first, nn.ReLU(), second, nn.ReLU())
+
+        self.down = nn.ModuleList(convolutions(*widths) for widths in ((3, 4), (4, 8), (8, 16)))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * out, out, 2, stride=2, bias=bias) for out in (8, 4))
+        self.joined = nn.ModuleList(convolutions(2 * out, out) for out in (8, 4))
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a = self.down[0](x)
+        b = self.down[1](F.max_pool2d(a, 2))
+        b = self.joined[0](torch.cat([b, self.up[0](self.down[2](F.max_pool2d(b, 2)))], 1))
+        return self.head(self.joined[1](torch.cat([a, self.up[1](b)], 1)))
+
+
+def pruned_unet(method: Any, seed: int, *, bias: bool) -> tuple[prune.PruningReport, float]:
+    """The report at an amount of 0.95, and of the weights that read the upper skip connection or beside it the share
+    that reads the skip connection."""
+    torch.manual_seed(seed)
+    model = UNet(bias=bias)
+    report = prune.global_iterative_unstructured(
+        model, method, 0.95, example_inputs=torch.ones(1, 3, 8, 8), iterations=30
+    )
+    of_skip, of_lower = model.joined[1][0].weight_mask.sum((0, 2, 3)).chunk(2)
+    return report, float(of_skip.sum() / (of_skip.sum() + of_lower.sum()))
+
+
+LOWEST = ("down.2.0.weight", "down.2.2.weight", "up.0.weight")
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_skips_and_levels_of_a_unet_are_kept_where_synflow_cuts_them_off(seed: int) -> None:
+    report, of_skip = pruned_unet(prune.SynFlow, seed, bias=False)
+    assert (report.bypassed, of_skip) == (LOWEST, 0.0)
+    report, of_skip = pruned_unet(prune.BalancedSynFlow, seed, bias=False)
+    assert report.empty_layers == ()
+    assert of_skip == pytest.approx(0.5, abs=0.1)
+
+
+class KeepingBalanced(prune.BalancedSynFlow):  # type: ignore[misc]
+    keep_layers: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_biases_of_a_branch_carry_its_share_unless_layers_are_kept(seed: int) -> None:
+    assert pruned_unet(prune.BalancedSynFlow, seed, bias=True)[0].bypassed == LOWEST
+    assert pruned_unet(KeepingBalanced, seed, bias=True)[0].empty_layers == ()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
@@ -123,5 +184,6 @@ def test_parts_of_concatenations_are_kept_where_synflow_empties_them() -> None:
 def test_no_layer_of_torchvisions_models_is_emptied(name: str) -> None:
     models = pytest.importorskip("torchvision.models")
     torch.manual_seed(0)
-    parameters = prune.prunable_parameters(models.get_model(name), example_inputs=torch.ones(1, 3, 224, 224))
+    model = models.get_model(name, **BUILT.get(name, {}))
+    parameters = prune.prunable_parameters(model, example_inputs=torch.ones(1, 3, 224, 224))
     assert prune.global_iterative_unstructured(parameters, prune.BalancedSynFlow, 0.95).empty_layers == ()

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tests.methods.kept_layers import by_definition, chain
+from tests.methods.kept_layers import Forked, by_definition, chain
 from torch_synflow import diagnostics, prune
 from torch_synflow.budget.counts import kept_counts
 from torch_synflow.flow.engine import layers, replay
@@ -119,6 +119,14 @@ def test_where_not_all_layers_can_be_on_paths_each_keeps_a_weight_and_a_warning_
     with pytest.warns(UserWarning, match="fewer than 4 weights left, not every layer is on a path"):
         report = prune.global_iterative_unstructured(model, Keeping, 64 - 3, example_inputs=x, iterations=10)
     assert [layer.kept for layer in report.layers] == [1, 1, 1]
+
+
+def test_the_weights_that_layers_keep_then_need_not_meet() -> None:
+    model, x = Forked(), torch.ones(1, 1)
+    with pytest.warns(UserWarning, match="fewer than 14 weights left, not every layer is on a path"):
+        report = prune.global_iterative_unstructured(model, Keeping, 14 - 7, example_inputs=x)
+    assert [layer.kept for layer in report.layers] == [1] * 7
+    assert diagnostics.trainability(model, x).reached == 0
 
 
 @settings(deadline=None, max_examples=40, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])

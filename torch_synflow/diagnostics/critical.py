@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class CriticalCompression(Report):
-    """The highest compression ratio of a method before layer collapse, bracketed by bisection.
+    """The highest compression ratio of a method before a layer is empty, bracketed by bisection.
 
-    ``draw`` shows the ratios up to the critical one as a bar, and max compression as a line.
+    Empty layers that a shortcut bypasses count too. ``draw`` shows the ratios up to the critical one as a bar, and max
+    compression as a line.
 
     Attributes:
-        ratio: the highest compression ratio without layer collapse in any trial.
-        collapse: the lowest ratio with layer collapse, ``None`` if max compression was reached.
+        ratio: the highest compression ratio without an empty layer in any trial.
+        collapse: the lowest ratio with an empty layer, ``None`` if max compression was reached.
         max_ratio: max compression, total / number of layers.
         first_empty: the layers that are empty at ``collapse``.
         trials: the number of times that the model was pruned.
@@ -51,12 +52,12 @@ class CriticalCompression(Report):
         rows = [["critical compression", f"{self.ratio:.4g}", f"{math.log10(self.ratio):.2f}", ""]]
         if self.collapse is not None:
             where = ", ".join(self.first_empty)
-            rows.append(["layer collapse at", f"{self.collapse:.4g}", f"{math.log10(self.collapse):.2f}", where])
+            rows.append(["first empty at", f"{self.collapse:.4g}", f"{math.log10(self.collapse):.2f}", where])
         rows.append(["max compression", f"{self.max_ratio:.4g}", f"{math.log10(self.max_ratio):.2f}", ""])
         return ["", "ratio", "log10", ""], rows
 
     def _draw(self, ax: Axes) -> None:
-        ax.barh([0], [self.ratio - 1], left=1, label="no layer collapse")
+        ax.barh([0], [self.ratio - 1], left=1, label="no layer empty")
         ax.axvline(self.max_ratio, color="0.3", linestyle="--", label="max compression")
         ax.set_xscale("log")
         ax.set_xlim(1, 2 * self.max_ratio)
@@ -72,7 +73,7 @@ def critical_compression(
     *,
     tolerance: float = 0.01,
 ) -> CriticalCompression:
-    """Find the highest compression ratio that a method reaches without layer collapse, by bisection.
+    """Find the highest compression ratio that a method reaches without an empty layer, by bisection.
 
     Each trial prunes the model from its current state and then restores it. Torch's random state is restored too, so
     random methods draw the same numbers in each trial.
@@ -83,8 +84,8 @@ def critical_compression(
             prune.global_iterative_unstructured(model, prune.SNIP, amount, data=batch, loss_fn=loss)``.
         parameters: ``(module, name)`` pairs in which layers are counted; by default all prunable weights and every
             other parameter with a mask.
-        tolerance: the largest distance, in log10 of the ratio, between the highest ratio without collapse and the
-            lowest ratio with it; 0 is exact.
+        tolerance: the largest distance, in log10 of the ratio, between the highest ratio without an empty layer
+            and the lowest ratio with one; 0 is exact.
 
     Returns:
         The critical compression, which prints as a table.

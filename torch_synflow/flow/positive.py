@@ -84,11 +84,12 @@ class PositiveNetwork(Network):
             self._replay = None
             self._note_found(mode, found)
             if tape is not None:
-                self._replay = Replay(self.whole(), tape)
-                scores = self._replayed(self._replay)
-                if math.isclose(self._replay.result, expected, rel_tol=1e-6) or not math.isfinite(expected):
-                    return scores
-                self._replay = None  # the recording does not reproduce the model
+                replay = Replay(self.whole(), tape)
+                if self.channels.keys() <= replay.in_layers:  # others have to be whole, and were cut under another mode
+                    scores = self._replayed(replay)
+                    if math.isclose(replay.result, expected, rel_tol=1e-6) or not math.isfinite(expected):
+                        self._replay = replay  # which reproduces the model
+                        return scores
         if self._replay is not None:
             return self._replayed(self._replay)
         whole, result = opened(  # a pass that cannot be recorded is scored by definition

@@ -60,6 +60,9 @@ SUMS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
         lambda x, a, b, c: shared(a, b.sum(-1, keepdim=True).expand_as(a)),
     ),
     "layer scale": (lambda x, a, b, c: x + 1e-6 * a, lambda x, a, b, c: shared(x, 1e-6 * a)),
+    "a product that is added": (
+        lambda x, a, b, c: torch.addcmul(x, a, torch.full((4,), 0.5).double()), lambda x, a, b, c: shared(x, 0.5 * a),
+    ),
     "a concatenation": (
         lambda x, a, b, c: torch.cat([a[:, :1], b[:, 1:]], 1), lambda x, a, b, c: joined(a[:, :1], b[:, 1:]),
     ),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from tests.flow.flows import IMAGE, Of, agrees, around, totals, without_biases
 from tests.flow.networks import SqueezeExcite
+from tests.flow.surrogate.sums import net, plain_scores, scores_of
 from torch_synflow import prune
 
 
@@ -86,3 +87,29 @@ def test_what_was_a_gate_is_one_again() -> None:
     scores = prune.SynFlow.scores(model, example_inputs=torch.ones(1, 4, 4, dtype=torch.float64))
     found = {module: float(score.sum()) for (module, _), score in scores.items()}
     assert [found[m] for m in (model.first, model.q, model.v)] == pytest.approx([found[model.last]] * 3, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("between", "layers"),
+    [(lambda x, a, b, c: x * a, "a"), (lambda x, a, b, c: a * b, "ab"), (lambda x, a, b, c: x * a * b, "ab")],
+)
+@pytest.mark.filterwarnings("ignore:SynFlow. on no path:UserWarning")
+def test_all_operands_of_a_product_carry_its_flow_with_balanced_sums_too(
+    between: Callable[..., Tensor], layers: str
+) -> None:
+    model = net(between)
+    balanced = prune.BalancedSynFlow.scores(model, example_inputs=torch.ones(1, 4))
+    R = balanced[model.last, "weight"].sum()  # noqa: N806
+    for name in ("first", *layers):
+        torch.testing.assert_close(balanced[getattr(model, name), "weight"].sum(), R)
+    for pair, scores in prune.synflow_scores(model, torch.ones(1, 4)).items():
+        assert torch.equal(balanced[pair], scores)
+
+
+def test_an_interpolation_runs_unchanged_and_one_by_a_gate_is_refused() -> None:
+    with pytest.warns(UserWarning, match="without a homogeneous surrogate, so run unchanged: lerp"):
+        scores = scores_of(net(lambda x, a, b, c: torch.lerp(x, a, 0.25)))
+    for score, expected in zip(scores, plain_scores(net(lambda x, a, b, c: 0.75 * x + 0.25 * a)), strict=True):
+        torch.testing.assert_close(score, expected, rtol=1e-12, atol=0)
+    with pytest.raises(ValueError, match="got negative ones; the first operation without a surrogate is 'lerp'"):
+        scores_of(net(lambda x, a, b, c: torch.lerp(x, a, b.sigmoid())))
