@@ -13,6 +13,8 @@ Rows = list[list[str]]
 VERDICTS = {None: "no bound", True: "met", False: "NOT MET"}
 DONE = {"shuffle": "shuffled", "reinitialise": "new weights", "invert": "inverted"}
 TITLES = {"random": "random", "magnitude": "magnitude", "snip": "SNIP", "grasp": "GraSP", "synflow": "SynFlow"}
+#: those of figure 3, and one of another paper that was made for trained networks
+AND_DAMAGE = {**TITLES, "damage": "Optimal Brain Damage"}
 #: the methods of the rebuttal's figures A and B
 REBUTTAL = {
     "snip_evaluation": "SNIP in evaluation mode", "snip": "SNIP", "iterative_snip": "iterative SNIP",
@@ -72,7 +74,7 @@ def by_density(found: dict[str, Any], pair: str, epochs: int) -> tuple[Rows, str
         steps = math.log(settings["density"]) / math.log(0.8)
         return settings["recipe"]["epochs"] == epochs and math.isclose(steps, round(steps), abs_tol=1e-4)
 
-    return _accuracies(found, pair, "accuracy", wanted, lambda density: f"{100 * density:.3g} %")
+    return _accuracies(found, pair, "accuracy", wanted, lambda density: f"{100 * density:.3g} %", AND_DAMAGE)
 
 
 def _accuracies(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from statistics import mean
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("sphinx")
 pytest.importorskip("scipy")
 pytest.importorskip("sklearn")
 import measured
+import numbers_of_results
 import tested
 
 from benchmarks.figures import FIGURES
@@ -86,3 +88,23 @@ def test_the_bullets_on_ablations_agree_with_the_verdicts() -> None:
         "Magnitude after training, shuffled": "guwwwww",
         "Magnitude after training, reinitialised": "uuwwwww",
     }
+
+
+def test_the_section_on_optimal_brain_damage_agrees_with_the_trials() -> None:
+    """The differences from magnitude of each seed, after training and at initialisation, at the page's sparsities."""
+    kept = (0.512, 0.262144, 0.134217728, 0.068719476736, 0.035184372, 0.018014399, 0.009223372)
+
+    def accuracies(method: str, epoch: int, density: float) -> list[float]:
+        where = f"pair=mnist/lenet_300_100 method={method} ablation=none prune_epoch={epoch} epochs=4 density={density}"
+        return numbers_of_results.values(f"trials measure=accuracy {where}; accuracy")
+
+    def ahead(method: str, other: str, epoch: int, density: float) -> list[bool]:
+        pairs = zip(accuracies(method, epoch, density), accuracies(other, epoch, density), strict=True)
+        return [ours > theirs for ours, theirs in pairs]
+
+    assert [all(ahead("damage", "magnitude", 4, density)) for density in kept] == [False] * 3 + [True] * 4
+    assert not any(all(ahead("magnitude", "damage", 4, density)) for density in kept)
+    assert all(all(ahead("damage", "magnitude", 0, density)) for density in kept)
+    for other in ("snip", "synflow"):
+        means = [mean(accuracies(other, 0, density)) > mean(accuracies("damage", 0, density)) for density in kept]
+        assert means[-2:] == [True, True]
