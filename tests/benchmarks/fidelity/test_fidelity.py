@@ -91,6 +91,8 @@ def test_the_classifier_decides_where_magnitude_ends() -> None:
     row = rows()["panel/cifar10/resnet18"]
     assert {trial.recipe.initialisation for trial in row.trials} == {"fan_out_convolutions"}
     assert sum(name.startswith("panel/") for name in rows()) == 6
+    # the authors' blocks ignore the width, so what they ran under this name is a ResNet-18
+    assert rows()["panel/cifar10/wide_resnet18"].trials == row.trials
 
 
 @pytest.mark.parametrize(("network", "outside", "inside"), [("vgg11_bn", 74.8, 78.9), ("vgg16_bn", 78.3, 82.4)])
