@@ -12,6 +12,7 @@ import emptied
 import reproduced
 import shared
 import shrunk
+import structure
 import surveyed
 import tested
 from docutils import nodes
@@ -177,6 +178,7 @@ TABLES = {
     **shrunk.TABLES,
     **reproduced.TABLES,
     **shared.TABLES,
+    **structure.TABLES,
     **tested.TABLES,
 }
 

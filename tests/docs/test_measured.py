@@ -72,6 +72,18 @@ def test_rules_for_the_shares_stand_beside_the_plain_sum_and_equal_shares() -> N
     assert rows == [["network, compression", "plain sum", "roots"], ["ResNet-20, 20", "40.0 (1)", "43.0 (1)"]]
 
 
+def test_what_is_left_before_training_is_the_mean_over_seeds() -> None:
+    def trial(method: str, seed: int, effective: int, norm: float | None) -> dict[str, Any]:
+        left = {"effective": effective, "kept": 100, "sparse_flops": 5, "flops": 40, "log10_path_norm": norm}
+        return {**record(method, seed, 0.0), "result": left}
+
+    rows, where = measured.TABLES["structure"][0](
+        {"rows": [trial("synflow", 0, 90, 2.0), trial("synflow", 1, 100, 2.5), trial("snip", 0, 0, None)]}
+    )
+    assert rows[1:] == [["ResNet-20, 20", "95.0 / 12.5 / 2.2", "", "", "", r"0.0 / 12.5 / \-"]]
+    assert where == "kept weights on a path (%), FLOPs (%) and log10 of the path norm; means of 1 to 2 seeds"
+
+
 def test_tables_have_the_names_that_papers_give() -> None:
     versions = {"versions": {"torch": "2.2.2"}, "device": "cpu", "threads": 1}
     row = {"seconds": {"ours": 1.0, "authors": 2.0}, "peak_bytes": {"ratio": 0.5}, "method": "SNIP", "network": "vgg16"}
