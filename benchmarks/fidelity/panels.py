@@ -13,7 +13,7 @@ from benchmarks.training import recipes
 LOG10_RATIOS = (1.0, 1.25)
 NETWORKS = {"resnet18": "ResNet-18", "wide_resnet18": "WideResNet-18"}
 #: what the authors' code builds under this name: basic blocks of Models/tinyimagenet_resnet.py ignore their base_width
-AS_BUILT = {"resnet18": "resnet18", "wide_resnet18": "resnet18"}
+AS_BUILT = {"wide_resnet18": "resnet18"}
 DATASETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "tinyimagenet": "Tiny ImageNet"}
 
 
@@ -31,9 +31,9 @@ def _of_layers(*masks: Result) -> str:
 
 
 def _row(dataset: str, network: str) -> Row:
-    pair = f"{dataset}/{AS_BUILT[network]}"
+    pair = f"{dataset}/{AS_BUILT.get(network, network)}"
     recipe = recipes.synflow(*split(pair))
-    name = NETWORKS[network] + ", which the authors build as a ResNet-18" * (AS_BUILT[network] != network)
+    name = NETWORKS[network] + ", which the authors build as a ResNet-18" * (network in AS_BUILT)
     return Row(
         name=f"panel/{dataset}/{network}",
         what="log10 of the first ratio of figure 6 at which magnitude pruning leaves no weight of the classifier: "

@@ -65,7 +65,7 @@ def test_accuracies_are_paired_by_seed() -> None:
     assert where == "2 epochs, cpu, torch 2.2.2"
 
 
-def test_rules_for_the_shares_stand_beside_the_plain_sum_and_equal_shares() -> None:
+def test_rules_for_the_shares_are_compared_with_the_plain_sum_and_equal_shares() -> None:
     rows, _ = measured.shares(
         {"rows": [record("synflow", 0, 40.0), record("root", 0, 43.0), record("balanced", 0, 45.0, density=0.01)]}
     )

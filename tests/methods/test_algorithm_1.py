@@ -14,7 +14,7 @@ ITERATIONS = 12
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut, which has weights if the width changes."""
+    """Two convolutions and a shortcut, which has weights if the width changes."""
 
     def __init__(self, before: int, width: int) -> None:
         super().__init__()

@@ -141,8 +141,7 @@ class UNet(nn.Module):
 
 
 def pruned_unet(method: Any, seed: int, *, bias: bool) -> tuple[prune.PruningReport, float]:
-    """The report at an amount of 0.95, and of the weights that read the upper skip connection or beside it the share
-    that reads the skip connection."""
+    """The report at an amount of 0.95, and the skip connection's share of the weights that read the upper join."""
     torch.manual_seed(seed)
     model = UNet(bias=bias)
     report = prune.global_iterative_unstructured(

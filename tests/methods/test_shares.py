@@ -76,7 +76,7 @@ def test_each_layer_of_a_branch_has_at_least_the_part_that_the_page_states(netwo
 
 
 def narrow() -> Branched:
-    """A branch that is nearly empty, beside a shortcut."""
+    """A shortcut, and a branch that is nearly empty."""
     model = Drawn(((3,),), kernel=1, bias=True, shortcut=True, density=1.0, seed=0).build()
     with torch.no_grad():
         for parameter in model.branches.parameters():
