@@ -40,11 +40,11 @@ class Total:
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
-        self._often: list[Tensor] = []
+        self._often: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """The sum over the map that ``x`` represents."""
-        if not self._often:  # made once, because making them waits for a GPU
-            self._often = [torch.tensor(lengths, dtype=x.dtype, device=x.device) for lengths in self._runs]
-        rows, columns = self._often
-        return torch.dot(rows, x.sum((0, 1)) @ columns)
+        if self._often is None:  # made once, because making it waits for a GPU
+            rows, columns = (torch.tensor(lengths, dtype=x.dtype) for lengths in self._runs)
+            self._often = torch.outer(rows, columns).to(x.device)
+        return (x * self._often).sum()

@@ -111,9 +111,9 @@ class Tape:
             if len(step.outs) == 1 and step.outs[0] is not None:
                 env[step.outs[0]] = result if isinstance(result, Tensor) else tree_leaves(result)[0]
             elif step.outs:
-                env.update(
-                    {out: leaf for out, leaf in zip(step.outs, tree_leaves(result), strict=True) if out is not None}
-                )
+                flat = type(result) is tuple and len(result) == len(step.outs)  # tree_leaves is slow
+                leaves = result if flat else tree_leaves(result)
+                env.update({out: leaf for out, leaf in zip(step.outs, leaves, strict=True) if out is not None})
             for slot in self._dead[index]:
                 env.pop(slot, None)
         return env[self.result]

@@ -29,7 +29,8 @@ _SUMS = ("add", "sub")
 _JOINS = ("cat", "concat", "concatenate")
 #: operations that keep a stack of flows a stack
 _OF_STACKS = ("mul", "div", "relu", "clone")
-#: the shares of the branches of a sum, up to one factor, from what each carries and how many branches it stands for
+#: the shares of the branches of a sum, up to one factor, from what each carries and how many branches it stands for;
+#: zero if both are zero
 Shares = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -210,8 +211,9 @@ def branch_factors(
         if any(number is not None for number in numbers):
             counts = counts * torch.stack([sums.new_ones(()) if one is None else one for one in numbers])
         parts = shares(carried, counts)
-        factors = parts * (carried.sum() / parts.sum()) / sums
-        return *factors.masked_fill_(sums == 0, 0.0).unbind(), counts.sum()
+        number = parts.sum()
+        factors = parts * (carried.sum() / number) / sums.clamp_min(torch.finfo(sums.dtype).tiny)
+        return *factors.unbind(), number if parts is counts else counts.sum()
 
 
 def _sum_in(branch: Tensor, size: int) -> Tensor:
