@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.flow.surrogate.sums import X, joined, net, plain_scores, scores_of, shared
 from torch_synflow import diagnostics, prune
-from torch_synflow.flow.surrogate.branches import BalancedFlow, BalancedScaledFlow
+from torch_synflow.flow.surrogate.branches import BalancedFlow, BalancedScaledFlow, branch_factors
 from torch_synflow.flow.surrogate.mode import Flow
 
 pytestmark = pytest.mark.filterwarnings("ignore:SynFlow. on no path:UserWarning")
@@ -95,6 +95,17 @@ def test_a_branch_without_flow_counts_for_none() -> None:
     expected = plain_scores(alone)
     torch.testing.assert_close([first, last, scores[3]], [expected[0], expected[1], expected[3]], rtol=1e-12, atol=0)
     assert not scores[2].any()
+
+
+@pytest.mark.parametrize("carried", [(3.0, 5.0), (3.0, 0.0, 1e-30), (0.0, 0.0)], ids=str)
+def test_numbers_of_the_host_and_tensors_give_the_same_factors(carried: tuple[float, ...]) -> None:
+    branches = [torch.full((2, 3), total / 6) for total in carried]
+    on_host = branch_factors(*branches, shares=BalancedFlow.shares)
+    as_tensors = branch_factors(*branches, shares=lambda carried, counts: counts)
+    torch.testing.assert_close(on_host, as_tensors)
+    living = sum(total > 0 for total in carried)
+    expected = [sum(carried) / living / total if total else 0.0 for total in carried]
+    torch.testing.assert_close(on_host, (*torch.tensor([*expected, living]).unbind(),))
 
 
 def test_a_sum_that_is_read_elsewhere_too_is_one_branch() -> None:
