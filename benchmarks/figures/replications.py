@@ -13,6 +13,7 @@ from benchmarks.figures.axes import found
 from benchmarks.figures.frankle import EARLY, line_of, recipe_of, seeds_of
 from benchmarks.figures.panels import Figure, Line, Panel, Records
 from benchmarks.figures.ways import compared
+from benchmarks.figures.words import network_in_words
 from benchmarks.sweep.choice import Choice, split
 from benchmarks.sweep.methods import METHODS
 from benchmarks.training import recipes
@@ -111,7 +112,8 @@ def _table(choice: Choice, pairs: tuple[str, ...], *, table: str) -> list[Panel]
         pruned = f", {100 - 100 * row.density:.0f} % pruned" if row.density < 1 else ""
         colour = METHODS[method].colour if method in METHODS else "#555555"
         rate = f", rate {recipe.rate:g}" if row.recipe is not None or table == "7" else ""
-        lines.append(Line(f"{split(row.pair)[1]}{pruned}{rate}", ((row.density, trials),), colour))
+        label = f"{network_in_words(split(row.pair)[1])}{pruned}{rate}"
+        lines.append(Line(label, ((row.density, trials),), colour))
         notes.append((row.reported, row.replicated))
     title = f"table {table}" + (f", {METHODS[method].title}" if method in METHODS else ", unpruned")
     return [Panel(title, tuple(lines), note={"published": notes})]

@@ -100,9 +100,9 @@ def test_tables_have_the_papers_rows_and_networks() -> None:
     rows = {name: FIGURES[f"frankle-table-{name}"].chosen(Choice())[0] for name in replications.TABLES}
     assert {name: len(panel.lines) for name, panel in rows.items()} == {"2": 10, "3": 12, "5": 12, "7": 6}
     assert [row.density for row in replications.TABLES["2"][1]] == [1, 0.03, 1, 0.05, 1, 0.05, 1, 0.05, 1, 0.05]
-    assert rows["7"].lines[2].label == "resnet18, rate 0.01"
+    assert rows["7"].lines[2].label == "ResNet-18, rate 0.01"
     text = replications.table_text([rows["3"]], {})
-    assert "vgg19_bn, 98 % pruned" in text
+    assert "VGG-19, 98 % pruned" in text
     assert ["92.1", "-", "-", "-", "-"] in [line.split()[-5:] for line in text.splitlines()]
     halves = FIGURES["frankle-7"].trials(Choice(seeds=1))
     assert sorted({round(100 - 100 * t.density, 1) for t in halves})[:4] == [0, 50, 75, 87.5]
