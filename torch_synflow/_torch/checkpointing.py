@@ -16,6 +16,7 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.functions import autograd_function
+from torch_synflow._torch.transforms import active_transforms
 
 #: returns the innermost hooks; torch 2.7 and earlier have none
 INNERMOST: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
@@ -58,7 +59,7 @@ class NoCheckpoints(FunctionMode):
             _, run, _, *given = args
             with self:
                 return run(*given)
-        if hooks_on_saved_tensors() == self._outside:
-            return func(*args, **kwargs)
+        if hooks_on_saved_tensors() == self._outside or (INNERMOST is None and active_transforms()):
+            return func(*args, **kwargs)  # up to torch 2.7, transforms allow no hooks, not even those of a checkpoint
         with saved_tensors_hooks(*self._hooks):
             return func(*args, **kwargs)
