@@ -55,7 +55,4 @@ def put_back(state: dict[str, Any]) -> None:
 
 def _autocast() -> tuple[bool, bool]:
     """Whether autocast is on, on CPUs and on GPUs."""
-    try:
-        return torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
-    except TypeError:  # before torch 2.4
-        return torch.is_autocast_cpu_enabled(), torch.is_autocast_enabled()
+    return torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")

@@ -12,8 +12,8 @@ from torch.nn.utils.prune import custom_from_mask
 
 from torch_synflow._torch.fully_sharded import follow_names, is_managed, managed_names, reshard
 
-fully_shard = pytest.importorskip("torch.distributed.fsdp", reason="torch without FSDP2").__dict__.get("fully_shard")
-pytestmark = pytest.mark.skipif(fully_shard is None, reason="torch without FSDP2")
+fully_shard = pytest.importorskip("torch.distributed.fsdp", reason="torch without FSDP2").fully_shard
+pytestmark = pytest.mark.skipif(not hasattr(torch.cpu.Stream, "record_event"), reason="torch without FSDP2 on the CPU")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A hook runs before a state is loaded, early enough to change what the module holds, and is found there."""
+"""A hook that runs before a state is loaded is found where torch keeps it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from torch_synflow._torch.loading import before_loading, runs_before_loading
+from torch_synflow._torch.loading import runs_before_loading
 
 
 def test_a_hook_before_loading_may_rename_what_is_loaded_and_is_found_until_it_is_removed() -> None:
@@ -19,7 +19,7 @@ def test_a_hook_before_loading_may_rename_what_is_loaded_and_is_found_until_it_i
         inner = module.get_submodule("0")
         inner.register_parameter("other", inner._parameters.pop("weight"))
 
-    handle = before_loading(model, hook)
+    handle = model.register_load_state_dict_pre_hook(hook)
     advice = "see torch_synflow/_torch/loading.py"
     assert runs_before_loading(model, hook), f"{sorted(vars(model))}; {advice}"
     assert not runs_before_loading(model[0], hook)

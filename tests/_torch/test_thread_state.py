@@ -14,6 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch_synflow._torch.mapping import run_vmap_as_loop
 from torch_synflow._torch.thread_state import ThreadState, hidden_interrupt
 
+#: modes outlive their stack, because torch up to 2.8 pops one without a reference of its own
+KEPT: list[TorchDispatchMode] = []
+
 
 class Mode(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -25,7 +28,8 @@ def mode() -> None:
 
 
 def dispatch_mode() -> None:
-    TorchDispatchMode().__enter__()
+    KEPT.append(TorchDispatchMode())
+    KEPT[-1].__enter__()
 
 
 def transform() -> None:

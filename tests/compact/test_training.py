@@ -13,8 +13,6 @@ from torch.utils.checkpoint import checkpoint
 
 from torch_synflow import prune
 
-GradScaler = getattr(torch.amp, "GradScaler", None)
-pytestmark = pytest.mark.skipif(GradScaler is None, reason="torch 2.3 has the scaler of any device")
 STEPS = 100
 Make = Callable[[Any], torch.optim.Optimizer]
 
@@ -37,7 +35,7 @@ def train(
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> None:
     optimizer, generator = make(model.parameters()), torch.Generator().manual_seed(0)
-    scaler = GradScaler("cpu", enabled=autocast)
+    scaler = torch.amp.GradScaler("cpu", enabled=autocast)
     for step in range(STEPS * accumulate):
         x = torch.randn(4, 2, 6, 6, generator=generator).to(dtype).contiguous(memory_format=memory_format)
         with torch.autocast("cpu", dtype=torch.bfloat16) if autocast else contextlib.nullcontext():
@@ -116,7 +114,7 @@ def test_gradient_checkpointing_trains_as_without_it(reentrant: bool) -> None:
 def test_scaled_gradients_in_float16_on_a_gpu() -> None:
     model = net().cuda()
     prune.global_iterative_unstructured(model, prune.L1Unstructured, 0.7)
-    optimizer, scaler = sgd(model.parameters()), GradScaler("cuda")
+    optimizer, scaler = sgd(model.parameters()), torch.amp.GradScaler("cuda")
     for _ in range(STEPS):
         with torch.autocast("cuda", dtype=torch.float16):
             loss = model(torch.randn(4, 2, 6, 6, device="cuda")).square().mean()

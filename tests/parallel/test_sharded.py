@@ -11,6 +11,8 @@ import torch
 from tests.parallel.launching import torchrun
 from tests.parallel.programs.sharded import METHODS, PATTERNS
 
+pytestmark = pytest.mark.skipif(not hasattr(torch.cpu.Stream, "record_event"), reason="torch without FSDP2 on the CPU")
+
 
 def same(pair: Any) -> bool:
     first, second = pair

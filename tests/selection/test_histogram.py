@@ -143,7 +143,6 @@ def asked() -> Iterator[Asking]:
         yield asking
 
 
-@pytest.mark.skipif(torch.__version__ < (2, 3), reason="indexing is seen by modes from torch 2.3 on")
 def test_what_makes_the_host_wait_is_counted(asked: Asking) -> None:
     x = torch.arange(4.0)
     mask = x > 1

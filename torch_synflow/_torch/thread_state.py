@@ -58,7 +58,7 @@ class ThreadState:
         while _nesting() > nesting:
             torch.autocast_decrement_nesting()
         for device, enabled in zip(_AUTOCAST, autocast, strict=True):
-            _set_autocast(device, enabled)
+            torch.set_autocast_enabled(device, enabled)
 
 
 def hidden_interrupt(error: BaseException) -> BaseException | None:
@@ -82,7 +82,8 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _state() -> tuple[int, int, int, bool, int, tuple[bool, ...]]:
     stacks = _C._len_torch_function_stack(), _C._len_torch_dispatch_stack(), active_transforms()
-    return *stacks, torch.is_grad_enabled(), _nesting(), tuple(_autocast(device) for device in _AUTOCAST)
+    autocast = tuple(map(torch.is_autocast_enabled, _AUTOCAST))
+    return *stacks, torch.is_grad_enabled(), _nesting(), autocast
 
 
 def _leave_transform() -> None:
@@ -95,18 +96,3 @@ def _leave_transform() -> None:
 def _nesting() -> int:
     torch.autocast_increment_nesting()
     return int(torch.autocast_decrement_nesting())
-
-
-def _autocast(device: str) -> bool:
-    try:
-        return torch.is_autocast_enabled(device)
-    except TypeError:  # torch 2.3 and earlier
-        return bool(torch.is_autocast_cpu_enabled() if device == "cpu" else torch.is_autocast_enabled())
-
-
-def _set_autocast(device: str, enabled: bool) -> None:
-    try:
-        torch.set_autocast_enabled(device, enabled)
-    except TypeError:  # torch 2.3 and earlier
-        older: Any = torch
-        (older.set_autocast_cpu_enabled if device == "cpu" else older.set_autocast_enabled)(enabled)

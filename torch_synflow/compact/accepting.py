@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from torch_synflow._torch.loading import before_loading, runs_before_loading
+from torch_synflow._torch.loading import runs_before_loading
 from torch_synflow.compact.checkpoints import attach_ones, to_prune
 from torch_synflow.compact.masks import place_of
 from torch_synflow.model.masks import pruned_parameters, refresh, unwrapped_module
@@ -61,7 +61,8 @@ def accept_pruned(model: nn.Module) -> AcceptingHandle:
         True
     """
     model = unwrapped_module(model)
-    return AcceptingHandle(before_loading(model, _take_masks), model.register_load_state_dict_post_hook(_refresh))
+    before = model.register_load_state_dict_pre_hook(_take_masks)
+    return AcceptingHandle(before, model.register_load_state_dict_post_hook(_refresh))
 
 
 def accepts_pruned(model: nn.Module) -> bool:

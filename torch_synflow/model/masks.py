@@ -63,7 +63,7 @@ def take_the_place(module: nn.Module, old: str, order: list[str]) -> None:
 def ones_where(kept: Tensor, parameter: nn.Parameter) -> Tensor:
     """A 0/1 mask with the dtype, device and memory format of ``parameter`` from a boolean one."""
     with torch.inference_mode(False):
-        return torch.zeros_like(parameter, requires_grad=False).masked_fill_(kept, 1)
+        return torch.empty_like(parameter, requires_grad=False).copy_(kept)
 
 
 def put_mask(pair: Pair, kept: Tensor, parameter: nn.Parameter) -> None:

@@ -66,8 +66,6 @@ def gradients(
     found = torch.autograd.grad(
         outputs, list(weights.values()), times, retain_graph, create_graph, allow_unused=True, materialize_grads=True
     )
-    if not create_graph:
-        found = tuple(gradient.detach() for gradient in found)  # torch 2.2's zeros for unused weights need a graph
     return dict(zip(weights, found, strict=True))
 
 

@@ -49,7 +49,7 @@ def layer_norm(call: Call) -> Tensor:
     """``x * |gamma| / rms(x) + |beta|`` over the last dimensions, with a detached root mean square, not centred."""
     x, shape = call.get(0, "input"), call.get(1, "normalized_shape")
     dims = tuple(range(-len(shape), 0))
-    rms = call.func is getattr(F, "rms_norm", None) or call.func is getattr(torch, "rms_norm", None)
+    rms = call.func in (F.rms_norm, torch.rms_norm)
     bias, eps = (None, call.get(3, "eps")) if rms else (call.get(3, "bias"), call.get(4, "eps", 1e-5))
     return _affine(_over_rms(x, dims, eps), call.get(2, "weight"), bias, tuple(shape))
 

@@ -36,7 +36,7 @@ def pack(call: Call) -> tuple[Tensor, Tensor]:
     """Unchanged: sequences of several lengths, one time after the other."""
     given = Packing.of(call.args)
     x = given.x.transpose(0, 1) if given.batch_first else given.x
-    lengths = _numbers(given.lengths)
+    lengths = given.lengths.tolist()
     sizes = [sum(length > time for length in lengths) for time in range(max(lengths))]
     return torch.cat([now.narrow(0, 0, size) for now, size in zip(x.unbind(0), sizes, strict=False)]), torch.tensor(
         sizes
@@ -46,7 +46,7 @@ def pack(call: Call) -> tuple[Tensor, Tensor]:
 def unpack(call: Call) -> tuple[Tensor, Tensor]:
     """Sequences filled up to one length with zeros, which are not a flow."""
     given = Unpacking.of(call.args)
-    sizes = _numbers(given.batch_sizes)
+    sizes = given.batch_sizes.tolist()
     pairs = (0, 0) * (given.data.dim() - 1)
     padded = torch.stack([F.pad(now, (*pairs, 0, sizes[0] - len(now))) for now in given.data.split(sizes)])
     padded = F.pad(padded, (*pairs, 0, 0, 0, max(0, given.length - len(sizes))))
@@ -90,11 +90,6 @@ def _rnn_step(given: Tensor, recurrent: Tensor, state: State) -> State:
     return (torch.relu(given + recurrent),)
 
 
-def _numbers(tensor: Tensor) -> list[int]:
-    """As ``tolist``, which does not work within torch.func on torch 2.2."""
-    return [int(number) for number in tensor]
-
-
 def _one_step(call: Call, step: CellStep) -> State:
     cell = RecurrentCell.of(call.args, call.kwargs)
     state = _started(cell.hx)
@@ -123,7 +118,7 @@ def _through(gate: Tensor, x: Tensor) -> Tensor:
 def _over_time(call: Call, step: CellStep) -> State:
     """All layers in all directions: the output of the last one, and the last states of each."""
     given = RecurrentLayers.of(call.args)
-    sizes = None if given.batch_sizes is None else _numbers(given.batch_sizes)
+    sizes = None if given.batch_sizes is None else given.batch_sizes.tolist()
     each = len(given.weights) // (given.layers * given.directions)
     starts = _started(given.hx)
     x = given.x.transpose(0, 1) if given.batch_first else given.x
