@@ -34,6 +34,7 @@ from benchmarks.training.networks import resnet, small_convnext, small_vit, torc
 from torch_synflow import prune
 from torch_synflow.flow.engine import contributions, layers, replay
 from torch_synflow.flow.positive import PositiveNetwork
+from torch_synflow.flow.surrogate.branches import BalancedFlow
 from torch_synflow.flow.surrogate.exponents import ScaledFlow
 from torch_synflow.selection import survivors, threshold
 
@@ -74,6 +75,11 @@ def _plain_product(x: Tensor, weight: Tensor) -> Tensor:
     return nn.functional.linear(x, weight.to(x.dtype))
 
 
+def _equal_shares(carried: Tensor, counts: Tensor) -> Tensor:
+    """As a rule of its own, whose shares are tensors."""
+    return counts
+
+
 #: what stands for each device: ``(where, name, what instead)``
 WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
     "float32 ranking": [(contributions.FlowScores, "__init__", _never_narrow(contributions.FlowScores.__init__))],
@@ -83,6 +89,7 @@ WITHOUT: Mapping[str, list[tuple[Any, str, Any]]] = {
     "marks found eight at a time": [(module, "indices_of", _plain_indices) for module in (survivors, threshold)],
     "positions that count": [(layers, "_not_zero", lambda gradient: None)],
     "weights widened by parts": [(layers, "_product", _plain_product)],
+    "factors of balanced sums on the host": [(BalancedFlow, "shares", staticmethod(_equal_shares))],
 }
 #: what is not the default
 INSTEAD: Mapping[str, list[tuple[Any, str, Any]]] = {
@@ -91,7 +98,11 @@ INSTEAD: Mapping[str, list[tuple[Any, str, Any]]] = {
     "keep_layers": [],
     "balanced sums": [],
 }
-METHODS: Mapping[str, type[prune.SynFlow]] = {"keep_layers": KeepingLayers, "balanced sums": prune.BalancedSynFlow}
+METHODS: Mapping[str, type[prune.SynFlow]] = {
+    "keep_layers": KeepingLayers,
+    "balanced sums": prune.BalancedSynFlow,
+    "factors of balanced sums on the host": prune.BalancedSynFlow,
+}
 #: minutes a run on larger networks
 ONLY_SMALL = ("thresholds by histograms",)
 

@@ -197,7 +197,6 @@ def test_a_tensor_of_an_excluded_module_is_left_out_wherever_it_is_tied(
     assert [f"{[*model].index(module)}.{name}" for module, name in params] == left
 
 
-@pytest.mark.skipif(not hasattr(torch, "float8_e4m3fn"), reason="this torch has no numbers of 8 bits")
 def test_weights_of_8_bits_are_left_out_and_refused_by_name() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
     model[0].weight = nn.Parameter(model[0].weight.to(torch.float8_e4m3fn), requires_grad=False)

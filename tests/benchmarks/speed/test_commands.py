@@ -58,5 +58,5 @@ def test_every_command_that_measures_says_where_its_numbers_come_from(
     assert found["versions"]["torch_synflow"] == torch_synflow.__version__
     age = datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromisoformat(found["date"])
     assert abs(age.total_seconds()) < 600
-    rows = {"growth": 2, "limits": 3, "ablation": 12, "pruned_training": 5}
+    rows = {"growth": 2, "limits": 3, "ablation": 13, "pruned_training": 5}
     assert len(found["models" if name == "architectures" else "rows"]) == rows.get(name, 1)

@@ -47,7 +47,6 @@ def test_layer_norm_is_scaled_and_not_centred() -> None:
     agrees(around(nn.LayerNorm(8, elementwise_affine=False)), over_rms)
 
 
-@pytest.mark.skipif(not hasattr(nn, "RMSNorm"), reason="torch is older than RMSNorm")
 def test_rms_norm() -> None:
     norm = nn.RMSNorm(8, eps=1e-3)
     nn.init.normal_(norm.weight)
