@@ -55,7 +55,8 @@ def draw(ax: Any, panel: Panel, records: Records) -> None:
         density = lowest_near(line, records, panel.note["margin"])
         if density is not None:
             xs, ys = zip(*weights_left(line, density, epochs), strict=True)
-            ax.plot(xs, [100 * y for y in ys], line.dash, color=line.colour, label=line.label)
+            label = f"{line.label}: {100 * density:.3g} %"  # lines of one density hide each other
+            ax.plot(xs, [100 * y for y in ys], line.dash, color=line.colour, label=label)
             ax.plot([epochs], [100 * density], line.marker, color=line.colour, clip_on=False)
     ax.set_xlabel("epoch")
     ax.set_ylabel("weights left (%)")

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
+from matplotlib.figure import Figure
 
 from benchmarks.figures import FIGURES, cost, iterations, remaining, replications
 from benchmarks.sweep.choice import Choice
@@ -94,6 +95,10 @@ def test_weights_left_are_all_until_a_network_is_pruned() -> None:
     assert remaining.weights_left(ticket, 0.5, 10)[2:] == [(0.0, 0.5), (10, 0.5)]
     areas = [float(line.split()[-1]) for line in remaining.text([panel], records).splitlines()[1:]]
     assert areas == [0.5, 0.5, 1.0]
+    ax = Figure().subplots()
+    remaining.draw(ax, panel, records)
+    drawn = [line.get_label() for line in ax.lines if not str(line.get_label()).startswith("_")]
+    assert drawn == [f"{line.label}: 50 %" for line in panel.lines]
 
 
 def test_tables_have_the_papers_rows_and_networks() -> None:
