@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
+from torch.utils import checkpoint
 from torch.utils.checkpoint import CheckpointFunction
 
 from torch_synflow._torch.function_modes import FunctionMode
@@ -20,6 +21,8 @@ from torch_synflow._torch.transforms import active_transforms
 
 #: returns the innermost hooks; torch 2.7 and earlier have none
 INNERMOST: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+#: saves the arguments of a checkpoint that is implemented as hooks, in older torch; later, the hooks do
+SAVES_ARGUMENTS: Any = getattr(checkpoint, "_NoopSaveInputs", None)
 
 
 def hooks_on_saved_tensors() -> Any:
@@ -55,7 +58,10 @@ class NoCheckpoints(FunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the content of a checkpoint; let other operations save their tensors unchanged."""
         kwargs = kwargs or {}
-        if autograd_function(func, args) is CheckpointFunction:
+        function = autograd_function(func, args)
+        if function is not None and function is SAVES_ARGUMENTS:
+            return torch.empty(0)  # without a graph, which makes the checkpoint an ordinary call
+        if function is CheckpointFunction:
             _, run, _, *given = args
             with self:
                 return run(*given)

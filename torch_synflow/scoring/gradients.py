@@ -66,6 +66,8 @@ def gradients(
     found = torch.autograd.grad(
         outputs, list(weights.values()), times, retain_graph, create_graph, allow_unused=True, materialize_grads=True
     )
+    if not create_graph:
+        found = tuple(gradient.detach() for gradient in found)  # older torch makes zeros that require a gradient
     return dict(zip(weights, found, strict=True))
 
 
