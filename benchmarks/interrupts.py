@@ -28,7 +28,8 @@ def raising_dropped_ones() -> Iterator[None]:
         if not issubclass(dropped.exc_type, KeyboardInterrupt):
             usual(dropped)
             return
-        later = threading.Timer(0.01, signal.raise_signal, [signal.SIGINT])  # at once it would be dropped too
+        main = threading.main_thread().ident
+        later = threading.Timer(0.01, signal.pthread_kill, [main, signal.SIGINT])  # at once it would be dropped too
         later.daemon = True
         later.start()
 

@@ -38,7 +38,7 @@ def ended(what: str, seconds: float) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("what", ["signal.raise_signal(signal.SIGINT)", "raise KeyboardInterrupt"])
 def test_an_interrupt_in_the_callback_of_a_weak_reference_is_raised_after_it(what: str) -> None:
-    run = ended("signal.signal(signal.SIGINT, signal.default_int_handler); " + what, 30)
+    run = ended("signal.signal(signal.SIGINT, signal.default_int_handler); " + what, 120)
     assert (run.stdout, run.stderr, run.returncode) == ("interrupted\n", "", 0)
 
 

@@ -23,7 +23,7 @@ from benchmarks.speed import ablation
 #: a module, and the options of a short run
 COMMANDS = {
     "__main__": "--networks resnet20 --compressions 2 --iterations 2 --runs 1",
-    "limits": "--models mobilenet_v3_small --iterations 1 --side 64",
+    "limits": "--models squeezenet1_1 --iterations 1 --side 64",
     "ablation": "--networks resnet20 --runs 1 --cpu-time",
     "growth": "--factors 0.05 0.1 --iterations 1 --compression 2",
     "throughput": "--pair digits/vgg_small --images 100 --runs 1 --channels-last --device cpu",
