@@ -48,6 +48,9 @@ SUMS: dict[str, tuple[Callable[..., Tensor], Callable[..., Tensor]]] = {
     "a stack along the last": (
         lambda x, a, b, c: torch.stack((a, b), dim=-1).sum(-1), lambda x, a, b, c: shared(a, b),
     ),
+    "a stack along another dimension is no sum": (
+        lambda x, a, b, c: torch.stack([a, b]).sum(1).sum(0, keepdim=True), lambda x, a, b, c: a + b,
+    ),
     "the mean of a stack": (
         lambda x, a, b, c: torch.stack([a, b], 1).mean(dim=1), lambda x, a, b, c: shared(a, b) / 2,
     ),
