@@ -171,6 +171,13 @@ def _data(model: ModelCase) -> dict[str, Any]:
     return {"data": model.batch(), "loss_fn": model.loss_fn}
 
 
+def _few_data(model: ModelCase) -> dict[str, Any]:
+    """For a method with a gradient for each example and output."""
+    inputs, targets = model.batch()
+    few = tuple(x[:4] for x in inputs) if isinstance(inputs, (tuple, list)) else inputs[:4]
+    return {"data": (few, targets[:4]), "loss_fn": model.loss_fn}
+
+
 @dataclass(frozen=True)
 class MethodCase:
     """A pruning method with the arguments that it needs besides the model.
@@ -211,7 +218,7 @@ METHODS = [
     MethodCase(prune.GraSPIt, _data, scored=True, masks_matter=True),
     MethodCase(prune.SynapticSaliency, _data, scored=True),
     MethodCase(prune.TaylorFO, _data, scored=True),
-    MethodCase(prune.OptimalBrainDamage, _data, scored=True),
+    MethodCase(prune.OptimalBrainDamage, _few_data, scored=True),
     MethodCase(torch_prune.L1Unstructured, _nothing, scored=False),
     MethodCase(torch_prune.RandomUnstructured, _nothing, scored=False),
     MethodCase(LargestUnstructured, _nothing, scored=False),

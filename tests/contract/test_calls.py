@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -16,6 +17,14 @@ from tests.models import TiedEmbedding
 from torch_synflow import prune
 
 
+@cache
+def masks_outside(method: MethodCase, case: ModelCase) -> list[torch.Tensor]:
+    model = case.build()
+    torch.manual_seed(3)
+    prune_case(method, case, model, 0.6)
+    return masks_of(model)
+
+
 @pytest.mark.parametrize(
     "context",
     [torch.no_grad, torch.inference_mode, lambda: torch.autocast("cpu", dtype=torch.bfloat16)],
@@ -26,12 +35,11 @@ from torch_synflow import prune
 def test_masks_are_the_same_inside_torchs_contexts(
     method: MethodCase, case: ModelCase, context: Callable[[], Any]
 ) -> None:
-    outside, inside = case.build(), case.build()
-    prune_case(method, case, outside, 0.6)
+    inside = case.build()
     torch.manual_seed(3)
     with context():
         prune_case(method, case, inside, 0.6)
-    assert equal(masks_of(outside), masks_of(inside))
+    assert equal(masks_of(inside), masks_outside(method, case))
     assert not any(tensor.is_inference() for tensor in inside.state_dict(keep_vars=True).values())
     inside = case.runnable(inside).train()
     case.loss_fn(case.outputs(inside), case.batch()[1]).backward()

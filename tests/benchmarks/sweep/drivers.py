@@ -14,7 +14,7 @@ from benchmarks.origin import ROOT
 SMALL = ["synflow-2", "--pair", "digits/vgg_small", "--methods", "random", "magnitude", "snip"]
 TRAINED = [
     "frankle-3", "--pair", "digits/vgg_small", "--seeds", "2", "--methods", "random", "magnitude", "--densities", "1",
-    "0.5", "0.2", "--epochs", "8",
+    "0.5", "0.2", "--epochs", "3",
 ]  # fmt: skip
 TRAINED_COUNT = 2 * (1 + 3 * 2)  # two seeds of: unpruned, and three lines at two densities
 
