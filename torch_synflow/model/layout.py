@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
-
-Value = TypeVar("Value")
 
 
 def is_sharded(tensor: object) -> bool:
