@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-PROGRAMS = Path(__file__).parent / "programs"
 ROOT = Path(__file__).parents[2]
 #: seconds for all of a program; a hang ends there
 DEADLINE = 240
