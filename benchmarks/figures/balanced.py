@@ -42,7 +42,7 @@ QUANTITIES: dict[str, tuple[Callable[[dict[str, Any]], float | None], str]] = {
 def _structure(choice: Choice, pairs: tuple[str, ...]) -> list[Panel]:
     panels = compared(choice, pairs, methods=METHODS, densities=_DENSITIES, recipe_of=_recipe_of, measure="structure")
     return [
-        Panel(f"{network_in_words(split(panel.title)[1])}: {name}", panel.lines, note={"quantity": name})
+        Panel(network_in_words(split(panel.title)[1]), panel.lines, note={"quantity": name})
         for panel in panels
         for name in QUANTITIES
     ]

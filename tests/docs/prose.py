@@ -51,7 +51,7 @@ def _prose(text: str) -> str:
         if skip is None and re.match(r"\s*\.\. (code-block|math|testcode|raw|image|toctree|measured|plot)::", line):
             skip = indent
         if skip is None:
-            kept.append("" if re.match(r"\s*(:\w[\w-]*:|\.\. )", line) else line)
+            kept.append("" if re.match(r"\s*(:\w[\w-]*:(?!`)|\.\. )", line) else line)
             if line.rstrip().endswith("::") and not line.lstrip().startswith(".."):
                 skip = indent
     return "\n".join(kept)

@@ -162,3 +162,9 @@ def test_numbers_of_sentences_are_read_from_files(tmp_path: Path) -> None:
         numbers_of_results.shown("a name=z; n; .2f", tmp_path)
     with pytest.raises(ValueError, match="expected FILE key=value"):
         numbers_of_results.shown("a", tmp_path)
+
+
+def test_lines_that_begin_with_a_role_are_read_and_options_are_not(tmp_path: Path) -> None:
+    page = tmp_path / "page.rst"
+    page.write_text(":doc:`theory` names\n:term:`mask` and 12 layers.\n\n.. figure:: picture.png\n   :width: 50 %\n")
+    assert [number for number, _ in unsourced(page)] == ["12 layers"]
