@@ -23,15 +23,17 @@ RULES = {"root": "roots", "floor_half": "floor of 1/2", "floor_tenth": "floor of
 
 def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
     """The best test accuracy by method, mean and standard deviation over seeds, and the two SynFlows paired by seed."""
-    trials = _by_place(found)
+    trials, cut = _by_place(found), _without_path(found)
     pruned = {place: methods for place, methods in trials.items() if place[2] < 1 and set(methods) & set(TITLES)}
     titles = _that_were_run(TITLES, pruned)
     rows: Rows = [["network, compression", *titles.values(), "difference", "empty layers"]]
     for place, methods in pruned.items():
+        network, _, density = place
+        means = [_spread(methods[method]) or "no path" * ((network, density, method) in cut) for method in titles]
         before, after = (_accuracies(methods[method]) for method in ("synflow", "balanced"))
         differences = ", ".join(f"{after[seed] - before[seed]:+.1f}" for seed in sorted(set(before) & set(after)))
         layers = "; ".join(_range(methods[method]) for method in ("synflow", "balanced"))
-        rows.append([_in_words(*place), *(_spread(methods[method]) for method in titles), differences, layers])
+        rows.append([_in_words(*place), *means, differences, layers])
     for place, methods in trials.items():
         if methods["none"]:
             rows.append([_in_words(*place), _spread(methods["none"]), *[""] * (len(rows[0]) - 2)])
@@ -62,6 +64,16 @@ def _by_place(found: dict[str, Any]) -> dict[Place, dict[str, list[Record]]]:
             place = settings["network"], settings["recipe"]["epochs"], settings["density"]
             places[place][settings["method"]].append(record)
     return dict(sorted(places.items(), key=lambda item: (item[0][0], item[0][1], -item[0][2])))
+
+
+def _without_path(found: dict[str, Any]) -> set[tuple[str, float, str]]:
+    """Networks, densities and methods that leave no path, so the network cannot train."""
+    effective: dict[tuple[str, float, str], int] = defaultdict(int)
+    for record in found["rows"]:
+        settings = record["settings"]
+        if settings["measure"] == "structure":
+            effective[settings["network"], settings["density"], settings["method"]] += record["result"]["effective"]
+    return {place for place, weights in effective.items() if not weights}
 
 
 def _that_were_run(titles: dict[str, str], trials: dict[Place, dict[str, list[Record]]]) -> dict[str, str]:

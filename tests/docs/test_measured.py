@@ -84,6 +84,20 @@ def test_what_is_left_before_training_is_the_mean_over_seeds() -> None:
     assert where == "kept weights on a path (%), FLOPs (%) and log10 of the path norm; means of 1 to 2 seeds"
 
 
+def test_what_was_not_trained_because_no_path_is_left_is_named() -> None:
+    def structure(method: str, effective: int) -> dict[str, Any]:
+        found = record(method, 0, 0.0)
+        found["settings"]["measure"] = "structure"
+        return {**found, "result": {"effective": effective}}
+
+    trained = [record(method, 0, 40.0) for method in ("synflow", "erk")]
+    others = [record(method, 0, 40.0, density=0.01) for method in ("magnitude", "snip")]
+    cut = [structure("erk", 0), structure("magnitude", 0), structure("snip", 5)]
+    rows, _ = measured.accuracies({"rows": [*trained, *others, *cut]})
+    assert rows[0][1:5] == ["SynFlow", "random, ERK", "magnitude", "SNIP"]
+    assert rows[1][1:5] == ["40.0 (1)", "40.0 (1)", "no path", ""]
+
+
 def test_tables_have_the_names_that_papers_give() -> None:
     versions = {"versions": {"torch": "2.2.2"}, "device": "cpu", "threads": 1}
     row = {"seconds": {"ours": 1.0, "authors": 2.0}, "peak_bytes": {"ratio": 0.5}, "method": "SNIP", "network": "vgg16"}
