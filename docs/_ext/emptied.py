@@ -56,12 +56,14 @@ def limits_counted(found: dict[str, Any]) -> tuple[Rows, str]:
 
 
 def limits_exceptions(found: dict[str, Any]) -> tuple[Rows, str]:
-    """The models that lose a layer or all paths with ``keep_layers``, and those that have not been run with it."""
-    kept = {name: runs[KEEPING] for name, runs in _by_model(found).items() if KEEPING in runs}
+    """The models that lose a layer or all paths with ``keep_layers``, and those that have not been run."""
+    by_model = _by_model(found)
+    kept = {name: runs[KEEPING] for name, runs in by_model.items() if KEEPING in runs}
     listed = {
         "an empty layer": [name for name, run in kept.items() if run["empty_layers"]],
         "no path left": [name for name, run in kept.items() if not run["outputs_with_a_path"]],
         "not run": [name for name in _classifiers() if name not in kept],
+        "not run without keep_layers": [name for name in _classifiers() if "SynFlow" not in by_model.get(name, {})],
     }
     return [["with keep_layers", "models"], *([what, ", ".join(names)] for what, names in listed.items())], where(found)
 

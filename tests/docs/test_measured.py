@@ -169,6 +169,8 @@ def test_models_without_a_path_and_without_a_run_are_counted_and_named() -> None
     names = rows[3][1].split(", ")
     assert len(names) == 77
     assert not {"resnet18", "densenet121", "googlenet"} & {*names}
+    assert rows[4][0] == "not run without keep_layers"
+    assert {*rows[4][1].split(", ")} == {*names, "densenet121", "googlenet"}
 
 
 def test_both_modes_are_of_one_seed_and_one_recipe() -> None:
