@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from benchmarks.origin import ROOT
@@ -31,13 +33,17 @@ def finish(*arguments: str, results: Path, status: int = 0) -> str:
 
 
 def drive(*arguments: str, results: Path, errors: bool = False) -> subprocess.Popen[str]:
-    """A driver in a process group of its own; what it writes to its standard error is kept where asked for."""
+    """A driver in a process group of its own; what it writes to its standard error is kept where asked for.
+
+    It does not ignore interrupts, as what a shell runs in the background does, and these tests with it.
+    """
     return subprocess.Popen(
         command(*arguments, results=results),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         stderr=subprocess.PIPE if errors else None,
     )
 
