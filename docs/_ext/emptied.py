@@ -63,7 +63,7 @@ def limits_exceptions(found: dict[str, Any]) -> tuple[Rows, str]:
         "an empty layer": [name for name, run in kept.items() if run["empty_layers"]],
         "no path left": [name for name, run in kept.items() if not run["outputs_with_a_path"]],
         "not run": [name for name in _classifiers() if name not in kept],
-        "not run without keep_layers": [name for name in _classifiers() if "SynFlow" not in by_model.get(name, {})],
+        "not run without it": [name for name in _classifiers() if "SynFlow" not in by_model.get(name, {})],
     }
     return [["with keep_layers", "models"], *([what, ", ".join(names)] for what, names in listed.items())], where(found)
 

@@ -169,7 +169,7 @@ def test_models_without_a_path_and_without_a_run_are_counted_and_named() -> None
     names = rows[3][1].split(", ")
     assert len(names) == 77
     assert not {"resnet18", "densenet121", "googlenet"} & {*names}
-    assert rows[4][0] == "not run without keep_layers"
+    assert rows[4][0] == "not run without it"
     assert {*rows[4][1].split(", ")} == {*names, "densenet121", "googlenet"}
 
 

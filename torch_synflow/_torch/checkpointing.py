@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils import checkpoint
-from torch.utils.checkpoint import CheckpointFunction
 
 from torch_synflow._torch.function_modes import FunctionMode
 from torch_synflow._torch.functions import autograd_function
@@ -21,8 +20,8 @@ from torch_synflow._torch.transforms import active_transforms
 
 #: returns the innermost hooks; torch 2.7 and earlier have none
 INNERMOST: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
-#: saves the arguments of a checkpoint that is implemented as hooks, in older torch; later, the hooks do
-SAVES_ARGUMENTS: Any = getattr(checkpoint, "_NoopSaveInputs", None)
+#: in older torch, saves the arguments of a checkpoint that is implemented as hooks; in later torch, no function does
+SAVES_ARGUMENTS: Any = getattr(checkpoint, "_NoopSaveInputs", object())
 
 
 def hooks_on_saved_tensors() -> Any:
@@ -59,9 +58,9 @@ class NoCheckpoints(FunctionMode):
         """Run the content of a checkpoint; let other operations save their tensors unchanged."""
         kwargs = kwargs or {}
         function = autograd_function(func, args)
-        if function is not None and function is SAVES_ARGUMENTS:
+        if function is SAVES_ARGUMENTS:
             return torch.empty(0)  # without a graph, which makes the checkpoint an ordinary call
-        if function is CheckpointFunction:
+        if function is checkpoint.CheckpointFunction:
             _, run, _, *given = args
             with self:
                 return run(*given)
