@@ -35,7 +35,7 @@ from torch_synflow.selection.stream import ScoreStream
 #: at which emptied layers are counted on the way
 DENSITIES = (0.1, 0.01)
 #: models whose layers fit images of one size only
-ONE_SIDE = ("inception_v3", "maxvit_t", "vit_h_14")
+ONE_SIDE = ("inception_v3", "maxvit_t")
 
 
 class Counted(prune.SynFlow):
@@ -93,13 +93,19 @@ def schedule(step: int, steps: int, density: float) -> float:
 
 
 def subject(name: str, side: int | None) -> tuple[nn.Module, torch.Tensor]:
-    """A model and an image of ones, of the side that is asked for unless the model is one of :data:`ONE_SIDE`."""
+    """A model and an image of ones, of the side that is asked for unless the model is one of :data:`ONE_SIDE`.
+
+    A vision transformer reads whole patches: its side is rounded down to a multiple of the patch's, at least one patch.
+    """
     torch.manual_seed(0)
     own = 299 if name == "inception_v3" else 224
     if side is None or name in ONE_SIDE:
         return torchvision_model(name).eval(), torch.ones(1, 3, own, own)
-    built = {"image_size": side} if name.startswith("vit_") else {}
-    return torchvision_model(name, **built).eval(), torch.ones(1, 3, side, side)
+    if not name.startswith("vit_"):
+        return torchvision_model(name).eval(), torch.ones(1, 3, side, side)
+    patch = int(name.rsplit("_", 1)[1])
+    side = max(side // patch, 1) * patch
+    return torchvision_model(name, image_size=side).eval(), torch.ones(1, 3, side, side)
 
 
 def measure(name: str, iterations: int, method: str, amount: float | None, side: int | None = None) -> dict[str, Any]:
