@@ -75,7 +75,8 @@ def accuracy_axis(ax: Any, label: str) -> None:
     if np.isfinite([low, high]).all():
         ax.set_ylim(low, high)
         ticks: list[float] = []
-        for tick in (98, 96, 90, 80, 60, 20, 0, 99, 94, 92, 85, 70, 40):  # the first that fit, none too near another
+        # the first that fit, none too near another
+        for tick in (98, 96, 90, 80, 60, 20, 0, 99, 94, 92, 85, 70, 40, 30, 50, 10):
             apart = [abs(placed(tick) - placed(other)) for other in ticks]
             if low <= tick <= high and min(apart, default=1) > 0.07 * (placed(high) - placed(low)):
                 ticks.append(tick)
