@@ -15,10 +15,10 @@ import shrunk
 import structure
 import surveyed
 import tested
+import trained
 from docutils import nodes
 from machine import where
 from sphinx.util.docutils import SphinxDirective
-from trained import accuracies, shares
 
 from benchmarks.figures.words import in_words, network_in_words
 
@@ -171,8 +171,6 @@ TABLES = {
     "signals": (survived, "faults/signals"),
     "invariants": (survived, "faults/invariants"),
     "kills": (survived, "faults/kills"),
-    "balanced": (accuracies, "trials/*.jsonl"),
-    "balanced_shares": (shares, "trials/*.jsonl"),
     **emptied.TABLES,
     **surveyed.TABLES,
     **shrunk.TABLES,
@@ -180,6 +178,7 @@ TABLES = {
     **shared.TABLES,
     **structure.TABLES,
     **tested.TABLES,
+    **trained.TABLES,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import partial
 from statistics import mean, stdev
 from typing import Any
 
@@ -37,6 +38,27 @@ def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
     for place, methods in trials.items():
         if methods["none"]:
             rows.append([_in_words(*place), _spread(methods["none"]), *[""] * (len(rows[0]) - 2)])
+    return rows, _where(trials)
+
+
+def leads(found: dict[str, Any], other: str) -> tuple[Rows, str]:
+    """How far BalancedSynFlow is ahead of another method: the mean over seeds, and with how many of them."""
+    trials = {
+        place: methods for place, methods in _by_place(found).items() if methods["balanced"] and place[1] == EPOCHS
+    }
+    cut = _without_path(found)
+    ratios = sorted({density for _, _, density in trials}, reverse=True)
+    rows: Rows = [["network", *(f"{1 / density:.0f}" for density in ratios)]]
+    for network in dict.fromkeys(network for network, _, _ in trials):
+        cells = []
+        for density in ratios:
+            ours, theirs = (
+                _accuracies(trials.get((network, EPOCHS, density), {}).get(m, [])) for m in ("balanced", other)
+            )
+            apart = [ours[seed] - theirs[seed] for seed in sorted(set(ours) & set(theirs))]
+            missing = "no path" * ((network, density, other) in cut)
+            cells.append(f"{mean(apart):+.1f} ({sum(a > 0 for a in apart)} of {len(apart)})" if apart else missing)
+        rows.append([network_in_words(network), *cells])
     return rows, _where(trials)
 
 
@@ -109,3 +131,10 @@ def _range(records: list[Record]) -> str:
     if not counts:
         return ""
     return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+
+
+TABLES = {
+    "balanced": (accuracies, "trials/*.jsonl"),
+    "balanced_shares": (shares, "trials/*.jsonl"),
+    **{f"balanced over {other}": (partial(leads, other=other), "trials/*.jsonl") for other in ("synflow", "erk")},
+}

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("sphinx")
 import measured
 import shared
+import trained
 
 FOUND: dict[str, Any] = {
     "rows": [{"kind": "data", "trials": 1200, "survived": 1199}, {"kind": "callback", "trials": 5, "survived": 5}],
@@ -47,7 +48,7 @@ def record(
 
 
 def test_accuracies_are_paired_by_seed() -> None:
-    rows, where = measured.accuracies(
+    rows, where = trained.accuracies(
         {
             "rows": [
                 record("none", 0, 60.0, density=1.0), record("synflow", 0, 40.0, 3), record("synflow", 1, 42.0, 2),
@@ -65,8 +66,22 @@ def test_accuracies_are_paired_by_seed() -> None:
     assert where == "2 epochs, cpu, torch 2.2.2"
 
 
+def test_leads_are_means_of_differences_by_seed() -> None:
+    where = {"density": 0.01}
+    first = [record("balanced", 0, 45.0), record("balanced", 1, 41.0), record("balanced", 2, 47.0, epochs=10)]
+    others = [record("synflow", 0, 40.0), record("synflow", 1, 42.0), record("synflow", 2, 30.0, epochs=10)]
+    far = [
+        record("balanced", 0, 30.0, **where),
+        record("balanced", 1, 32.0, **where),
+        record("synflow", 1, 32.0, **where),
+    ]
+    rows, origin = measured.TABLES["balanced over synflow"][0]({"rows": [*first, *others, *far]})
+    assert rows == [["network", "20", "100"], ["ResNet-20", "+2.0 (1 of 2)", "+0.0 (0 of 1)"]]
+    assert origin == "2 epochs, cpu, torch 2.2.2"
+
+
 def test_rules_for_the_shares_are_compared_with_the_plain_sum_and_equal_shares() -> None:
-    rows, _ = measured.shares(
+    rows, _ = trained.shares(
         {"rows": [record("synflow", 0, 40.0), record("root", 0, 43.0), record("balanced", 0, 45.0, density=0.01)]}
     )
     assert rows == [["network, compression", "plain sum", "roots"], ["ResNet-20, 20", "40.0 (1)", "43.0 (1)"]]
@@ -90,10 +105,10 @@ def test_what_was_not_trained_because_no_path_is_left_is_named() -> None:
         found["settings"]["measure"] = "structure"
         return {**found, "result": {"effective": effective}}
 
-    trained = [record(method, 0, 40.0) for method in ("synflow", "erk")]
+    there = [record(method, 0, 40.0) for method in ("synflow", "erk")]
     others = [record(method, 0, 40.0, density=0.01) for method in ("magnitude", "snip")]
     cut = [structure("erk", 0), structure("magnitude", 0), structure("snip", 5)]
-    rows, _ = measured.accuracies({"rows": [*trained, *others, *cut]})
+    rows, _ = trained.accuracies({"rows": [*there, *others, *cut]})
     assert rows[0][1:5] == ["SynFlow", "random, ERK", "magnitude", "SNIP"]
     assert rows[1][1:5] == ["40.0 (1)", "40.0 (1)", "no path", ""]
 
