@@ -38,7 +38,7 @@ def warn_of_emptied(
     findings += cut_off
     advice = ["a smaller amount", "more iterations", "layer_densities=prune.erk"]
     if issubclass(method, SynFlowUnstructured):
-        advice.insert(2, "keep_layers = True in a subclass")
+        advice[2:] = [] if method.keep_layers else ["keep_layers = True in a subclass", *advice[2:]]
         if not issubclass(method, BalancedSynFlowUnstructured):
             advice.insert(0, "prune.BalancedSynFlow (on a network with branches)")
     warn_user(
