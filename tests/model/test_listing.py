@@ -227,9 +227,16 @@ def test_what_the_call_refuses_is_left_out_and_said() -> None:
         "0.weight_v, 1.weight_orig (inputs of a hook",
         "3.weight (without values yet",
         "4.weight (of complex64",
+        "2.weight (lazy, so without a shape; run the model once first)",
     ):
         assert part in message
     assert prune.global_iterative_unstructured(params, prune.L1Unstructured, 0.5).kept == 8
+
+
+@pytest.mark.filterwarnings("ignore:Lazy modules")
+def test_a_model_without_shapes_is_said_to_be_lazy() -> None:
+    with pytest.warns(UserWarning, match=r"left out: 0\.weight, 1\.weight \(lazy, .*; run the model once first\)$"):
+        assert prune.prunable_parameters(nn.Sequential(nn.LazyConv1d(4, 1), nn.LazyLinear(4))) == []
 
 
 def test_the_linear_layer_of_transformers_is_listed() -> None:

@@ -90,7 +90,10 @@ def shrink(
     model = unwrap(model)
     refuse_sharded(model, "to shrink")
     if not pruned_parameters(model):
-        warn_user("shrink: the model has no masks, and is returned unchanged; prune it first")
+        warn_user(
+            "shrink: the model has no masks, and is returned unchanged; prune it first, or restore the masks that "
+            "remove_all returned with prune.apply_masks"
+        )
         return model
     with ONE_AT_A_TIME, own_random_numbers(), torch.inference_mode(False):
         small, put = _shrunk(model, cloned(example_inputs), optimizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
@@ -16,11 +17,17 @@ _FSDP1 = (
     "torch.distributed.fsdp.FullyShardedDataParallel (FSDP1), which keeps a part of a flattened tensor on each rank; "
     "prune before wrapping the model, or shard it with torch.distributed.fsdp.fully_shard (FSDP2) instead"
 )
+_SCRIPTED = "prune before torch.jit.script or torch.jit.trace"
 
 
 def prunable(pair: Pair, label: str) -> nn.Parameter:
     """The parameter of a pair, or an error that says why a pruning hook cannot work on it."""
     module, name = pair
+    if isinstance(module, torch.jit.ScriptModule):
+        raise ValueError(
+            f"{label}: expected a module that runs in Python, got one in TorchScript, which runs no pruning hook; "
+            f"{_SCRIPTED}"
+        )
     if parametrize.is_parametrized(module, name):
         raise ValueError(
             f"{label}: expected a plain parameter, got one that torch.nn.utils.parametrize computes; "
@@ -61,6 +68,16 @@ def refuse_flat_shards(model: nn.Module) -> None:
         raise ValueError(f"model: expected whole parameters, got {where or 'a model'} wrapped in {_FSDP1}")
 
 
+def refuse_scripted(model: nn.Module) -> None:
+    """Raise a ``ValueError`` if a part of a model is in TorchScript, whose weights cannot be replaced."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"{name or 'model'}: expected a module that runs in Python, got one in TorchScript, which cannot be "
+                f"scored; {_SCRIPTED}"
+            )
+
+
 def refuse_sharded(model: nn.Module, purpose: str) -> None:
     """Raise a ``ValueError`` if a parameter of a model is a ``DTensor``, with what to do, for what reads whole ones."""
     for name, parameter in model.named_parameters():
@@ -76,6 +93,8 @@ def refuse_sharded(model: nn.Module, purpose: str) -> None:
 def obstacle(pair: Pair) -> str:
     """A short reason why a pruning hook cannot work on an existing parameter; empty if it can."""
     module, name = pair
+    if isinstance(module, torch.jit.ScriptModule):
+        return "in TorchScript; prune before scripting"
     if parametrize.is_parametrized(module, name) or isinstance(module, parametrize.ParametrizationList):
         return "inputs of a parametrization"
     parameter = _held(module, name)

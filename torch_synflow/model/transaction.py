@@ -41,7 +41,7 @@ class _ModuleState:
     def signature(self) -> tuple[list[str], list[int]]:
         """The parts of a module that pruning changes: the names of its parameters and its pruning hooks."""
         hooks = self.module._forward_pre_hooks
-        return list(self.module._parameters), [k for k, h in hooks.items() if isinstance(h, BasePruningMethod)]
+        return list(self.module._parameters.keys()), [k for k, h in hooks.items() if isinstance(h, BasePruningMethod)]
 
     def restore(self) -> None:
         _refill(self.module.__dict__, self.attributes)

@@ -15,7 +15,7 @@ from torch_synflow._torch.checkpointing import NoCheckpoints
 from torch_synflow._torch.pytree import tree_map
 from torch_synflow.model.layout import is_sharded, part_of
 from torch_synflow.model.parameters import Entry, unwrap
-from torch_synflow.model.prunable import refuse_sharded
+from torch_synflow.model.prunable import refuse_scripted, refuse_sharded
 from torch_synflow.model.randomness import Draws
 from torch_synflow.scoring.data import loss_of_batch
 from torch_synflow.scoring.gradients import as_leaves, as_scalar, gradients, mean_over_examples
@@ -66,6 +66,7 @@ class Network:
         assert task.model is not None  # checked by SaliencyUnstructured.require
         self.task = task
         self.model = unwrap(task.model)
+        refuse_scripted(self.model)
         if task.shards is None:
             refuse_sharded(self.model, "to score, count or follow")
         self._counted = None if task.outputs is None else CountedOutputs(self.model, task.outputs)
@@ -99,8 +100,7 @@ class Network:
         self.dtype = max(floor, *floating, key=lambda dtype: torch.finfo(dtype).bits)
         self.unpruned = all(bool(mask.all()) for mask in masks)
         if task.shards is not None:  # on all processes
-            pruned = {name: ~mask for name, mask in self.masks.items()}
-            self.unpruned = len(task.shards.zero_throughout(pruned)) == len(pruned)
+            self.unpruned = len(task.shards.zero_throughout({n: ~m for n, m in self.masks.items()})) == len(self.masks)
 
     def __call__(self, weights: Weights, inputs: Any) -> Any:
         """The model's outputs with ``weights`` in place of its own; tuples and mappings of inputs are unpacked.
