@@ -15,6 +15,8 @@ Place = tuple[str, int, float]  # network, epochs, density
 #: the trials that are shown, among those of other figures
 NETWORKS = ("resnet20", "resnet18_width16", "mobilenet_v2", "small_convnext", "small_vit", "small_vit_attention")
 EPOCHS = 2  # unless the row has others
+NO_BREAK = "\N{NO-BREAK SPACE}"
+SEEDS = 3  # unless the cell has others
 TITLES = {
     "synflow": "SynFlow", "balanced": "BalancedSynFlow", "erk": "random, ERK", "magnitude": "magnitude", "snip": "SNIP",
 }  # fmt: skip
@@ -32,7 +34,9 @@ def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
         network, _, density = place
         means = [_spread(methods[method]) or "no path" * ((network, density, method) in cut) for method in titles]
         before, after = (_accuracies(methods[method]) for method in ("synflow", "balanced"))
-        differences = ", ".join(f"{after[seed] - before[seed]:+.1f}" for seed in sorted(set(before) & set(after)))
+        differences = f",{NO_BREAK}".join(
+            f"{after[seed] - before[seed]:+.1f}" for seed in sorted(set(before) & set(after))
+        )
         layers = "; ".join(_range(methods[method]) for method in ("synflow", "balanced"))
         rows.append([_in_words(*place), *means, differences, layers])
     for place, methods in trials.items():
@@ -56,8 +60,9 @@ def leads(found: dict[str, Any], other: str) -> tuple[Rows, str]:
                 _accuracies(trials.get((network, EPOCHS, density), {}).get(m, [])) for m in ("balanced", other)
             )
             apart = [ours[seed] - theirs[seed] for seed in sorted(set(ours) & set(theirs))]
-            missing = "no path" * ((network, density, other) in cut)
-            cells.append(f"{mean(apart):+.1f} ({sum(a > 0 for a in apart)} of {len(apart)})" if apart else missing)
+            lead = f"{mean(apart):+.1f} ({sum(a > 0 for a in apart)} of {len(apart)})" if apart else ""
+            lead = lead or "no path" * ((network, density, other) in cut)
+            cells.append(lead.replace(" ", NO_BREAK))
         rows.append([network_in_words(network), *cells])
     return rows, _where(trials)
 
@@ -123,7 +128,8 @@ def _spread(records: list[Record]) -> str:
     values = [*_accuracies(records).values()]
     if not values:
         return ""
-    return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f} ({len(values)})" if len(values) > 1 else " (1)")
+    spread = f"{NO_BREAK}±{NO_BREAK}{stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{mean(values):.1f}{spread}" + f" ({len(values)})" * (len(values) != SEEDS)
 
 
 def _range(records: list[Record]) -> str:

@@ -59,7 +59,7 @@ def test_accuracies_are_paired_by_seed() -> None:
     )  # fmt: skip
     assert rows == [
         ["network, compression", "SynFlow", "BalancedSynFlow", "random, ERK", "difference", "empty layers"],
-        ["ResNet-20, 20", "41.0 ± 1.4 (2)", "46.0 ± 1.4 (2)", "39.0 (1)", "+3.0", "2 to 3; 0"],
+        ["ResNet-20, 20", "41.0\u00a0±\u00a01.4 (2)", "46.0\u00a0±\u00a01.4 (2)", "39.0 (1)", "+3.0", "2 to 3; 0"],
         ["ResNet-20, 20, 10 epochs", "70.0 (1)", "", "", "", "0; "],
         ["ResNet-20, dense", "60.0 (1)", "", "", "", ""],
     ]
@@ -76,7 +76,10 @@ def test_leads_are_means_of_differences_by_seed() -> None:
         record("synflow", 1, 32.0, **where),
     ]
     rows, origin = measured.TABLES["balanced over synflow"][0]({"rows": [*first, *others, *far]})
-    assert rows == [["network", "20", "100"], ["ResNet-20", "+2.0 (1 of 2)", "+0.0 (0 of 1)"]]
+    assert rows == [
+        ["network", "20", "100"],
+        ["ResNet-20", "+2.0\u00a0(1\u00a0of\u00a02)", "+0.0\u00a0(0\u00a0of\u00a01)"],
+    ]
     assert origin == "2 epochs, cpu, torch 2.2.2"
 
 
