@@ -101,11 +101,11 @@ def subject(name: str, side: int | None) -> tuple[nn.Module, torch.Tensor]:
     own = 299 if name == "inception_v3" else 224
     if side is None or name in ONE_SIDE:
         return torchvision_model(name).eval(), torch.ones(1, 3, own, own)
-    if not name.startswith("vit_"):
-        return torchvision_model(name).eval(), torch.ones(1, 3, side, side)
-    patch = int(name.rsplit("_", 1)[1])
-    side = max(side // patch, 1) * patch
-    return torchvision_model(name, image_size=side).eval(), torch.ones(1, 3, side, side)
+    built = {}
+    if name.startswith("vit_"):
+        patch = int(name.rsplit("_", 1)[1])
+        built["image_size"] = side = max(side // patch, 1) * patch
+    return torchvision_model(name, **built).eval(), torch.ones(1, 3, side, side)
 
 
 def measure(name: str, iterations: int, method: str, amount: float | None, side: int | None = None) -> dict[str, Any]:

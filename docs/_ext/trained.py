@@ -33,10 +33,7 @@ def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
     for place, methods in pruned.items():
         network, _, density = place
         means = [_spread(methods[method]) or "no path" * ((network, density, method) in cut) for method in titles]
-        before, after = (_accuracies(methods[method]) for method in ("synflow", "balanced"))
-        differences = f",{NO_BREAK}".join(
-            f"{after[seed] - before[seed]:+.1f}" for seed in sorted(set(before) & set(after))
-        )
+        differences = f",{NO_BREAK}".join(f"{apart:+.1f}" for apart in _apart(methods, "synflow"))
         layers = "; ".join(_range(methods[method]) for method in ("synflow", "balanced"))
         rows.append([_in_words(*place), *means, differences, layers])
     for place, methods in trials.items():
@@ -47,22 +44,16 @@ def accuracies(found: dict[str, Any]) -> tuple[Rows, str]:
 
 def leads(found: dict[str, Any], other: str) -> tuple[Rows, str]:
     """How far BalancedSynFlow is ahead of another method: the mean over seeds, and with how many of them."""
-    trials = {
-        place: methods for place, methods in _by_place(found).items() if methods["balanced"] and place[1] == EPOCHS
-    }
+    trials = {place: methods for place, methods in _by_place(found).items() if place[1] == EPOCHS and place[2] < 1}
     cut = _without_path(found)
     ratios = sorted({density for _, _, density in trials}, reverse=True)
     rows: Rows = [["network", *(f"{1 / density:.0f}" for density in ratios)]]
     for network in dict.fromkeys(network for network, _, _ in trials):
         cells = []
         for density in ratios:
-            ours, theirs = (
-                _accuracies(trials.get((network, EPOCHS, density), {}).get(m, [])) for m in ("balanced", other)
-            )
-            apart = [ours[seed] - theirs[seed] for seed in sorted(set(ours) & set(theirs))]
+            apart = _apart(trials.get((network, EPOCHS, density), {}), other)
             lead = f"{mean(apart):+.1f} ({sum(a > 0 for a in apart)} of {len(apart)})" if apart else ""
-            lead = lead or "no path" * ((network, density, other) in cut)
-            cells.append(lead.replace(" ", NO_BREAK))
+            cells.append(lead.replace(" ", NO_BREAK) or "no path" * ((network, density, other) in cut))
         rows.append([network_in_words(network), *cells])
     return rows, _where(trials)
 
@@ -114,6 +105,12 @@ def _in_words(network: str, epochs: int, density: float) -> str:
 
 def _accuracies(records: list[Record]) -> dict[int, float]:
     return {record["settings"]["seed"]: record["result"]["best_accuracy"] for record in records}
+
+
+def _apart(methods: dict[str, list[Record]], other: str) -> list[float]:
+    """BalancedSynFlow minus another method, for each seed of both."""
+    ours, theirs = (_accuracies(methods.get(method, [])) for method in ("balanced", other))
+    return [ours[seed] - theirs[seed] for seed in sorted(set(ours) & set(theirs))]
 
 
 def _where(trials: dict[Place, dict[str, list[Record]]]) -> str:

@@ -67,20 +67,34 @@ def test_accuracies_are_paired_by_seed() -> None:
 
 
 def test_leads_are_means_of_differences_by_seed() -> None:
-    where = {"density": 0.01}
-    first = [record("balanced", 0, 45.0), record("balanced", 1, 41.0), record("balanced", 2, 47.0, epochs=10)]
-    others = [record("synflow", 0, 40.0), record("synflow", 1, 42.0), record("synflow", 2, 30.0, epochs=10)]
-    far = [
-        record("balanced", 0, 30.0, **where),
-        record("balanced", 1, 32.0, **where),
-        record("synflow", 1, 32.0, **where),
+    first = [
+        record("balanced", 0, 45.0),
+        record("balanced", 1, 41.0),
+        record("synflow", 0, 40.0),
+        record("synflow", 1, 42.0),
     ]
-    rows, origin = measured.TABLES["balanced over synflow"][0]({"rows": [*first, *others, *far]})
+    alone = [record("balanced", 2, 99.0), record("none", 0, 60.0, density=1.0)]
+    far = [record("balanced", 1, 32.0, density=0.01), record("synflow", 1, 32.0, density=0.01)]
+    longer = [record(method, 0, 70.0, density=0.02, epochs=10) for method in ("balanced", "synflow")]
+    cut = record("erk", 0, 0.0, density=0.01)
+    cut = {**cut, "settings": {**cut["settings"], "measure": "structure"}, "result": {"effective": 0}}
+    found = {"rows": [*first, *alone, *far, *longer, cut]}
+    rows, origin = measured.TABLES["balanced over synflow"][0](found)
     assert rows == [
         ["network", "20", "100"],
         ["ResNet-20", "+2.0\u00a0(1\u00a0of\u00a02)", "+0.0\u00a0(0\u00a0of\u00a01)"],
     ]
     assert origin == "2 epochs, cpu, torch 2.2.2"
+    rows, _ = measured.TABLES["balanced over erk"][0](found)
+    assert rows[1] == ["ResNet-20", "", "no path"]
+
+
+def test_the_number_of_seeds_is_named_unless_it_is_three() -> None:
+    def spread(seeds: int) -> str:
+        rows, _ = trained.accuracies({"rows": [record("synflow", seed, 40.0 + seed) for seed in range(seeds)]})
+        return rows[1][1].replace("\u00a0", " ")
+
+    assert [spread(seeds) for seeds in (1, 2, 3, 4)] == ["40.0 (1)", "40.5 ± 0.7 (2)", "41.0 ± 1.0", "41.5 ± 1.3 (4)"]
 
 
 def test_rules_for_the_shares_are_compared_with_the_plain_sum_and_equal_shares() -> None:

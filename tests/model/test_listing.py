@@ -219,7 +219,7 @@ def test_what_the_call_refuses_is_left_out_and_said() -> None:
         nn.Linear(4, 4, dtype=torch.complex64),
         nn.Linear(4, 4),
     )
-    with pytest.warns(UserWarning, match="prunable_parameters: lists") as caught:
+    with pytest.warns(UserWarning, match="lists .* of the model's weights that have a shape; left out") as caught:
         params = prune.prunable_parameters(model)
     assert params == [(model[5], "weight")]
     message = str(caught[0].message)
@@ -235,7 +235,9 @@ def test_what_the_call_refuses_is_left_out_and_said() -> None:
 
 @pytest.mark.filterwarnings("ignore:Lazy modules")
 def test_a_model_without_shapes_is_said_to_be_lazy() -> None:
-    with pytest.warns(UserWarning, match=r"left out: 0\.weight, 1\.weight \(lazy, .*; run the model once first\)$"):
+    with pytest.warns(
+        UserWarning, match=r"lists 0% .* left out: 0\.weight, 1\.weight \(lazy, .*; run the model once first\)$"
+    ):
         assert prune.prunable_parameters(nn.Sequential(nn.LazyConv1d(4, 1), nn.LazyLinear(4))) == []
 
 

@@ -24,7 +24,7 @@ class KeepingLayers(prune.BalancedSynFlow):
         (KeepingLayers, "a smaller amount or more iterations"),
     ],
 )  # fmt: skip
-def test_the_advice_is_what_the_method_does_not_do_yet(method: type[prune.SynFlow], advice: str) -> None:
+def test_the_advice_is_what_the_method_does_not_do_yet(method: type[prune.BasePruningMethod], advice: str) -> None:
     model = nn.Sequential(nn.Linear(4, 8, bias=False), nn.ReLU(), nn.Linear(8, 3, bias=False))
     with pytest.warns(prune.EmptiedLayersWarning) as caught:
         prune.global_iterative_unstructured(model, method, 54, model=model, example_inputs=torch.ones(1, 4))

@@ -175,32 +175,30 @@ def _say(model: nn.Module, pairs: list[Pair], excluded: set[int]) -> None:
     chosen = {id(_tensor(pair)) for pair in pairs}
     left: dict[str, list[str]] = {}
     sizes: dict[str, int] = {}
-    lazy: list[str] = []
     total = 0
     seen = set(excluded)
     for prefix, module in model.named_modules():
         for name, parameter in _held(module):
-            label = f"{prefix}.{name}".removeprefix(".")
-            if id(parameter) in seen:
+            lazy = is_lazy(parameter)
+            weighs = _multiplies(module, name, parameter, embeddings=False) if lazy else _is_matrix(parameter)
+            if id(parameter) in seen or not weighs:
                 continue
-            if is_lazy(parameter):
-                lazy += [label] * _multiplies(module, name, parameter, embeddings=False)
-            elif _is_matrix(parameter):
-                seen.add(id(parameter))
-                total += parameter.numel()
-                if id(parameter) not in chosen:
-                    reason = _reason(module, name)
-                    left.setdefault(reason, []).append(label)
-                    sizes[reason] = sizes.get(reason, 0) + parameter.numel()
-    if not left and not lazy:
+            seen.add(id(parameter))
+            size = 0 if lazy else parameter.numel()
+            total += size
+            if id(parameter) not in chosen:
+                reason = _reason(module, name)
+                left.setdefault(reason, []).append(f"{prefix}.{name}".removeprefix("."))
+                sizes[reason] = sizes.get(reason, 0) + size
+    if not left:
         return
-    share = sum(sizes.values()) / total if total else 0.0
-    parts = [f"{listed(names)} ({reason}, {sizes[reason] / total:.0%})" for reason, names in left.items()]
-    if lazy:
-        parts.append(f"{listed(lazy)} (lazy, so without a shape; run the model once first)")
-    lists = f"lists {1 - share:.0%} of the model's weights; " if total else ""
-    message = f"prunable_parameters: {lists}left out: {'; '.join(parts)}"
-    if share >= _SMALL or lazy:
+    share = sum(sizes.values()) / total if total else 1.0
+    shares = {reason: f", {size / total:.0%}" if size else "" for reason, size in sizes.items()}
+    parts = [f"{listed(names)} ({reason}{shares[reason]})" for reason, names in left.items()]
+    unknown = 0 in sizes.values()  # the sizes of lazy weights
+    weights = "weights that have a shape" if unknown else "weights"
+    message = f"prunable_parameters: lists {1 - share:.0%} of the model's {weights}; left out: {'; '.join(parts)}"
+    if share >= _SMALL or unknown:
         warn_user(message)
     else:
         _log.info("%s", message)

@@ -102,7 +102,9 @@ def obstacle(pair: Pair) -> str:
         return "computed by a hook"
     if isinstance(module, AttentionOutput):
         return "read by nn.MultiheadAttention without calling the layer"
-    if is_lazy(parameter) or parameter.is_meta:
+    if is_lazy(parameter):
+        return "lazy, so without a shape; run the model once first"
+    if parameter.is_meta:
         return "without values yet"
     return "" if _has_order(parameter) else f"of {parameter.dtype}".replace("torch.", "")
 

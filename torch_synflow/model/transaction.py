@@ -41,6 +41,7 @@ class _ModuleState:
     def signature(self) -> tuple[list[str], list[int]]:
         """The parts of a module that pruning changes: the names of its parameters and its pruning hooks."""
         hooks = self.module._forward_pre_hooks
+        # .keys(), because what TorchScript has here is not iterable
         return list(self.module._parameters.keys()), [k for k, h in hooks.items() if isinstance(h, BasePruningMethod)]
 
     def restore(self) -> None:
