@@ -233,14 +233,6 @@ def test_what_the_call_refuses_is_left_out_and_said() -> None:
     assert prune.global_iterative_unstructured(params, prune.L1Unstructured, 0.5).kept == 8
 
 
-@pytest.mark.filterwarnings("ignore:Lazy modules")
-def test_a_model_without_shapes_is_said_to_be_lazy() -> None:
-    with pytest.warns(
-        UserWarning, match=r"lists 0% .* left out: 0\.weight, 1\.weight \(lazy, .*; run the model once first\)$"
-    ):
-        assert prune.prunable_parameters(nn.Sequential(nn.LazyConv1d(4, 1), nn.LazyLinear(4))) == []
-
-
 def test_the_linear_layer_of_transformers_is_listed() -> None:
     utils = pytest.importorskip("transformers.pytorch_utils")
     model = nn.Sequential(utils.Conv1D(8, 4), nn.ReLU(), utils.Conv1D(3, 8))
